@@ -1,0 +1,41 @@
+"""php-cluster: settings -> plan -> machines -> cluster -> outputs."""
+
+import pulumi
+
+from components import stack_config, topology
+from components.cluster import PhpCluster
+from components.settings import ConfigError, read_settings
+from components.substrates import SUBSTRATES
+
+try:
+    settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
+except ConfigError as problem:
+    raise pulumi.RunError(str(problem)) from None
+
+substrate = SUBSTRATES[settings.substrate]
+plan = topology.plan(
+    settings.network or substrate.default_network(pulumi.get_stack()),
+    settings.php_nodes,
+    settings.profile,
+    settings.floating_ip,
+)
+machines = substrate.create(settings, plan)
+cluster = PhpCluster("cluster", settings, plan, machines)
+
+pulumi.export("url", cluster.url)
+pulumi.export("floatingIp", plan.floating_ip)
+pulumi.export("statsUrl", cluster.statistics_url)
+pulumi.export("statsPassword", cluster.statistics_password)
+pulumi.export("volumeInfo", cluster.volume_info)
+pulumi.export("mounts", cluster.mounts)
+pulumi.export(
+    "machines",
+    {
+        planned.name: {
+            "role": planned.role.value,
+            "address": planned.address,
+            "ssh": machines[planned.name].ssh_command,
+        }
+        for planned in plan.machines
+    },
+)

@@ -1,0 +1,1 @@
+"""The components of php-cluster; docs/architecture.md shows how they fit together."""

@@ -1,0 +1,130 @@
+"""The whole cluster on machines that exist: what `pulumi stack graph` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_random as random
+
+from components import topology
+from components.gluster import BrickHost, TrustedPool, Volume
+from components.load_balancer import STATISTICS_PORT, STATISTICS_USER, Certificate, FloatingIp, LoadBalancerPair
+from components.machine import Machine
+from components.packages import packages_of
+from components.php import PhpNode, PhpNodeArgs
+from components.remote import remote_step
+from components.settings import Settings
+from components.site import pack_site
+from components.topology import Topology
+
+
+class PhpCluster(pulumi.ComponentResource):
+    """Two load balancers with a floating IP, the replicated volume, N PHP nodes, and the site on them.
+
+    Attributes:
+        url: Where the site answers.
+        statistics_url: HAProxy's statistics page; user `admin`.
+        statistics_password: Its password, a secret.
+        volume_info: What `gluster volume info` says.
+        mounts: PHP node to the line that mounts its sessions.
+    """
+
+    url: pulumi.Output[str]
+    statistics_url: pulumi.Output[str]
+    statistics_password: pulumi.Output[str]
+    volume_info: pulumi.Output[str]
+    mounts: dict[str, pulumi.Output[str]]
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        plan: Topology,
+        machines: Mapping[str, Machine],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:cluster:PhpCluster", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        installed = {
+            planned.name: remote_step(
+                f"{planned.name}-install",
+                machines[planned.name],
+                "install.sh",
+                parent=self,
+                variables={
+                    "HOST_NAME": planned.name,
+                    "HOST_TABLE": plan.host_table,
+                    "PACKAGES": " ".join(packages_of(planned, settings.extra_packages)),
+                },
+                limit_seconds=900,
+                first=True,
+            )
+            for planned in plan.machines
+        }
+        pool = TrustedPool(
+            "pool",
+            [BrickHost(machines[host.name], installed[host.name]) for host in plan.brick_hosts],
+            opts=child,
+        )
+        volume = Volume(topology.VOLUME, plan, settings.profile, pool, opts=child)
+
+        site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
+        nodes = [
+            PhpNode(
+                planned.name,
+                PhpNodeArgs(
+                    machine=machines[planned.name],
+                    profile=settings.profile,
+                    installed=installed[planned.name],
+                    volume_started=volume.started,
+                    site=site,
+                    php_settings=settings.php_settings,
+                    workers=settings.php_workers,
+                    balancers=plan.balancers,
+                ),
+                opts=child,
+            )
+            for planned in plan.php_nodes
+        ]
+
+        balancers = [machines[planned.name] for planned in plan.balancers]
+        password = random.RandomPassword("statistics-password", length=24, special=False, opts=child)
+        balancing = LoadBalancerPair(
+            "load-balancers",
+            plan,
+            balancers,
+            [installed[balancer.name] for balancer in balancers],
+            password.result,
+            _certificate(settings),
+            opts=child,
+        )
+        floating_ip = FloatingIp("floating-ip", plan, balancers, balancing.serving, opts=child)
+        for balancer in balancers:
+            self._wait_for_site(balancer, plan, nodes, [floating_ip.answering, *balancing.serving])
+
+        host = settings.site_name or plan.floating_ip
+        self.url = pulumi.Output.from_input(f"{'https' if settings.tls_certificate else 'http'}://{host}/")
+        self.statistics_url = pulumi.Output.from_input(f"http://{plan.floating_ip}:{STATISTICS_PORT}/")
+        self.statistics_password = pulumi.Output.secret(password.result)
+        self.volume_info = volume.info
+        self.mounts = {node.name: node.mount_line for node in nodes}
+        self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
+
+    def _wait_for_site(
+        self, balancer: Machine, plan: Topology, nodes: Sequence[PhpNode], balancing: Sequence[pulumi.Resource]
+    ) -> None:
+        remote_step(
+            f"{balancer.name}-site-answers",
+            balancer,
+            "site-answers.sh",
+            parent=self,
+            variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
+            depends_on=[*balancing, *(step for node in nodes for step in node.serving)],
+        )
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_certificate, pulumi.Output.secret(settings.tls_key))

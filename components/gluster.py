@@ -1,0 +1,171 @@
+"""The trusted storage pool and the replicated volume, the article's Gluster steps by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components import topology
+from components.machine import Machine
+from components.remote import remote_step
+from components.topology import Profile, Topology
+
+SAFE_OPTIONS: Mapping[str, str] = {
+    # A dead brick is noticed in seconds instead of 42 (network.ping-timeout) or minutes (TCP).
+    "network.ping-timeout": "2",
+    "client.tcp-user-timeout": "3",
+    "server.tcp-user-timeout": "3",
+    "server.keepalive-time": "2",
+    "server.keepalive-interval": "1",
+    "server.keepalive-count": "2",
+    # PHP's locks on a session must not be forgotten when a client reconnects.
+    "client.strict-locks": "on",
+    # A brick that was away is healed within seconds, not after ten minutes.
+    "cluster.heal-timeout": "10",
+    # Nothing is acknowledged before the bricks have it.
+    "performance.write-behind": "off",
+    "performance.flush-behind": "off",
+    # Nothing is answered from a copy that another node may have outdated.
+    "performance.stat-prefetch": "off",
+    "performance.quick-read": "off",
+    "performance.open-behind": "off",
+    "performance.read-ahead": "off",
+    "performance.io-cache": "off",
+    "performance.readdir-ahead": "off",
+    # Fewer thread changes for the small records of sessions.
+    "performance.iot-pass-through": "on",
+    "client.event-threads": "1",
+    "server.event-threads": "1",
+}
+"""Measured in docs/sessions.md; each line is one of the recipe's ways to lose or to delay an update."""
+
+
+def volume_options(plan: Topology, profile: Profile) -> dict[str, str]:
+    """The options of the volume: who may mount it, and what the profile needs."""
+    allowed = {"auth.allow": ",".join(machine.address for machine in plan.php_nodes)}
+    return allowed | dict(SAFE_OPTIONS) if profile is Profile.SAFE else allowed
+
+
+def volume_layout(plan: Topology) -> str:
+    """What `volume create` says before the transport."""
+    arbiters = sum(machine.is_arbiter for machine in plan.brick_hosts)
+    replicas = f"replica {len(plan.brick_hosts)}"
+    return f"{replicas} arbiter {arbiters}" if arbiters else replicas
+
+
+@dataclass(frozen=True)
+class BrickHost:
+    """A machine that will hold a brick, and the step after which its packages are there."""
+
+    machine: Machine
+    installed: pulumi.Resource
+
+
+class TrustedPool(pulumi.ComponentResource):
+    """The brick hosts as peers of one pool: a disk and a daemon on each, probed from both sides.
+
+    Attributes:
+        ready: The steps after which all are `Peer in Cluster (Connected)`.
+        first: The machine on which the pool is managed.
+    """
+
+    first: Machine
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, hosts: Sequence[BrickHost], opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("php-cluster:gluster:TrustedPool", name, None, opts)
+        bricks = [
+            remote_step(
+                f"{host.machine.name}-brick",
+                host.machine,
+                "brick.sh",
+                parent=self,
+                variables={
+                    "BRICK_SOURCE": host.machine.brick_source,
+                    "BRICK_DISK": topology.SHARED_BRICK_DISK,
+                    "BRICK": topology.BRICK,
+                },
+                depends_on=[host.installed],
+            )
+            for host in hosts
+        ]
+        self.first = hosts[0].machine
+        # One after the other: a pool takes one new peer at a time.
+        self.ready = list(bricks)
+        for host in hosts[1:]:
+            self.ready.append(self._probe(self.first, host.machine.name))
+        # The first host is known by its address until somebody probes it by name.
+        self.ready.append(self._probe(hosts[1].machine, self.first.name))
+        self.register_outputs({"peers": [host.machine.name for host in hosts]})
+
+    def _probe(self, machine: Machine, peer: str) -> pulumi.Resource:
+        return remote_step(
+            f"{machine.name}-peer-probe-{peer}",
+            machine,
+            "peer-probe.sh",
+            parent=self,
+            variables={"PEER": peer},
+            depends_on=list(self.ready),
+        )
+
+
+class Volume(pulumi.ComponentResource):
+    """The volume `sessions`: created, its options set, started.
+
+    Attributes:
+        started: The step after which clients can mount it.
+        info: What `gluster volume info` says.
+    """
+
+    started: pulumi.Resource
+    info: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        plan: Topology,
+        profile: Profile,
+        pool: TrustedPool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:gluster:Volume", name, None, opts)
+        layout = {"VOLUME": topology.VOLUME, "LAYOUT": volume_layout(plan), "BRICKS": " ".join(plan.bricks)}
+        options = "".join(f"{key} {value}\n" for key, value in volume_options(plan, profile).items())
+        created = remote_step(
+            "volume-create",
+            pool.first,
+            "volume-create.sh",
+            parent=self,
+            variables=layout,
+            depends_on=pool.ready,
+        )
+        configured = remote_step(
+            "volume-options",
+            pool.first,
+            "volume-options.sh",
+            parent=self,
+            variables={"VOLUME": topology.VOLUME, "OPTIONS": options},
+            depends_on=[created],
+        )
+        self.started = remote_step(
+            "volume-start",
+            pool.first,
+            "volume-start.sh",
+            parent=self,
+            variables={"VOLUME": topology.VOLUME},
+            depends_on=[configured],
+        )
+        shown = remote_step(
+            "volume-info",
+            pool.first,
+            "volume-info.sh",
+            parent=self,
+            # What it shows depends on these, so it is shown again when they change.
+            variables={**layout, "OPTIONS": options},
+            depends_on=[self.started],
+            quiet=True,
+        )
+        self.info = shown.stdout
+        self.register_outputs({"info": self.info})

@@ -1,0 +1,151 @@
+"""The two load balancers and the floating IP between them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.machine import Machine
+from components.remote import remote_step, render
+from components.topology import PlannedMachine, Topology
+
+STATISTICS_PORT = 8404
+STATISTICS_USER = "admin"
+TLS_PATH = "/etc/haproxy/php-cluster.pem"
+
+PRIORITIES = (150, 100)
+"""VRRP priorities of lb1 and lb2: they differ so that a simultaneous start has one winner."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate chain and its private key, both in PEM."""
+
+    chain: str
+    key: pulumi.Output[str]
+
+
+def haproxy_configuration(
+    balancer: PlannedMachine, php_nodes: Sequence[PlannedMachine], statistics_password: str, *, tls: bool
+) -> str:
+    """The text of haproxy.cfg for one load balancer."""
+    return render(
+        "haproxy.cfg.j2",
+        name=balancer.name,
+        address=balancer.address,
+        php_nodes=php_nodes,
+        certificate_path=TLS_PATH if tls else "",
+        statistics_user=STATISTICS_USER,
+        statistics_password=statistics_password,
+    )
+
+
+def keepalived_configuration(plan: Topology, index: int, interface: str) -> str:
+    """The text of keepalived.conf for the load balancer with this index (0 or 1)."""
+    return render(
+        "keepalived.conf.j2",
+        name=plan.balancers[index].name,
+        interface=interface,
+        # Must differ between clusters of one network; the floating IP does.
+        virtual_router_id=int(ipaddress.IPv4Address(plan.floating_ip)) % 255 + 1,
+        priority=PRIORITIES[index],
+        address=plan.balancers[index].address,
+        peer_address=plan.balancers[1 - index].address,
+        floating_ip=plan.floating_ip,
+        prefix_length=plan.network.prefixlen,
+    )
+
+
+def vrrp_filter(plan: Topology, index: int) -> str:
+    """nftables rules that admit VRRP packets from the other load balancer only."""
+    return render("vrrp.nft.j2", peer_address=plan.balancers[1 - index].address)
+
+
+class LoadBalancerPair(pulumi.ComponentResource):
+    """HAProxy over all PHP nodes, on both balancers alike.
+
+    Attributes:
+        serving: The steps after which both balance.
+    """
+
+    serving: list[pulumi.Resource]
+
+    def __init__(
+        self,
+        name: str,
+        plan: Topology,
+        machines: Sequence[Machine],
+        installed: Sequence[pulumi.Resource],
+        statistics_password: pulumi.Output[str],
+        certificate: Certificate | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:load_balancer:LoadBalancerPair", name, None, opts)
+        pem: pulumi.Input[str] = ""
+        if certificate is not None:
+            chain = certificate.chain
+            pem = certificate.key.apply(lambda key: f"{chain.rstrip()}\n{key.rstrip()}\n")
+        self.serving = []
+        for planned, machine, packages in zip(plan.balancers, machines, installed, strict=True):
+            text = statistics_password.apply(
+                lambda password, planned=planned: haproxy_configuration(
+                    planned, plan.php_nodes, password, tls=certificate is not None
+                )
+            )
+            self.serving.append(
+                remote_step(
+                    f"{machine.name}-haproxy",
+                    machine,
+                    "haproxy.sh",
+                    parent=self,
+                    variables={"HAPROXY_CFG": text, "TLS_PEM": pem, "TLS_PATH": TLS_PATH},
+                    depends_on=[packages],
+                )
+            )
+        self.register_outputs({})
+
+
+class FloatingIp(pulumi.ComponentResource):
+    """The address that the active load balancer owns; the spare watches it and takes over.
+
+    Attributes:
+        answering: The step after which the address answers.
+    """
+
+    answering: pulumi.Resource
+
+    def __init__(
+        self,
+        name: str,
+        plan: Topology,
+        machines: Sequence[Machine],
+        balancing: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
+        watching = [
+            remote_step(
+                f"{machine.name}-keepalived",
+                machine,
+                "keepalived.sh",
+                parent=self,
+                variables={
+                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface),
+                    "VRRP_NFT": vrrp_filter(plan, index),
+                },
+                depends_on=[balancing[index]],
+            )
+            for index, machine in enumerate(machines)
+        ]
+        self.answering = remote_step(
+            "floating-ip",
+            machines[0],
+            "floating-ip.sh",
+            parent=self,
+            variables={"FLOATING_IP": plan.floating_ip},
+            depends_on=watching,
+        )
+        self.register_outputs({"address": plan.floating_ip})

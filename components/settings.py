@@ -1,0 +1,328 @@
+"""Every config key, typed and checked before any resource exists. No look at the box, no Pulumi engine.
+
+`Pulumi.yaml` declares the keys, their types and defaults; this module knows what a value must be beyond its type. All
+wrong keys are reported at once, each with its value, the rule and a value that works.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from components import topology
+from components.topology import Profile
+
+NAMESPACE = "php-cluster"
+PROJECT_FOLDER = Path(__file__).parent.parent
+INDEX_FILES = ("index.php", "index.html")
+MAX_PHP_NODES = 64
+SECRET_KEYS = frozenset({"tlsKey"})
+
+T = TypeVar("T")
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
+_RESERVED_INI = {
+    "auto_prepend_file": "the session store uses it",
+    "session.save_handler": "the profile decides it",
+    "session.save_path": "the profile decides it",
+}
+
+
+class ConfigError(Exception):
+    """One or more config keys have a value that cannot work; the text has a paragraph for each."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings; Pulumi.yaml describes each."""
+
+    substrate: str
+    php_nodes: int
+    profile: Profile
+    network: str | None
+    floating_ip: str | None
+    site_name: str | None
+    tls_certificate: str | None
+    tls_key: str | None
+    app_dir: Path
+    app_exclude: tuple[str, ...]
+    app_max_mib: int
+    php_settings: Mapping[str, str]
+    php_workers: int
+    extra_packages: tuple[str, ...]
+    brick_gib: int
+
+
+def declared_defaults() -> dict[str, Any]:
+    """Each key that Pulumi.yaml declares, with its default."""
+    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
+    return {key: declaration["default"] for key, declaration in project["config"].items()}
+
+
+class _Reader:
+    """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self.problems: list[str] = []
+
+    def refuse(self, key: str, rule: str, example: str, *, shown: str | None = None) -> None:
+        """Notes that a key's value breaks a rule. Secrets are never shown."""
+        value = "[secret]" if key in SECRET_KEYS else shown or json.dumps(self.values.get(key), default=str)
+        if len(value) > 80:
+            value = value[:77] + "..."
+        self.problems.append(
+            f"{NAMESPACE}:{key} is {value}\n    It must be {rule}.\n    Example: pulumi config set {example}"
+        )
+
+    def read(self, key: str, parse: Callable[[Any], T], rule: str, example: str, fallback: T) -> T:
+        try:
+            return parse(self.values[key])
+        except (ValueError, TypeError, KeyError):
+            self.refuse(key, rule, example)
+            return fallback
+
+
+def _integer(low: int, high: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        number = int(value)
+        if isinstance(value, bool) or str(number) != str(value).strip() or not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError
+        return str(value)
+
+    return parse
+
+
+def _optional(parse: Callable[[str], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value == "" else parse(_text(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
+    def parse_list(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(parse(_text(item)) for item in value)
+
+    return parse_list
+
+
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError
+    return value
+
+
+def _private_network(value: str) -> str:
+    if "/" not in value:
+        raise ValueError
+    return str(ipaddress.IPv4Network(value))
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.IPv4Address(value))
+
+
+def _ini(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError
+    result = {}
+    for name, setting in value.items():
+        if isinstance(setting, bool):
+            setting = "on" if setting else "off"
+        text = str(setting)
+        if not _INI_NAME.fullmatch(name) or name in _RESERVED_INI or isinstance(setting, (dict, list)):
+            raise ValueError
+        if any(character in text for character in '"\n\r\0'):
+            raise ValueError
+        result[name] = text
+    return result
+
+
+def _app_dir(value: Any) -> Path:
+    folder = PROJECT_FOLDER / _text(value)
+    if not value or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        raise ValueError
+    if not any(os.access(folder / index, os.R_OK) for index in INDEX_FILES):
+        raise ValueError
+    return folder
+
+
+def _check_network(reader: _Reader, settings: Settings) -> None:
+    """Rules about several keys at once: the planner's own, asked before it plans."""
+    if settings.network is None:
+        if settings.floating_ip is not None:
+            reader.refuse("floatingIp", "set together with network, which it lies in", "network 198.18.5.0/24")
+        return
+    needed = topology.required_addresses(settings.php_nodes)
+    network = ipaddress.IPv4Network(settings.network)
+    if network.num_addresses < needed:
+        prefix = 32 - (needed - 1).bit_length()
+        reader.refuse(
+            "network",
+            f"large enough for {settings.php_nodes} PHP nodes, at least {needed} addresses (a /{prefix})",
+            f"network {ipaddress.IPv4Network((int(network.network_address), 24), strict=False)}",
+        )
+        return
+    try:
+        topology.plan(settings.network, settings.php_nodes, settings.profile, settings.floating_ip)
+    except ValueError as problem:
+        reader.refuse(
+            "floatingIp",
+            f"a free address in {settings.network}, but {problem}",
+            f"floatingIp {network[topology.FLOATING_IP_OFFSET]}",
+        )
+
+
+def _check_tls(reader: _Reader, settings: Settings, secret_keys: Collection[str]) -> None:
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if key and "tlsKey" not in secret_keys:
+        reader.refuse("tlsKey", "stored as a secret", "--secret tlsKey < key.pem")
+    if bool(certificate) != bool(key):
+        lacking = "tlsKey" if certificate else "tlsCertificate"
+        secret = "--secret " if certificate else ""
+        reader.refuse(lacking, "set when its other half is", f"{secret}{lacking} < {lacking}.pem")
+        return
+    if not certificate or not key:
+        return
+    try:
+        public = x509.load_pem_x509_certificates(certificate.encode())[0].public_key()
+    except (ValueError, IndexError):
+        reader.refuse("tlsCertificate", "a certificate chain in PEM, the site's own first", "tlsCertificate < chain.pem")
+        return
+    try:
+        private = load_pem_private_key(key.encode(), password=None)
+    except (ValueError, TypeError):
+        reader.refuse("tlsKey", "a private key in PEM without a passphrase", "--secret tlsKey < key.pem")
+        return
+    if private.public_key() != public:
+        reader.refuse("tlsKey", "the key of tlsCertificate", "--secret tlsKey < key.pem")
+
+
+def read_settings(
+    values: Mapping[str, Any], secret_keys: Collection[str] = (), substrates: Collection[str] = ("local",)
+) -> Settings:
+    """Checks the config values of this project's namespace.
+
+    Args:
+        values: Key (without namespace) to value, as Pulumi stores it; what is absent takes its declared default.
+        secret_keys: The keys that are stored as secrets.
+        substrates: The names that `substrate` may have.
+
+    Raises:
+        ConfigError: with every wrong key at once.
+    """
+    defaults = declared_defaults()
+    reader = _Reader({**defaults, **values})
+    for unknown in sorted(set(values) - set(defaults)):
+        near = difflib.get_close_matches(unknown, defaults, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        reader.problems.append(
+            f"{NAMESPACE}:{unknown} is no key of this project\n    {hint.capitalize()}Known keys: "
+            f"{', '.join(sorted(defaults))}.\n    Remove it: pulumi config rm {unknown}"
+        )
+    settings = Settings(
+        substrate=reader.read(
+            "substrate", _one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
+        ),
+        php_nodes=reader.read(
+            "phpNodes", _integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
+        ),
+        profile=reader.read(
+            "profile", Profile, f"one of {', '.join(profile.value for profile in Profile)}", "profile safe", Profile.SAFE
+        ),
+        network=reader.read(
+            "network",
+            _optional(_private_network),
+            "an IPv4 network in CIDR notation without host bits",
+            "network 198.18.5.0/24",
+            None,
+        ),
+        floating_ip=reader.read("floatingIp", _optional(_address), "an IPv4 address", "floatingIp 198.18.5.10", None),
+        site_name=reader.read(
+            "siteName",
+            _optional(_matching(_HOST_NAME)),
+            "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots",
+            "siteName www.example.org",
+            None,
+        ),
+        tls_certificate=reader.read(
+            "tlsCertificate", _optional(_text_as_is), "PEM text", "tlsCertificate < chain.pem", None
+        ),
+        tls_key=reader.read("tlsKey", _optional(_text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
+        app_dir=reader.read(
+            "appDir",
+            _app_dir,
+            f"a readable folder with an {' or '.join(INDEX_FILES)} in it, relative to {PROJECT_FOLDER}",
+            "appDir app",
+            PROJECT_FOLDER,
+        ),
+        app_exclude=reader.read(
+            "appExclude", _list_of(_not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
+        ),
+        app_max_mib=reader.read("appMaxMiB", _integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
+        php_settings=reader.read(
+            "phpSettings",
+            _ini,
+            "a map of ini names to single-line values without quotes; not "
+            + ", ".join(f"{name} ({why})" for name, why in _RESERVED_INI.items()),
+            "--path phpSettings.memory_limit 256M",
+            {},
+        ),
+        php_workers=reader.read("phpWorkers", _integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
+        extra_packages=reader.read(
+            "extraPackages",
+            _list_of(_matching(_PACKAGE_NAME)),
+            "a list of Debian package names",
+            "--path 'extraPackages[0]' php-mysql",
+            (),
+        ),
+        brick_gib=reader.read("brickGiB", _integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
+    )
+    _check_network(reader, settings)
+    _check_tls(reader, settings, secret_keys)
+    if reader.problems:
+        count = len(reader.problems)
+        heading = "1 config key needs" if count == 1 else f"{count} config keys need"
+        raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
+    return settings
+
+
+def _text_as_is(value: str) -> str:
+    return value

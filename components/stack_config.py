@@ -1,0 +1,36 @@
+"""The config of the current stack as plain data: the one place that asks the engine for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pulumi.runtime import config
+
+from components.settings import NAMESPACE, declared_defaults
+
+_PREFIX = f"{NAMESPACE}:"
+
+
+def values() -> dict[str, Any]:
+    """Every key of this project's namespace that is set, unknown ones included, with its value."""
+    defaults = declared_defaults()
+    found: dict[str, Any] = {}
+    for name, value in {**config.get_config_env(), **config.CONFIG.get()}.items():
+        if name.startswith(_PREFIX):
+            key = name.removeprefix(_PREFIX)
+            found[key] = _decoded(value) if isinstance(defaults.get(key), (list, dict)) else value
+    return found
+
+
+def secret_keys() -> set[str]:
+    """The keys of this project's namespace that are stored as secrets."""
+    return {key.removeprefix(_PREFIX) for key in config.get_config_secret_keys_env()}
+
+
+def _decoded(value: Any) -> Any:
+    """Lists and maps arrive as JSON text; a value that is none is left for the checks to refuse."""
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError):
+        return value

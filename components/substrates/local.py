@@ -1,0 +1,163 @@
+"""Machines on this Linux box: systemd-nspawn, a bridge of the stack's own, and the scripts of `scripts/lab/`."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+import pulumi_command as command
+
+from components.machine import Machine
+from components.packages import packages_of
+from components.settings import PROJECT_FOLDER, Settings
+from components.ssh_keys import KeyPair, key_pair
+from components.topology import PlannedMachine, Topology
+
+LAB_SCRIPTS = "scripts/lab"
+"""Relative to the project, where the engine runs commands: no path of this box gets into a stack's state."""
+
+IDENTITY_FILE = PROJECT_FOLDER / ".cluster" / "identity"
+INTERFACE = "host0"
+BRICK_SOURCE = "/data"
+
+
+def checkout_identity(file: Path = IDENTITY_FILE) -> str:
+    """A random name that this checkout keeps, so that a second clone with a stack of the same name is another one."""
+    if not file.exists():
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            with file.open("x") as new:
+                new.write(secrets.token_hex(8) + "\n")
+        except FileExistsError:
+            pass  # another run of this checkout was faster; its name counts
+    return file.read_text().strip()
+
+
+def lab_id(stack: str, identity: str) -> str:
+    """Six hexadecimal digits that begin the names of a stack's machines, bridge and tables.
+
+    So few because the kernel's interface names end after 15 characters: `vb-` + six + `-php64`.
+    """
+    return hashlib.sha256(f"{identity}/{stack}".encode()).hexdigest()[:6]
+
+
+def default_network(stack: str) -> str:
+    """One of the 512 networks of size 24 in 198.18.0.0/15, which RFC 2544 sets aside and no LAN or VPN uses."""
+    index = int(lab_id(stack, checkout_identity()), 16) % 512
+    return f"198.{18 + index // 256}.{index % 256}.0/24"
+
+
+class LocalMachine(pulumi.ComponentResource):
+    """One machine, with an SSH host key of its own that is known before the first connection.
+
+    Attributes:
+        machine: What the cluster needs to know of it.
+        known_host: Its line for a known_hosts file.
+    """
+
+    machine: Machine
+    known_host: pulumi.Output[str]
+
+    def __init__(
+        self,
+        planned: PlannedMachine,
+        lab: Mapping[str, str],
+        prefix_length: int,
+        image: command.local.Command,
+        network: pulumi.Resource,
+        login: KeyPair,
+        brick_gib: int,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        super().__init__("php-cluster:local:LocalMachine", planned.name, None, opts)
+        host_key = key_pair(f"{planned.name}-host-key", self)
+        running = command.local.Command(
+            f"{planned.name}-machine",
+            create=f"{LAB_SCRIPTS}/machine up",
+            update=f"{LAB_SCRIPTS}/machine up",
+            delete=f"{LAB_SCRIPTS}/machine down",
+            stdin=host_key.private,
+            environment={
+                **lab,
+                "NAME": planned.name,
+                "ADDRESS": planned.address,
+                "PREFIX": str(prefix_length),
+                "IMAGE": image.stdout.apply(lambda path: path.strip()),
+                "BRICK_GIB": str(brick_gib) if planned.has_brick else "",
+                "AUTHORIZED_KEY": login.public,
+            },
+            # Another address or host key is another machine. Another image is not: it serves new machines, while those
+            # that hold sessions stay and get new packages installed.
+            triggers=[planned.address, host_key.public],
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[network], delete_before_replace=True),
+        )
+        self.known_host = host_key.public.apply(lambda key: f"{planned.address} {key}")
+        self.machine = Machine(
+            name=planned.name,
+            role=planned.role,
+            identity=running.id,
+            address=planned.address,
+            interface=INTERFACE,
+            brick_source=BRICK_SOURCE,
+            connection=command.remote.ConnectionArgs(
+                host=planned.address, user="root", private_key=login.private, host_key=host_key.public
+            ),
+            user="root",
+            ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
+            resource=running,
+        )
+        self.register_outputs({"address": planned.address})
+
+
+class LocalSubstrate(pulumi.ComponentResource):
+    """All machines of a stack with what they share: image, network, the key to log in with."""
+
+    machines: dict[str, Machine]
+
+    def __init__(self, settings: Settings, plan: Topology) -> None:
+        stack = pulumi.get_stack()
+        super().__init__("php-cluster:local:LocalSubstrate", "local", None)
+        identity = checkout_identity()
+        lab = {
+            "LAB": lab_id(stack, identity),
+            "STACK": stack,
+            "CHECKOUT": identity,
+            "NETWORK": str(plan.network),
+            "GATEWAY": plan.gateway,
+        }
+        child = pulumi.ResourceOptions(parent=self)
+        login = key_pair("login-key", self)
+        packages = sorted({package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)})
+        image = command.local.Command(
+            "image",
+            create=f"{LAB_SCRIPTS}/image up",
+            delete=f"{LAB_SCRIPTS}/image down",
+            environment={"PACKAGES": " ".join(packages)},
+            add_previous_output_in_env=False,
+            opts=child,
+        )
+        network = command.local.Command(
+            "network",
+            create=f"{LAB_SCRIPTS}/network up",
+            delete=f"{LAB_SCRIPTS}/network down",
+            environment=lab,
+            add_previous_output_in_env=False,
+            opts=child,
+        )
+        made = [
+            LocalMachine(planned, lab, plan.network.prefixlen, image, network, login, settings.brick_gib, child)
+            for planned in plan.machines
+        ]
+        self.machines = {one.machine.name: one.machine for one in made}
+        pulumi.export("sshPrivateKey", login.private)
+        pulumi.export("knownHosts", pulumi.Output.all(*[one.known_host for one in made]).apply("\n".join))
+        self.register_outputs({"network": str(plan.network)})
+
+
+def create(settings: Settings, plan: Topology) -> Mapping[str, Machine]:
+    """Makes the machines of a plan on this box."""
+    return LocalSubstrate(settings, plan).machines

@@ -1,0 +1,147 @@
+"""The plan of a cluster: names, roles, addresses, bricks. Pure data, no Pulumi in it."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass
+
+FLOATING_IP_OFFSET = 10
+"""Default place of the floating IP in the network; the load balancers follow it."""
+
+FIRST_PHP_OFFSET = 20
+"""php1 is at the network's address plus 21. The gap leaves room for what an operator adds by hand."""
+
+BALANCERS = ("lb1", "lb2")
+SHARED_BRICK_DISK = "/session"
+"""Where a brick's disk is mounted, the article's path."""
+
+BRICK = f"{SHARED_BRICK_DISK}/brick"
+"""Gluster wants a brick to be a folder below a mount point: should the disk be missing, the folder is missing too,
+and the brick stays down rather than fill the root disk."""
+
+VOLUME = "sessions"
+MOUNT_POINT = "/media/sessions"
+
+
+class Role(enum.Enum):
+    """What runs on a machine."""
+
+    LOAD_BALANCER = "load balancer"
+    PHP = "PHP node"
+
+
+class Profile(enum.Enum):
+    """How sessions are stored: as the article does it, or so that none is lost."""
+
+    SAFE = "safe"
+    ARTICLE = "article"
+
+
+@dataclass(frozen=True)
+class PlannedMachine:
+    """A machine as the plan knows it.
+
+    Attributes:
+        name: `lb1`, `lb2`, `php1` …
+        role: What runs on it.
+        address: Private IPv4 address.
+        has_brick: Whether it holds a brick, and so needs a disk for one.
+        is_arbiter: Whether its brick keeps names and metadata only.
+    """
+
+    name: str
+    role: Role
+    address: str
+    has_brick: bool
+    is_arbiter: bool = False
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The whole plan.
+
+    Attributes:
+        network: The private network of all machines.
+        gateway: The first address of it, the machines' way out.
+        floating_ip: The address that one of the load balancers owns.
+        machines: Every machine, load balancers first.
+    """
+
+    network: ipaddress.IPv4Network
+    gateway: str
+    floating_ip: str
+    machines: tuple[PlannedMachine, ...]
+
+    @property
+    def balancers(self) -> tuple[PlannedMachine, ...]:
+        """lb1 and lb2."""
+        return tuple(machine for machine in self.machines if machine.role is Role.LOAD_BALANCER)
+
+    @property
+    def php_nodes(self) -> tuple[PlannedMachine, ...]:
+        """php1 … phpN."""
+        return tuple(machine for machine in self.machines if machine.role is Role.PHP)
+
+    @property
+    def brick_hosts(self) -> tuple[PlannedMachine, ...]:
+        """The members of the trusted storage pool, the arbiter last, as `volume create` wants it."""
+        return tuple(machine for machine in self.machines if machine.has_brick)
+
+    @property
+    def bricks(self) -> tuple[str, ...]:
+        """`host:/path` of each brick, in the order of `volume create`."""
+        return tuple(f"{machine.name}:{BRICK}" for machine in self.brick_hosts)
+
+    @property
+    def host_table(self) -> str:
+        """Lines for /etc/hosts. Brick hosts only: adding a PHP node must not touch the other nodes."""
+        return "".join(f"{machine.address} {machine.name}\n" for machine in self.brick_hosts)
+
+
+def required_addresses(php_nodes: int) -> int:
+    """The smallest number of addresses that a network needs for this many PHP nodes, its broadcast address included."""
+    return FIRST_PHP_OFFSET + php_nodes + 2
+
+
+def plan(network: str, php_nodes: int, profile: Profile, floating_ip: str | None = None) -> Topology:
+    """Plans a cluster.
+
+    Args:
+        network: IPv4 network in CIDR notation.
+        php_nodes: How many PHP nodes, at least 1.
+        profile: `SAFE` puts an arbiter brick on php1.
+        floating_ip: An address of the network, or None for the default one.
+
+    Raises:
+        ValueError: the network is too small, or the floating IP is outside of it or is a machine's own.
+    """
+    net = ipaddress.IPv4Network(network)
+    if php_nodes < 1:
+        raise ValueError("a cluster needs at least one PHP node")
+    if net.num_addresses < required_addresses(php_nodes):
+        raise ValueError(f"{network} has too few addresses for {php_nodes} PHP nodes")
+    gateway = str(net[1])
+    floating = floating_ip or str(net[FLOATING_IP_OFFSET])
+    safe = profile is Profile.SAFE
+    balancers = tuple(
+        PlannedMachine(name, Role.LOAD_BALANCER, str(net[FLOATING_IP_OFFSET + 1 + index]), has_brick=True)
+        for index, name in enumerate(BALANCERS)
+    )
+    nodes = tuple(
+        PlannedMachine(
+            f"php{number}",
+            Role.PHP,
+            str(net[FIRST_PHP_OFFSET + number]),
+            has_brick=safe and number == 1,
+            is_arbiter=safe and number == 1,
+        )
+        for number in range(1, php_nodes + 1)
+    )
+    address = ipaddress.IPv4Address(floating)
+    if address not in net or address in (net.network_address, net.broadcast_address):
+        raise ValueError(f"{floating} is not an address for a machine in {network}")
+    taken = {gateway: "the gateway", **{machine.address: machine.name for machine in balancers + nodes}}
+    if floating in taken:
+        raise ValueError(f"{floating} is the address of {taken[floating]}")
+    return Topology(net, gateway, floating, balancers + nodes)

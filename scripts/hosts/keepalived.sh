@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# Makes keepalived watch the other load balancer and HAProxy, and own the floating IP when it is due.
+#
+# Input: KEEPALIVED_CONF, VRRP_NFT (texts).
+# Postcondition: keepalived is enabled and runs with this configuration; only the peer's VRRP packets are admitted, from
+# before keepalived starts. A wrong configuration is refused before it replaces anything. A second run changes nothing.
+
+# Bash's own TCP: no other program is started every second.
+put_file /usr/lib/php-cluster/haproxy-answers 0755 '#!/bin/bash
+exec 3<>/dev/tcp/127.0.0.1/8404 || exit 1
+printf "GET /.php-cluster/balancer HTTP/1.0\r\n\r\n" >&3
+read -r -t 1 line <&3 && [[ $line == *" 200 "* ]]
+' || true
+
+put_file /etc/php-cluster/vrrp.nft 0644 "$VRRP_NFT" || true
+put_file /etc/systemd/system/php-cluster-vrrp-filter.service 0644 "[Unit]
+Description=Admit VRRP packets of the other load balancer only
+Before=keepalived.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft --file /etc/php-cluster/vrrp.nft
+[Install]
+WantedBy=multi-user.target
+" && systemctl daemon-reload
+enabled_and_running php-cluster-vrrp-filter restart
+
+candidate=$(mktemp)
+printf '%s' "$KEEPALIVED_CONF" >"$candidate"
+said=$(keepalived --config-test="$candidate" 2>&1) || fail "keepalived refuses its configuration: $said"
+rm "$candidate"
+put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF" || true
+put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
+After=php-cluster-vrrp-filter.service haproxy.service
+StartLimitIntervalSec=0
+[Service]
+Restart=always
+RestartSec=1
+" && systemctl daemon-reload
+enabled_and_running keepalived reload
+report "keepalived watches the other load balancer"

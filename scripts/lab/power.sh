@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# Starting a machine and taking its power away. Needs lib.sh, cgroups.sh and `use_machine`.
+
+# leader: the process id of the machine's own first process; fails when it is off.
+leader() {
+    local nspawn child
+    nspawn=$(cat "$FOLDER/nspawn.pid" 2>/dev/null) || return 1
+    grep --quiet --text --fixed-strings -- "--machine=$MACHINE" "/proc/$nspawn/cmdline" 2>/dev/null || return 1
+    for child in $(pgrep --parent "$nspawn"); do
+        if [[ $(awk '/^NSpid:/ { print $NF }' "/proc/$child/status" 2>/dev/null) == 1 ]]; then
+            echo "$child"
+            return
+        fi
+    done
+    return 1
+}
+
+is_running() { leader >/dev/null; }
+
+ssh_answers() {
+    local banner
+    # The connection is bash's own: no tool is needed, and a refused one costs nothing.
+    { exec 3<>"/dev/tcp/$1/22" && read -r -t 2 banner <&3; } 2>/dev/null || return 1
+    exec 3>&-
+    [[ $banner == SSH-* ]]
+}
+
+is_mounted() { mountpoint --quiet "$1"; }
+link_is_gone() { [[ ! -e /sys/class/net/$LINK ]]; }
+no_process_left() { [[ -z $(processes_of "$MACHINE") ]]; }
+is_frozen() { [[ $(cat "$(freezer_of "$MACHINE")" 2>/dev/null) == 1 ]]; }
+
+# mount_parts: the machine's root over its image, and its brick disk.
+mount_parts() {
+    local image
+    image=$(<"$FOLDER/image")
+    [[ -d $image ]] || fail "the image of $NAME, $image, is gone; destroy the stack and make it again"
+    if ! is_mounted "$FOLDER/root"; then
+        mount -t overlay -o "lowerdir=$image,upperdir=$FOLDER/upper,workdir=$FOLDER/work" "$MACHINE" "$FOLDER/root"
+    fi
+    if [[ -f $FOLDER/disk.img ]] && ! is_mounted "$FOLDER/disk"; then
+        mount -o loop,noatime "$FOLDER/disk.img" "$FOLDER/disk"
+    fi
+}
+
+unmount_parts() {
+    local part
+    for part in "$FOLDER/root" "$FOLDER/disk"; do
+        while is_mounted "$part"; do
+            # Lazily if need be: what still holds it is about to end.
+            umount "$part" 2>/dev/null || umount --lazy "$part"
+        done
+    done
+}
+
+# start_machine: boots it and returns at once; it belongs to nobody's terminal or process group.
+start_machine() {
+    # What an earlier life left outlives it for a moment, and a machine of the same name fails on it.
+    wait_until 20 link_is_gone || ip link delete "$LINK"
+    rmdir "/run/systemd/nspawn/propagate/$MACHINE" 2>/dev/null || true
+    mount_parts
+    if systemd_is_first; then
+        systemctl reset-failed "$(unit_of "$MACHINE")" 2>/dev/null || true
+        systemd-run --quiet --collect --unit="$(unit_of "$MACHINE")" --property=Delegate=yes --property=KillMode=mixed \
+            --property=TasksMax=16384 --property='DeviceAllow=/dev/fuse rwm' "$SCRIPTS/supervise" "$LAB" "$NAME"
+    else
+        setsid --fork "$SCRIPTS/supervise" "$LAB" "$NAME" </dev/null >>"$FOLDER/console.log" 2>&1
+    fi
+}
+
+# kill_machine: everything in it ends at once. What goes over its link before that is the caller's business.
+kill_machine() {
+    local freezer
+    # A supervisor that is not killed first would take a dying machine for a rebooting one.
+    if systemd_is_first; then
+        systemctl kill --kill-whom=all --signal=SIGKILL "$(unit_of "$MACHINE")" 2>/dev/null || true
+    fi
+    [[ -f $FOLDER/supervisor.pid ]] && is_supervisor "$(<"$FOLDER/supervisor.pid")" && kill -KILL "$(<"$FOLDER/supervisor.pid")"
+    local _
+    for _ in {1..200}; do
+        no_process_left && break
+        # shellcheck disable=SC2046
+        kill -KILL $(processes_of "$MACHINE") 2>/dev/null || true
+        freezer=$(freezer_of "$MACHINE") && echo 0 >"$freezer"
+        sleep 0.05
+    done
+    no_process_left || fail "$NAME does not end: process $(processes_of "$MACHINE" | head -1)"
+    rm -f "$FOLDER/nspawn.pid" "$FOLDER/supervisor.pid"
+    wait_until 20 link_is_gone || ip link delete "$LINK" 2>/dev/null || true
+    rmdir "/run/systemd/nspawn/propagate/$MACHINE" 2>/dev/null || true
+    remove_groups "$MACHINE"
+}
+
+is_supervisor() {
+    grep --quiet --text --fixed-strings "$SCRIPTS/supervise" "/proc/$1/cmdline" 2>/dev/null
+}
+
+# cut_link: no packet in or out, no goodbye.
+cut_link() { ip link set "$LINK" down 2>/dev/null || link_is_gone; }

@@ -1,0 +1,232 @@
+"""A real stack, driven as a user drives it: the `pulumi` command, HTTP, SSH and the lab's scripts."""
+
+from __future__ import annotations
+
+import http.cookies
+import json
+import os
+import secrets
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.substrates.local import checkout_identity, lab_id
+
+PROJECT = Path(__file__).parent.parent.parent
+T = TypeVar("T")
+
+# A proxy of the box is for the outside; the machines are reached directly.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def wait_for(what: str, condition: Callable[[], T], limit: float = 120) -> T:
+    """Repeats `condition` until it gives something true, and returns it; an exception counts as not yet."""
+    deadline = time.monotonic() + limit
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            last = condition()
+        except (OSError, AssertionError, subprocess.SubprocessError, ValueError) as problem:
+            last = problem
+        else:
+            if last:
+                return last  # type: ignore[return-value]
+        time.sleep(0.2)
+    raise AssertionError(f"waited {limit} s in vain until {what}; last seen: {last!r}")
+
+
+@dataclass
+class Answer:
+    """What the site said to one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.text)
+        return parsed
+
+
+def request(url: str, headers: Mapping[str, str] | None = None, timeout: float = 10) -> Answer:
+    """One GET; an HTTP error is an answer too."""
+    asked = urllib.request.Request(url, headers=dict(headers or {}))
+    try:
+        with _direct.open(asked, timeout=timeout) as response:
+            return Answer(response.status, response.headers, response.read().decode())
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, error.headers, error.read().decode())
+
+
+@dataclass
+class Visitor:
+    """A browser with a cookie, who counts."""
+
+    url: str
+    cookie: str = ""
+    seen: list[dict[str, Any]] = field(default_factory=list)
+
+    def visit(self) -> dict[str, Any]:
+        headers = {"Accept": "application/json"}
+        if self.cookie:
+            headers["Cookie"] = self.cookie
+        answer = request(self.url, headers)
+        assert answer.status == 200, f"{answer.status}: {answer.text[:300]}"
+        cookies = http.cookies.SimpleCookie(answer.headers.get("Set-Cookie", ""))
+        for name, morsel in cookies.items():
+            self.cookie = f"{name}={morsel.value}"
+        self.seen.append(answer.json())
+        return self.seen[-1]
+
+    @property
+    def count(self) -> int:
+        return int(self.seen[-1]["counter"])
+
+
+@dataclass
+class Cluster:
+    """One stack of this checkout, with a backend of its own."""
+
+    backend: Path
+    config: Mapping[str, str]
+    name: str = field(default_factory=lambda: f"test-{secrets.token_hex(3)}")
+
+    def __post_init__(self) -> None:
+        self.backend.mkdir(mode=0o700, exist_ok=True)
+        self.environment = {**os.environ, "PULUMI_BACKEND_URL": f"file://{self.backend}"}
+        self.pulumi("stack", "init", self.name, "--secrets-provider", "passphrase")
+        for key, value in self.config.items():
+            self.pulumi("config", "set", key, value, "--stack", self.name)
+
+    @property
+    def lab(self) -> str:
+        return lab_id(self.name, checkout_identity())
+
+    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive", "--color", "never"],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name).stdout
+
+    def destroy(self) -> str:
+        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name).stdout
+
+    def remove(self) -> None:
+        """Takes everything down, whatever state a failed test left."""
+        self.destroy()
+        self.pulumi("stack", "rm", "--yes", self.name)
+
+    def outputs(self) -> dict[str, Any]:
+        text = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.name).stdout
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    def export(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(
+            self.pulumi("stack", "export", "--show-secrets", "--stack", self.name).stdout
+        )
+        return parsed
+
+    def visitor(self) -> Visitor:
+        return Visitor(self.outputs()["url"])
+
+    def ssh(self, machine: str, command: str, stdin: str | None = None, check: bool = True) -> str:
+        """Runs a command on a machine the way the README says."""
+        done = subprocess.run(
+            ["scripts/ssh", "--stack", self.name, machine, command],
+            cwd=PROJECT,
+            env=self.environment,
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{machine}: {command!r} failed:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def enter(self, machine: str, command: str) -> str:
+        """Runs a command on a machine without SSH, also when its link is cut."""
+        return self.lab_command("enter", machine, "bash", "-c", command)
+
+    def lab_command(self, verb: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [f"scripts/lab/{verb}", "--stack", self.name, *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"scripts/lab/{verb} {arguments}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def owners_of_floating_ip(self) -> list[str]:
+        """The load balancers that hold the address now."""
+        address = self.outputs()["floatingIp"]
+        return [
+            name
+            for name in ("lb1", "lb2")
+            if self.is_running(name) and f" {address}/" in self.enter(name, "ip -oneline address")
+        ]
+
+    def is_running(self, machine: str) -> bool:
+        return f"{self.lab}-{machine}" in _nspawn_machines()
+
+    def save_journals(self, folder: Path) -> None:
+        """Keeps what the machines' journals say, for whoever reads why a test failed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in self.outputs().get("machines", {}):
+            done = subprocess.run(
+                ["scripts/lab/enter", "--stack", self.name, name, "journalctl", "--no-pager", "--lines", "400"],
+                cwd=PROJECT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
+            (folder / f"{self.name}-{name}.log").write_text(done.stdout + done.stderr)
+
+
+def _nspawn_machines() -> set[str]:
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if arguments[0].endswith("systemd-nspawn"):
+            found.update(word.removeprefix("--machine=") for word in arguments if word.startswith("--machine="))
+    return found
+
+
+def leftovers(lab: str) -> list[str]:
+    """Whatever on this box still carries a lab's name: links, mounts, loop devices, tables, cgroups, processes, files."""
+    sources = {
+        "link": ["ip", "-brief", "link"],
+        "mount": ["cat", "/proc/self/mountinfo"],
+        "loop device": ["losetup", "--list", "--noheadings"],
+        "nft table": ["nft", "list", "tables"],
+        "cgroup": ["find", "/sys/fs/cgroup", "-type", "d", "-name", f"*{lab}*"],
+        "file": ["find", "/var/lib/php-cluster", "/run/systemd/nspawn", "-name", f"*{lab}*"],
+    }
+    found = []
+    for kind, command in sources.items():
+        lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+        found += [f"{kind}: {line}" for line in lines if lab in line]
+    found += [f"process: {name}" for name in _nspawn_machines() if lab in name]
+    return found

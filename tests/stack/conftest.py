@@ -1,0 +1,30 @@
+"""One cluster for the tests that leave it as they found it; journals are kept when something fails."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.cluster import PROJECT, Cluster, leftovers
+
+JOURNALS = PROJECT / ".cluster" / "journals"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The default cluster: two PHP nodes, profile safe."""
+    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2"})
+    try:
+        stack.up()
+        yield stack
+    finally:
+        if request.session.testsfailed:
+            stack.save_journals(JOURNALS)
+        stack.remove()
+    assert leftovers(stack.lab) == []
+
+
+@pytest.fixture
+def fresh_backend(tmp_path: Path) -> Path:
+    """A backend for a stack that a test makes and removes itself."""
+    return tmp_path / "state"

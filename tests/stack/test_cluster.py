@@ -1,0 +1,152 @@
+"""What a user sees of a cluster that is up and well."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.stack.cluster import PROJECT, Cluster, request, wait_for
+
+
+def test_nothing_is_left_to_do(cluster: Cluster) -> None:
+    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+    # Nor after a look at what is really there.
+    cluster.pulumi("refresh", "--yes", "--stack", cluster.name)
+    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+
+
+def test_a_counter_rises_while_nodes_alternate(cluster: Cluster) -> None:
+    visitor = cluster.visitor()
+    for expected in range(1, 41):
+        assert visitor.visit()["counter"] == expected
+    nodes = [answer["node"] for answer in visitor.seen]
+    assert set(nodes) == {"php1", "php2"}
+    assert all(one != next_one for one, next_one in zip(nodes, nodes[1:], strict=False)), nodes
+
+
+def test_sessions_are_apart(cluster: Cluster) -> None:
+    one, other = cluster.visitor(), cluster.visitor()
+    for _ in range(3):
+        one.visit()
+    other.visit()
+    assert (one.count, other.count) == (3, 1)
+
+
+def brick_listing(cluster: Cluster, balancer: str) -> str:
+    """Names, sizes and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
+    return cluster.ssh(
+        balancer,
+        "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -printf '%p %s ' -exec sh -c 'sha256sum < \"$1\"' - {} ';' | sort",
+    )
+
+
+def test_bricks_are_equal(cluster: Cluster) -> None:
+    visitor = cluster.visitor()
+    for _ in range(10):
+        visitor.visit()
+    listing = brick_listing(cluster, "lb1")
+    assert visitor.cookie.split("=")[1] in listing
+    wait_for("both bricks hold the same", lambda: brick_listing(cluster, "lb1") == brick_listing(cluster, "lb2"))
+
+
+def test_outputs_say_what_the_cluster_is(cluster: Cluster) -> None:
+    outputs = cluster.outputs()
+    assert outputs["url"] == f"http://{outputs['floatingIp']}/"
+    assert set(outputs["machines"]) == {"lb1", "lb2", "php1", "php2"}
+    for name, machine in outputs["machines"].items():
+        assert set(machine) == {"role", "address", "ssh"}
+        done = subprocess.run(
+            [*machine["ssh"].split(), "hostname"],
+            cwd=PROJECT,
+            env=cluster.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.strip() == name, done.stderr
+    assert "Type: Replicate" in outputs["volumeInfo"]
+    assert "Number of Bricks: 1 x (2 + 1) = 3" in outputs["volumeInfo"]
+    assert "Status: Started" in outputs["volumeInfo"]
+    assert all("/media/sessions glusterfs" in line for line in outputs["mounts"].values())
+
+
+def test_peers_are_connected(cluster: Cluster) -> None:
+    assert cluster.ssh("lb1", "gluster --mode=script peer status").count("Peer in Cluster (Connected)") == 2
+
+
+def test_statistics_need_the_password(cluster: Cluster) -> None:
+    outputs = cluster.outputs()
+    assert request(outputs["statsUrl"]).status == 401
+    import base64
+
+    credentials = base64.b64encode(f"admin:{outputs['statsPassword']}".encode()).decode()
+    answer = request(outputs["statsUrl"], {"Authorization": f"Basic {credentials}"})
+    assert answer.status == 200 and "php2" in answer.text
+
+
+def test_inner_pages_are_not_for_the_outside(cluster: Cluster) -> None:
+    outputs = cluster.outputs()
+    assert request(outputs["url"] + ".php-cluster/health").status == 404
+    lb1 = outputs["machines"]["lb1"]["address"]
+    assert request(f"http://{lb1}:8405/members;csv").status == 403
+
+
+def test_members_are_the_balancers_own_view(cluster: Cluster) -> None:
+    answer = request(cluster.outputs()["url"] + "members.php")
+    assert answer.status == 200
+    assert {"php1", "php2"} <= set(re.findall(r"php\d+", answer.text))
+
+
+def test_forwarded_headers_are_the_balancers(cluster: Cluster) -> None:
+    log = cluster.ssh("lb1", "grep -c X-Forwarded-For /etc/haproxy/haproxy.cfg")
+    assert log.strip() == "1"
+
+
+def test_no_secret_in_plain_state_or_log(cluster: Cluster) -> None:
+    outputs = cluster.outputs()
+    secrets = [outputs["statsPassword"], outputs["sshPrivateKey"].splitlines()[2]]
+    state = "".join(path.read_text() for path in cluster.backend.rglob("*") if path.is_file())
+    masked = cluster.pulumi("stack", "output", "--json", "--stack", cluster.name).stdout
+    for secret in secrets:
+        assert secret not in state
+        assert secret not in masked
+    for name in outputs["machines"]:
+        journal = cluster.ssh(name, "journalctl --no-pager; cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        assert not any(secret in journal for secret in secrets)
+
+
+def test_every_host_script_run_again_changes_nothing(cluster: Cluster) -> None:
+    steps = [
+        resource
+        for resource in cluster.export()["deployment"]["resources"]
+        if resource["type"] == "command:remote:Command"
+    ]
+    assert len(steps) > 15
+    addresses = {machine["address"]: name for name, machine in cluster.outputs()["machines"].items()}
+    for step in steps:
+        stdin = step["inputs"]["stdin"]
+        script = stdin["plaintext"] if isinstance(stdin, dict) else stdin
+        if isinstance(stdin, dict):
+            import json
+
+            script = json.loads(script)
+        name = step["urn"].rsplit("::", 1)[1]
+        machine = addresses[_plain(step["inputs"]["connection"])["host"]]
+        said = cluster.ssh(machine, "bash -s", stdin=script)
+        if name != "volume-info":
+            assert said.strip().endswith("(nothing to change)"), f"{name} on {machine} said {said!r}"
+
+
+def _plain(value: object) -> dict[str, str]:
+    import json
+
+    if isinstance(value, dict) and "plaintext" in value:
+        value = json.loads(value["plaintext"])
+    assert isinstance(value, dict)
+    return value
+
+
+def test_the_tree_stays_clean(cluster: Cluster) -> None:
+    assert cluster.name
+    if Path(PROJECT / ".git").exists():
+        done = subprocess.run(["git", "diff", "--stat", "Pulumi.dev.yaml"], cwd=PROJECT, capture_output=True, text=True)
+        assert done.stdout == ""

@@ -1,0 +1,118 @@
+"""Machines that die, reboot, or lose power all at once; each test leaves the cluster whole."""
+
+from tests.stack.cluster import Cluster, Visitor, wait_for
+
+
+def whole_again(cluster: Cluster) -> None:
+    """Waits until every part is in service: one owner of the address, nothing to heal, all nodes balanced."""
+    wait_for("the floating IP has one owner", lambda: len(cluster.owners_of_floating_ip()) == 1, 180)
+    wait_for("all bricks are online", lambda: bricks_online(cluster) == 3, 180)
+    wait_for("nothing is left to heal", lambda: pending_heals(cluster) == 0, 180)
+    wait_for("both nodes answer", lambda: nodes_that_answer(cluster) == {"php1", "php2"}, 180)
+
+
+def bricks_online(cluster: Cluster) -> int:
+    detail = cluster.enter("lb1", "gluster --mode=script volume status sessions detail")
+    return sum(line.split()[-1] == "Y" for line in detail.splitlines() if line.startswith("Online"))
+
+
+def pending_heals(cluster: Cluster) -> int:
+    summary = cluster.enter("lb1", "gluster --mode=script volume heal sessions info")
+    counts = [line.split(":")[1].strip() for line in summary.splitlines() if line.startswith("Number of entries")]
+    assert len(counts) == 3 and all(count.isdigit() for count in counts), summary
+    return sum(map(int, counts))
+
+
+def nodes_that_answer(cluster: Cluster) -> set[str]:
+    visitor = cluster.visitor()
+    return {visitor.visit()["node"] for _ in range(4)}
+
+
+def goes_on(visitor: Visitor) -> None:
+    """The next answered request counts on from the last acknowledged one."""
+    before = visitor.count
+    wait_for("the session answers", visitor.visit)
+    # An update whose answer was lost on the way may have been stored: more is right, less is a loss.
+    assert visitor.count > before
+
+
+def used_session(cluster: Cluster) -> Visitor:
+    visitor = cluster.visitor()
+    for _ in range(5):
+        visitor.visit()
+    return visitor
+
+
+def test_the_active_balancer_loses_power(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    [active] = cluster.owners_of_floating_ip()
+    spare = "lb2" if active == "lb1" else "lb1"
+    cluster.lab_command("power-off", active)
+    goes_on(visitor)
+    assert cluster.owners_of_floating_ip() == [spare]
+    assert visitor.seen[-1]["balancer"] == spare
+    cluster.lab_command("restore", active)
+    whole_again(cluster)
+    # The returning machine does not take the address back: that would be a second interruption.
+    assert cluster.owners_of_floating_ip() == [spare]
+    goes_on(visitor)
+
+
+def test_haproxy_fails_on_the_active_balancer(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    [active] = cluster.owners_of_floating_ip()
+    # Stopped by the operator's own means, so that it does not come back by itself.
+    cluster.enter(active, "systemctl stop haproxy")
+    wait_for("the address moves", lambda: cluster.owners_of_floating_ip() not in ([], [active]))
+    goes_on(visitor)
+    cluster.enter(active, "systemctl start haproxy")
+    whole_again(cluster)
+
+
+def test_a_php_node_loses_its_link(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    cluster.lab_command("cut", "php2")
+    goes_on(visitor)
+    wait_for("php1 serves alone", lambda: nodes_that_answer(cluster) == {"php1"})
+    cluster.lab_command("restore", "php2")
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_each_machine_reboots(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    for machine in ("php2", "lb1"):
+        boot = cluster.enter(machine, "cat /proc/sys/kernel/random/boot_id; ps -o lstart= -p 1")
+        cluster.enter(machine, "systemctl --no-block reboot")
+        wait_for(
+            f"{machine} has booted again",
+            lambda machine=machine, boot=boot: cluster.enter(
+                machine, "cat /proc/sys/kernel/random/boot_id; ps -o lstart= -p 1"
+            )
+            != boot,
+        )
+        whole_again(cluster)
+        goes_on(visitor)
+
+
+def test_all_machines_lose_power_at_once(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    machines = list(cluster.outputs()["machines"])
+    for machine in machines:
+        cluster.lab_command("power-off", machine)
+    for machine in machines:
+        cluster.lab_command("restore", machine)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_php_does_not_run_without_its_mount(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    cluster.enter("php2", "systemctl stop media-sessions.mount || umount --lazy /media/sessions")
+    wait_for("the session goes on", visitor.visit)
+    for _ in range(10):
+        goes_on(visitor)
+    bare = cluster.enter("php2", "mountpoint --quiet /media/sessions || touch /media/sessions/x 2>&1 || true")
+    assert "Operation not permitted" in bare or bare == ""
+    whole_again(cluster)
+    assert "fuse.glusterfs" in cluster.enter("php2", "findmnt --noheadings --output FSTYPE /media/sessions")

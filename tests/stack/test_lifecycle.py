@@ -1,0 +1,37 @@
+"""From nothing and back to nothing, with the article's own profile on one PHP node."""
+
+from pathlib import Path
+
+from tests.stack.cluster import Cluster, leftovers
+
+
+def test_destroy_leaves_nothing(fresh_backend: Path) -> None:
+    stack = Cluster(fresh_backend, {"phpNodes": "1", "profile": "article"})
+    try:
+        stack.up()
+        visitor = stack.visitor()
+        assert [visitor.visit()["counter"] for _ in range(3)] == [1, 2, 3]
+        outputs = stack.outputs()
+        assert outputs["mounts"] == {"php1": "lb1:/sessions /media/sessions glusterfs defaults,_netdev 0 0"}
+        assert "Number of Bricks: 1 x 2 = 2" in outputs["volumeInfo"]
+        assert leftovers(stack.lab) != [], "the check for leftovers would not see any"
+        stack.destroy()
+        assert leftovers(stack.lab) == []
+
+        # Once more, and this time the machines are gone before Pulumi hears of it.
+        stack.up()
+        for machine in ("lb1", "lb2", "php1"):
+            stack.lab_command("power-off", machine)
+        stack.destroy()
+        assert leftovers(stack.lab) == []
+    finally:
+        stack.remove()
+
+
+def test_the_lab_can_sweep_what_a_lost_state_left(fresh_backend: Path) -> None:
+    stack = Cluster(fresh_backend, {"phpNodes": "1", "profile": "article"})
+    stack.up()
+    # The state is lost: only names are left.
+    stack.lab_command("sweep")
+    assert leftovers(stack.lab) == []
+    stack.pulumi("stack", "rm", "--yes", "--force", stack.name)
