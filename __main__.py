@@ -5,10 +5,12 @@ import pulumi
 from components import stack_config, topology
 from components.cluster import PhpCluster
 from components.settings import ConfigError, read_settings
+from components.site import pack_site
 from components.substrates import SUBSTRATES
 
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
+    site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
 
@@ -20,7 +22,7 @@ plan = topology.plan(
     settings.floating_ip,
 )
 machines = substrate.create(settings, plan)
-cluster = PhpCluster("cluster", settings, plan, machines)
+cluster = PhpCluster("cluster", settings, plan, machines, site)
 
 pulumi.export("url", cluster.url)
 pulumi.export("floatingIp", plan.floating_ip)

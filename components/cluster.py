@@ -15,7 +15,7 @@ from components.packages import packages_of
 from components.php import PhpNode, PhpNodeArgs
 from components.remote import remote_step
 from components.settings import Settings
-from components.site import pack_site
+from components.site import Site
 from components.topology import Topology
 
 
@@ -42,6 +42,7 @@ class PhpCluster(pulumi.ComponentResource):
         settings: Settings,
         plan: Topology,
         machines: Mapping[str, Machine],
+        site: Site,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:cluster:PhpCluster", name, None, opts)
@@ -69,7 +70,6 @@ class PhpCluster(pulumi.ComponentResource):
         )
         volume = Volume(topology.VOLUME, plan, settings.profile, pool, opts=child)
 
-        site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
         nodes = [
             PhpNode(
                 planned.name,

@@ -1,0 +1,72 @@
+"""The sessions' mount on a PHP node, the article's `mount.glusterfs` and fstab line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+
+from components.machine import Machine
+from components.remote import HOST_SCRIPTS, remote_step
+from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile
+
+MOUNT_UNIT = "media-sessions.mount"
+"""systemd's name for `MOUNT_POINT`."""
+
+_ARTICLE_OPTIONS = ("defaults", "_netdev")
+_SAFE_OPTIONS = (
+    "_netdev",
+    # A node boots although the volume is away; the keeper mounts it later.
+    "nofail",
+    # Either balancer tells the client where the bricks are.
+    f"backup-volfile-servers={BALANCERS[1]}",
+    # The kernel's page cache would answer with what another node has long overwritten.
+    "direct-io-mode=enable",
+    "attribute-timeout=0",
+    "entry-timeout=0",
+    "negative-timeout=0",
+)
+
+
+def fstab_line(profile: Profile) -> str:
+    """The line of /etc/fstab that mounts the sessions."""
+    options = _SAFE_OPTIONS if profile is Profile.SAFE else _ARTICLE_OPTIONS
+    return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {','.join(options)} 0 0"
+
+
+class Mount(pulumi.ComponentResource):
+    """The volume mounted on one node, now and after every boot.
+
+    Attributes:
+        line: Its line in /etc/fstab.
+        mounted: The step after which it is mounted.
+    """
+
+    line: str
+    mounted: pulumi.Resource
+
+    def __init__(
+        self,
+        name: str,
+        machine: Machine,
+        profile: Profile,
+        depends_on: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:mount:Mount", name, None, opts)
+        self.line = fstab_line(profile)
+        safe = profile is Profile.SAFE
+        self.mounted = remote_step(
+            f"{machine.name}-mount",
+            machine,
+            "mount.sh",
+            parent=self,
+            variables={
+                "FSTAB_LINE": self.line,
+                "MOUNT_POINT": MOUNT_POINT,
+                "GUARDED": "yes" if safe else "no",
+                "KEEP_MOUNTED": (HOST_SCRIPTS / "php" / "keep-mounted").read_text() if safe else "",
+            },
+            depends_on=depends_on,
+        )
+        self.register_outputs({"line": self.line})

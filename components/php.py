@@ -1,0 +1,129 @@
+"""A PHP node: the sessions' mount, web server and PHP, and the site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.machine import Machine
+from components.mount import MOUNT_UNIT, Mount
+from components.remote import HOST_SCRIPTS, remote_copy, remote_step, render
+from components.site import Site
+from components.topology import MOUNT_POINT, PlannedMachine, Profile
+
+COLLECTING_NODE = "php1"
+"""Expired sessions are removed by one node for all; which one does not matter, but it must always exist."""
+
+DEFAULT_POST_MAX_SIZE = "8M"
+
+
+@dataclass(frozen=True)
+class PhpNodeArgs:
+    """What a PHP node is made from.
+
+    Attributes:
+        machine: Where it runs.
+        profile: How sessions are stored.
+        installed: The step after which packages and host names are there.
+        volume_started: The step after which the volume can be mounted.
+        site: What it serves.
+        php_settings: PHP ini settings.
+        workers: PHP processes.
+        balancers: Whose word about a visitor's address is believed.
+    """
+
+    machine: Machine
+    profile: Profile
+    installed: pulumi.Resource
+    volume_started: pulumi.Resource
+    site: Site
+    php_settings: Mapping[str, str]
+    workers: int
+    balancers: Sequence[PlannedMachine]
+
+
+def max_body_size(php_settings: Mapping[str, str]) -> str:
+    """nginx's limit for a request, from PHP's own: a site that raises one should not have to know of the other."""
+    size = php_settings.get("post_max_size", DEFAULT_POST_MAX_SIZE).lower()
+    return size if re.fullmatch(r"[0-9]+[kmg]?", size) else DEFAULT_POST_MAX_SIZE.lower()
+
+
+def nginx_site(balancers: Sequence[PlannedMachine], php_settings: Mapping[str, str]) -> str:
+    """The text of nginx's server block."""
+    return render(
+        "nginx-site.conf.j2",
+        balancer_addresses=[balancer.address for balancer in balancers],
+        max_body_size=max_body_size(php_settings),
+    )
+
+
+def fpm_pool(workers: int) -> str:
+    """The text of php-fpm's pool."""
+    return render("php-fpm-pool.conf.j2", workers=workers)
+
+
+def php_ini(profile: Profile, php_settings: Mapping[str, str]) -> str:
+    """The text of PHP's ini file: the session store's lines, then the user's."""
+    return render("php.ini.j2", mount_point=MOUNT_POINT, guarded=profile is Profile.SAFE, settings=php_settings)
+
+
+class PhpNode(pulumi.ComponentResource):
+    """One PHP node.
+
+    Attributes:
+        name: The machine's name.
+        mount_line: The line that mounts its sessions.
+        serving: The steps after which it serves the site.
+    """
+
+    name: str
+    mount_line: str
+    serving: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: PhpNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("php-cluster:php:PhpNode", name, None, opts)
+        self.name = name
+        machine, safe = args.machine, args.profile is Profile.SAFE
+        mount = Mount(
+            name, machine, args.profile, [args.installed, args.volume_started], pulumi.ResourceOptions(parent=self)
+        )
+        self.mount_line = mount.line
+        archive = f"/var/tmp/php-cluster-{args.site.sha256}.tar.gz"
+        copied = remote_copy(
+            f"{name}-site-archive",
+            machine,
+            pulumi.FileAsset(str(args.site.archive)),
+            archive,
+            parent=self,
+            depends_on=[args.installed],
+        )
+        delivered = remote_step(
+            f"{name}-site",
+            machine,
+            "site.sh",
+            parent=self,
+            variables={"ARCHIVE": archive, "HASH": args.site.sha256},
+            depends_on=[copied],
+        )
+        files = HOST_SCRIPTS / "php"
+        php = remote_step(
+            f"{name}-php",
+            machine,
+            "php.sh",
+            parent=self,
+            variables={
+                "NGINX_SITE": nginx_site(args.balancers, args.php_settings),
+                "FPM_POOL": fpm_pool(args.workers),
+                "PHP_INI": php_ini(args.profile, args.php_settings),
+                "HEALTH_PHP": (files / "health.php").read_text(),
+                "SESSION_RECORD_PHP": (files / "session_record.php").read_text() if safe else "",
+                "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and name == COLLECTING_NODE else "",
+                "MOUNT_UNIT": MOUNT_UNIT if safe else "",
+            },
+            depends_on=[mount.mounted],
+        )
+        self.serving = [php, delivered]
+        self.register_outputs({"mountLine": self.mount_line})

@@ -1,0 +1,145 @@
+"""The PHP site as one archive whose name is its content."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.settings import NAMESPACE, PROJECT_FOLDER, ConfigError
+
+ARCHIVE_FOLDER = Path(".cluster") / "site"
+"""Relative to the project: a stack's state must not name a folder of this box."""
+
+KEPT_ARCHIVES = 5
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Site:
+    """A packed site.
+
+    Attributes:
+        archive: The tar.gz file, relative to the project.
+        sha256: Its content's hash in hexadecimal.
+    """
+
+    archive: Path
+    sha256: str
+
+
+def _is_excluded(relative: Path, patterns: Sequence[str]) -> bool:
+    return any(
+        fnmatch.fnmatchcase(part, pattern) or fnmatch.fnmatchcase(str(relative), pattern)
+        for part in relative.parts
+        for pattern in patterns
+    )
+
+
+def site_files(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
+    """Every file, folder and link of a site, relative to it, in an order that does not depend on the disk."""
+    for current, folders, files in os.walk(folder):
+        here = Path(current).relative_to(folder)
+        folders[:] = sorted(name for name in folders if not _is_excluded(here / name, exclude))
+        for name in sorted([*folders, *files]):
+            if not _is_excluded(here / name, exclude):
+                yield here / name
+
+
+def _refuse(key: str, problem: str, remedy: str) -> ConfigError:
+    return ConfigError(f"{NAMESPACE}:{key}: {problem}\n    {remedy}")
+
+
+def _too_large(folder: Path, exclude: Sequence[str], limit_mib: int) -> ConfigError:
+    sizes: Counter[str] = Counter()
+    for relative in site_files(folder, exclude):
+        path = folder / relative
+        if path.is_file() and not path.is_symlink():
+            sizes[relative.parts[0]] += path.stat().st_size
+    largest = ", ".join(f"{name} ({size / _MIB:.1f} MiB)" for name, size in sizes.most_common(3))
+    return _refuse(
+        "appDir",
+        f"{folder} packs to more than {limit_mib} MiB; the largest parts are {largest}.",
+        f"Leave some out (pulumi config set --path 'appExclude[0]' PATTERN) or allow more "
+        f"(pulumi config set appMaxMiB {limit_mib * 2}).",
+    )
+
+
+def _entry(folder: Path, relative: Path) -> tarfile.TarInfo:
+    path = folder / relative
+    info = tarfile.TarInfo(str(relative))
+    info.mtime = 0
+    if path.is_symlink():
+        target = os.readlink(path)
+        if os.path.isabs(target) or not path.resolve().is_relative_to(folder.resolve()):
+            raise _refuse(
+                "appDir",
+                f"the link {relative} points to {target}, outside of the site.",
+                "Put the file itself there, or leave the link out with appExclude.",
+            )
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, target, 0o777
+    elif path.is_dir():
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+    elif path.is_file():
+        if not os.access(path, os.R_OK):
+            raise _refuse("appDir", f"the file {relative} is not readable.", "Make it readable, or leave it out.")
+        info.size = path.stat().st_size
+        info.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+    else:
+        raise _refuse("appDir", f"{relative} is neither a file nor a folder.", "Leave it out with appExclude.")
+    return info
+
+
+def pack(folder: Path, exclude: Sequence[str], limit_mib: int) -> bytes:
+    """The site as tar.gz. The same files give the same bytes, whoever owns them and whenever they were touched.
+
+    Raises:
+        ConfigError: it is larger than `limit_mib`, or holds something that cannot be delivered.
+    """
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6, filename="") as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for relative in site_files(folder, exclude):
+            info = _entry(folder, relative)
+            if info.isreg():
+                with (folder / relative).open("rb") as file:
+                    archive.addfile(info, file)
+            else:
+                archive.addfile(info)
+            if buffer.tell() > limit_mib * _MIB:
+                raise _too_large(folder, exclude, limit_mib)
+    if buffer.tell() > limit_mib * _MIB:
+        raise _too_large(folder, exclude, limit_mib)
+    return buffer.getvalue()
+
+
+def pack_site(folder: Path, exclude: Sequence[str], limit_mib: int, project: Path = PROJECT_FOLDER) -> Site:
+    """Packs the site into a file that is named by its content, and removes archives that are long out of use.
+
+    Raises:
+        ConfigError: see `pack`.
+    """
+    content = pack(folder, exclude, limit_mib)
+    sha256 = hashlib.sha256(content).hexdigest()
+    target = project / ARCHIVE_FOLDER / f"{sha256}.tar.gz"
+    target.parent.parent.mkdir(mode=0o700, exist_ok=True)
+    target.parent.mkdir(exist_ok=True)
+    if not target.exists():
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            file.write(content)
+        os.replace(file.name, target)
+    os.utime(target)
+    by_age = sorted(target.parent.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in by_age[KEPT_ARCHIVES:]:
+        old.unlink(missing_ok=True)
+    return Site(ARCHIVE_FOLDER / target.name, sha256)

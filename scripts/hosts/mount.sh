@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# Mounts the sessions, the article's `mount.glusterfs`, now and at every boot.
+#
+# Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe).
+# Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted, owned by PHP's user. Guarded: the bare mount point
+# takes no files, and a service mounts again whatever gets lost. A second run changes nothing.
+
+unit=$(systemd-escape --path --suffix=mount "$MOUNT_POINT")
+is_mounted() { grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts; }
+
+if ! grep --quiet --fixed-strings --line-regexp "$FSTAB_LINE" /etc/fstab; then
+    touch /etc/fstab
+    sed --in-place "\\#^[^ ]* $MOUNT_POINT #d" /etc/fstab
+    printf '%s\n' "$FSTAB_LINE" >>/etc/fstab
+    changed "wrote $MOUNT_POINT to /etc/fstab"
+    systemctl daemon-reload
+fi
+mkdir -p "$MOUNT_POINT"
+
+if [[ $GUARDED == yes ]]; then
+    if ! is_mounted && ! lsattr -d "$MOUNT_POINT" 2>/dev/null | grep --quiet '^[^ ]*i'; then
+        # Without its mount, a session must find no place at all rather than one on this node alone.
+        chmod 0 "$MOUNT_POINT"
+        chattr +i "$MOUNT_POINT" || fail "cannot make the bare mount point immutable"
+        changed "made the bare $MOUNT_POINT immutable"
+    fi
+    # systemd tries a mount once; a node that boots before the volume is there would stay without.
+    put_file /usr/lib/php-cluster/keep-mounted 0755 "$KEEP_MOUNTED" || true
+    put_file "/etc/systemd/system/$unit.d/php-cluster.conf" 0644 "[Unit]
+StartLimitIntervalSec=0
+" && systemctl daemon-reload
+    put_file /etc/systemd/system/php-cluster-sessions.service 0644 "[Unit]
+Description=Keep $MOUNT_POINT mounted, and PHP running on it
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/usr/lib/php-cluster/keep-mounted $MOUNT_POINT $unit
+Restart=always
+RestartSec=1
+[Install]
+WantedBy=multi-user.target
+" && systemctl daemon-reload
+fi
+
+if ! is_mounted; then
+    try_to_mount() { systemctl start "$unit" 2>&1; }
+    wait_until 60 "$MOUNT_POINT is mounted" try_to_mount
+    changed "mounted $MOUNT_POINT"
+fi
+if [[ $(stat --format='%U %a' "$MOUNT_POINT") != "www-data 700" ]]; then
+    chown www-data:www-data "$MOUNT_POINT"
+    chmod 700 "$MOUNT_POINT"
+    changed "gave the sessions to PHP's user"
+fi
+[[ $GUARDED == yes ]] && enabled_and_running php-cluster-sessions.service restart
+report "$MOUNT_POINT is mounted"

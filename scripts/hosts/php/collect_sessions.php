@@ -1,0 +1,22 @@
+<?php
+// Removes sessions that nobody has used for session.gc_maxlifetime seconds. Runs on one node for the whole cluster.
+
+declare(strict_types=1);
+
+$removed = 0;
+$limit = time() - (int) ini_get('session.gc_maxlifetime');
+foreach (new FilesystemIterator((string) ini_get('session.save_path')) as $path => $entry) {
+    if (!str_starts_with($entry->getFilename(), 'sess_')) {
+        continue;
+    }
+    $file = @fopen($path, 'r+b');
+    if ($file === false) {
+        continue;
+    }
+    // A session in use is locked, and is looked at again next time.
+    if (flock($file, LOCK_EX | LOCK_NB) && fstat($file)['mtime'] < $limit && unlink($path)) {
+        $removed++;
+    }
+    fclose($file);
+}
+echo "removed $removed expired sessions\n";
