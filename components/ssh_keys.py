@@ -1,7 +1,7 @@
 """Ed25519 key pairs that stay the same.
 
 OpenSSH pads and salts a private key file at random, so a key written again differs from run to run. Here the file is a
-function of 32 secret bytes that a stack keeps: the same text at every run, and nothing to see in a preview.
+function of a secret that a stack keeps: the same text at every run, and nothing to see in a preview.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 SEED_BYTES = 32
+SECRET_CHARACTERS = 64
+"""Letters and digits: more than 380 bits, of which a key has 256."""
+
 _KEY_TYPE = b"ssh-ed25519"
 
 
@@ -55,9 +58,15 @@ class KeyPair:
 
 
 def key_pair(name: str, parent: pulumi.Resource) -> KeyPair:
-    """Makes a key pair once and keeps it in the stack's state, encrypted."""
-    seed = random.RandomBytes(name, length=SEED_BYTES, opts=pulumi.ResourceOptions(parent=parent)).base64
+    """Makes a key pair once and keeps its secret in the stack's state, encrypted.
+
+    RandomPassword rather than RandomBytes: that one's id, which a state holds in the clear, is the secret itself.
+    """
+    secret = random.RandomPassword(
+        name, length=SECRET_CHARACTERS, special=False, opts=pulumi.ResourceOptions(parent=parent)
+    ).result
+    seed = secret.apply(lambda text: hashlib.sha256(text.encode()).digest())
     return KeyPair(
-        public=pulumi.Output.unsecret(seed.apply(lambda text: public_key(base64.b64decode(text)))),
-        private=pulumi.Output.secret(seed.apply(lambda text: private_key(base64.b64decode(text)))),
+        public=pulumi.Output.unsecret(seed.apply(public_key)),
+        private=pulumi.Output.secret(seed.apply(private_key)),
     )

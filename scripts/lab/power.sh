@@ -55,9 +55,7 @@ unmount_parts() {
 
 # start_machine: boots it and returns at once; it belongs to nobody's terminal or process group.
 start_machine() {
-    # What an earlier life left outlives it for a moment, and a machine of the same name fails on it.
-    wait_until 20 link_is_gone || ip link delete "$LINK"
-    rmdir "/run/systemd/nspawn/propagate/$MACHINE" 2>/dev/null || true
+    remove_traces
     mount_parts
     if systemd_is_first; then
         systemctl reset-failed "$(unit_of "$MACHINE")" 2>/dev/null || true
@@ -86,9 +84,16 @@ kill_machine() {
     done
     no_process_left || fail "$NAME does not end: process $(processes_of "$MACHINE" | head -1)"
     rm -f "$FOLDER/nspawn.pid" "$FOLDER/supervisor.pid"
-    wait_until 20 link_is_gone || ip link delete "$LINK" 2>/dev/null || true
-    rmdir "/run/systemd/nspawn/propagate/$MACHINE" 2>/dev/null || true
+    remove_traces
     remove_groups "$MACHINE"
+}
+
+# remove_traces: what outlives a machine, and on which the next one of the same name fails. Its network namespace, and with
+# it the link, stays as long as the kernel tries to deliver the last packets of connections that nobody holds any more.
+remove_traces() {
+    ip link delete "$LINK" 2>/dev/null || true
+    wait_until 20 link_is_gone || fail "the link $LINK of $NAME does not go"
+    rmdir "/run/systemd/nspawn/propagate/$MACHINE" 2>/dev/null || true
 }
 
 is_supervisor() {
