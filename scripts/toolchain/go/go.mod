@@ -1,7 +1,7 @@
 // The Pulumi engine and the stand-ins for its plugins, as pinned modules: a build that anyone can repeat.
 module php-cluster/toolchain
 
-go 1.26
+go 1.25.11
 
 require (
 	github.com/pkg/sftp v1.13.9

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math/big"
+	"reflect"
+	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -38,8 +40,8 @@ type RandomPasswordInputs struct {
 	OverrideSpecial *string            `pulumi:"overrideSpecial,optional" provider:"replaceOnChanges"`
 }
 
-// RandomPasswordOutputs are every setting with its value, and the secrets.
-type RandomPasswordOutputs struct {
+// settings are the inputs with every default in its place.
+type settings struct {
 	Keepers         *map[string]string `pulumi:"keepers,optional"`
 	Length          int                `pulumi:"length"`
 	Lower           bool               `pulumi:"lower"`
@@ -52,8 +54,24 @@ type RandomPasswordOutputs struct {
 	Special         bool               `pulumi:"special"`
 	MinSpecial      int                `pulumi:"minSpecial"`
 	OverrideSpecial *string            `pulumi:"overrideSpecial,optional"`
-	Result          string             `pulumi:"result"                   provider:"secret"`
-	BcryptHash      string             `pulumi:"bcryptHash"               provider:"secret"`
+}
+
+// RandomPasswordOutputs are every setting with its value, and the secrets.
+type RandomPasswordOutputs struct {
+	settings
+	Result     string `pulumi:"result"     provider:"secret"`
+	BcryptHash string `pulumi:"bcryptHash" provider:"secret"`
+}
+
+func (in RandomPasswordInputs) settled() settings {
+	return settings{
+		Keepers: in.Keepers, Length: in.Length,
+		Lower: or(in.Lower, true), MinLower: or(in.MinLower, 0),
+		Upper: or(in.Upper, true), MinUpper: or(in.MinUpper, 0),
+		Number: or(in.Numeric, true), Numeric: or(in.Numeric, true), MinNumeric: or(in.MinNumeric, 0),
+		Special: or(in.Special, true), MinSpecial: or(in.MinSpecial, 0),
+		OverrideSpecial: in.OverrideSpecial,
+	}
 }
 
 // Annotate gives the resource the token that the official plugin's SDK asks for.
@@ -61,10 +79,16 @@ func (r *RandomPassword) Annotate(annotator infer.Annotator) {
 	annotator.SetToken("index/randomPassword", "RandomPassword")
 }
 
-// WireDependencies says that the secrets are not known from the inputs, while the settings are.
+// WireDependencies says that the secrets are known when they exist, and what the inputs leave open at once.
 func (*RandomPassword) WireDependencies(
 	fields infer.FieldSelector, _ *RandomPasswordInputs, outputs *RandomPasswordOutputs,
 ) {
+	for _, setting := range []any{
+		&outputs.Lower, &outputs.MinLower, &outputs.Upper, &outputs.MinUpper, &outputs.Number, &outputs.Numeric,
+		&outputs.MinNumeric, &outputs.Special, &outputs.MinSpecial,
+	} {
+		fields.OutputField(setting).AlwaysKnown()
+	}
 	fields.OutputField(&outputs.Result).AlwaysSecret()
 	fields.OutputField(&outputs.BcryptHash).AlwaysSecret()
 }
@@ -74,10 +98,27 @@ func (*RandomPassword) Check(
 	ctx context.Context, request infer.CheckRequest,
 ) (infer.CheckResponse[RandomPasswordInputs], error) {
 	inputs, failures, err := infer.DefaultCheck[RandomPasswordInputs](ctx, request.NewInputs)
-	if err == nil && len(failures) == 0 && inputs.Length < 1 {
+	// A length that is known later is checked by then.
+	known := !request.NewInputs.Get("length").IsComputed()
+	if err == nil && len(failures) == 0 && known && inputs.Length < 1 {
 		failures = append(failures, p.CheckFailure{Property: "length", Reason: "expected length to be at least 1"})
 	}
 	return infer.CheckResponse[RandomPasswordInputs]{Inputs: inputs, Failures: failures}, err
+}
+
+// Diff compares settings rather than inputs: a default that is spelled out changes nothing.
+func (*RandomPassword) Diff(
+	_ context.Context, request infer.DiffRequest[RandomPasswordInputs, RandomPasswordOutputs],
+) (infer.DiffResponse, error) {
+	before, after := reflect.ValueOf(request.State.settings), reflect.ValueOf(request.Inputs.settled())
+	changes := map[string]p.PropertyDiff{}
+	for i := range before.NumField() {
+		if !reflect.DeepEqual(before.Field(i).Interface(), after.Field(i).Interface()) {
+			name, _, _ := strings.Cut(before.Type().Field(i).Tag.Get("pulumi"), ",")
+			changes[name] = p.PropertyDiff{Kind: p.UpdateReplace}
+		}
+	}
+	return infer.DiffResponse{HasChanges: len(changes) > 0, DetailedDiff: changes}, nil
 }
 
 // class is one kind of characters, and how many of it there must be at least.
@@ -105,14 +146,7 @@ func (*RandomPassword) Create(
 	_ context.Context, request infer.CreateRequest[RandomPasswordInputs],
 ) (infer.CreateResponse[RandomPasswordOutputs], error) {
 	in := request.Inputs
-	out := RandomPasswordOutputs{
-		Keepers: in.Keepers, Length: in.Length,
-		Lower: or(in.Lower, true), MinLower: or(in.MinLower, 0),
-		Upper: or(in.Upper, true), MinUpper: or(in.MinUpper, 0),
-		Number: or(in.Numeric, true), Numeric: or(in.Numeric, true), MinNumeric: or(in.MinNumeric, 0),
-		Special: or(in.Special, true), MinSpecial: or(in.MinSpecial, 0),
-		OverrideSpecial: in.OverrideSpecial,
-	}
+	out := RandomPasswordOutputs{settings: in.settled()}
 	response := infer.CreateResponse[RandomPasswordOutputs]{ID: "none", Output: out}
 	if request.DryRun {
 		return response, nil
