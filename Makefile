@@ -1,0 +1,43 @@
+# The commands of php-cluster. Each is a line or two that you could type yourself after `source scripts/activate`.
+
+STACK ?= dev
+.DEFAULT_GOAL := help
+.PHONY: help up preview down test check unit plugins lab stack format clean
+
+help: ## this list
+	@echo "php-cluster: make COMMAND [STACK=$(STACK)]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-9s%s\n", name, $$0 }'
+
+up: ## sets up whatever is missing, then builds or updates the cluster and says where it answers
+	@scripts/up $(STACK)
+
+preview: ## shows what `make up` would do; needs no root and no machines
+	@scripts/toolchain/setup $(STACK)
+	@. scripts/activate && pulumi preview --diff --stack $(STACK)
+
+down: ## removes the cluster with its machines and sessions; settings stay
+	@scripts/down $(STACK)
+
+test: ## every check and test, on real clusters of its own; a running one is left alone
+	@scripts/test
+
+check: ## static checks only: ruff, mypy, shellcheck, shfmt, gofmt, php -l
+	@scripts/test check
+
+unit: ## static checks left out, no machines: what is decided and rendered
+	@scripts/test unit
+
+plugins: ## the plugins, official ones or stand-ins, through the real engine
+	@scripts/test plugins
+
+lab: ## the lab's scripts, and configuration files before the daemons' own judgement
+	@scripts/test lab
+
+stack: ## real clusters
+	@scripts/test stack
+
+format: ## puts the code into its standard form
+	@scripts/test format
+
+clean: ## removes caches, images, the toolchain, and machines whose state is lost
+	@scripts/clean
