@@ -31,11 +31,11 @@ fi
 # Only below the mount: a brick folder on the root disk would be filled without anybody noticing.
 mkdir -p "$BRICK"
 
-# Debian's unit knows neither the brick's disk nor a crash of the daemon with exit code 0.
+# Debian's unit knows neither the brick's disk nor a crash of the daemon with exit code 0. It comes before
+# network-online.target (mounts wait for that one), so it can only be ordered after what that target waits for.
 put_file /etc/systemd/system/glusterd.service.d/php-cluster.conf 0644 "[Unit]
 RequiresMountsFor=$BRICK_DISK
-After=network-online.target
-Wants=network-online.target
+After=systemd-networkd-wait-online.service NetworkManager-wait-online.service ifupdown-wait-online.service
 StartLimitIntervalSec=0
 [Service]
 Restart=always
