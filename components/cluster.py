@@ -9,7 +9,14 @@ import pulumi_random as random
 
 from components import topology
 from components.gluster import BrickHost, TrustedPool, Volume
-from components.load_balancer import STATISTICS_PORT, STATISTICS_USER, Certificate, FloatingIp, LoadBalancerPair
+from components.load_balancer import (
+    STATISTICS_PORT,
+    STATISTICS_USER,
+    Certificate,
+    FloatingIp,
+    LoadBalancerPair,
+    LoadBalancerPairArgs,
+)
 from components.machine import Machine
 from components.packages import packages_of
 from components.php import PhpNode, PhpNodeArgs
@@ -34,7 +41,7 @@ class PhpCluster(pulumi.ComponentResource):
     statistics_url: pulumi.Output[str]
     statistics_password: pulumi.Output[str]
     volume_info: pulumi.Output[str]
-    mounts: dict[str, pulumi.Output[str]]
+    mounts: dict[str, str]
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class PhpCluster(pulumi.ComponentResource):
         plan: Topology,
         machines: Mapping[str, Machine],
         site: Site,
+        *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:cluster:PhpCluster", name, None, opts)
@@ -92,11 +100,13 @@ class PhpCluster(pulumi.ComponentResource):
         password = random.RandomPassword("statistics-password", length=24, special=False, opts=child)
         balancing = LoadBalancerPair(
             "load-balancers",
-            plan,
-            balancers,
-            [installed[balancer.name] for balancer in balancers],
-            password.result,
-            _certificate(settings),
+            LoadBalancerPairArgs(
+                plan=plan,
+                machines=balancers,
+                installed=[installed[balancer.name] for balancer in balancers],
+                statistics_password=password.result,
+                certificate=_certificate(settings),
+            ),
             opts=child,
         )
         floating_ip = FloatingIp("floating-ip", plan, balancers, balancing.serving, opts=child)

@@ -64,6 +64,25 @@ def vrrp_filter(plan: Topology, index: int) -> str:
     return render("vrrp.nft.j2", peer_address=plan.balancers[1 - index].address)
 
 
+@dataclass(frozen=True)
+class LoadBalancerPairArgs:
+    """What the pair is made from.
+
+    Attributes:
+        plan: Names and addresses of all machines.
+        machines: lb1 and lb2.
+        installed: For each of them, the step after which its packages are there.
+        statistics_password: The password of HAProxy's statistics page.
+        certificate: For HTTPS; None serves plain HTTP.
+    """
+
+    plan: Topology
+    machines: Sequence[Machine]
+    installed: Sequence[pulumi.Resource]
+    statistics_password: pulumi.Output[str]
+    certificate: Certificate | None
+
+
 class LoadBalancerPair(pulumi.ComponentResource):
     """HAProxy over all PHP nodes, on both balancers alike.
 
@@ -73,35 +92,30 @@ class LoadBalancerPair(pulumi.ComponentResource):
 
     serving: list[pulumi.Resource]
 
-    def __init__(
-        self,
-        name: str,
-        plan: Topology,
-        machines: Sequence[Machine],
-        installed: Sequence[pulumi.Resource],
-        statistics_password: pulumi.Output[str],
-        certificate: Certificate | None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, name: str, args: LoadBalancerPairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("php-cluster:load_balancer:LoadBalancerPair", name, None, opts)
+        certificate = args.certificate
         pem: pulumi.Input[str] = ""
         if certificate is not None:
             chain = certificate.chain
             pem = certificate.key.apply(lambda key: f"{chain.rstrip()}\n{key.rstrip()}\n")
-        self.serving = []
-        for planned, machine, packages in zip(plan.balancers, machines, installed, strict=True):
-            text = statistics_password.apply(
-                lambda password, planned=planned: haproxy_configuration(
-                    planned, plan.php_nodes, password, tls=certificate is not None
+
+        def configuration(balancer: PlannedMachine) -> pulumi.Output[str]:
+            return args.statistics_password.apply(
+                lambda password: haproxy_configuration(
+                    balancer, args.plan.php_nodes, password, tls=certificate is not None
                 )
             )
+
+        self.serving = []
+        for planned, machine, packages in zip(args.plan.balancers, args.machines, args.installed, strict=True):
             self.serving.append(
                 remote_step(
                     f"{machine.name}-haproxy",
                     machine,
                     "haproxy.sh",
                     parent=self,
-                    variables={"HAPROXY_CFG": text, "TLS_PEM": pem, "TLS_PATH": TLS_PATH},
+                    variables={"HAPROXY_CFG": configuration(planned), "TLS_PEM": pem, "TLS_PATH": TLS_PATH},
                     depends_on=[packages],
                 )
             )

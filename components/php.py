@@ -91,7 +91,8 @@ class PhpNode(pulumi.ComponentResource):
             name, machine, args.profile, [args.installed, args.volume_started], pulumi.ResourceOptions(parent=self)
         )
         self.mount_line = mount.line
-        archive = f"/var/tmp/php-cluster-{args.site.sha256}.tar.gz"
+        # For the connection's user to write; site.sh believes only its hash.
+        archive = f"/var/tmp/php-cluster-{args.site.sha256}.tar.gz"  # noqa: S108
         copied = remote_copy(
             f"{name}-site-archive",
             machine,

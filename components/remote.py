@@ -22,7 +22,7 @@ from components.machine import Machine
 HOST_SCRIPTS = Path(__file__).parent.parent / "scripts" / "hosts"
 
 DIAL_ERROR_LIMIT = 5
-"""Attempts to connect. A wrong host key is retried like a refused connection, so a large limit only delays the bad news."""
+"""Attempts to connect. A wrong host key is retried like a refused connection: a large limit delays the bad news."""
 
 FIRST_DIAL_ERROR_LIMIT = 40
 """Attempts of the first step on a machine, which may still be booting."""

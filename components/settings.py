@@ -164,9 +164,7 @@ def _ini(value: Any) -> Mapping[str, str]:
         raise TypeError
     result = {}
     for name, setting in value.items():
-        if isinstance(setting, bool):
-            setting = "on" if setting else "off"
-        text = str(setting)
+        text = ("on" if setting else "off") if isinstance(setting, bool) else str(setting)
         if not _INI_NAME.fullmatch(name) or name in _RESERVED_INI or isinstance(setting, (dict, list)):
             raise ValueError
         if any(character in text for character in '"\n\r\0'):
@@ -224,7 +222,9 @@ def _check_tls(reader: _Reader, settings: Settings, secret_keys: Collection[str]
     try:
         public = x509.load_pem_x509_certificates(certificate.encode())[0].public_key()
     except (ValueError, IndexError):
-        reader.refuse("tlsCertificate", "a certificate chain in PEM, the site's own first", "tlsCertificate < chain.pem")
+        reader.refuse(
+            "tlsCertificate", "a certificate chain in PEM, the site's own first", "tlsCertificate < chain.pem"
+        )
         return
     try:
         private = load_pem_private_key(key.encode(), password=None)
@@ -265,7 +265,11 @@ def read_settings(
             "phpNodes", _integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
         ),
         profile=reader.read(
-            "profile", Profile, f"one of {', '.join(profile.value for profile in Profile)}", "profile safe", Profile.SAFE
+            "profile",
+            Profile,
+            f"one of {', '.join(profile.value for profile in Profile)}",
+            "profile safe",
+            Profile.SAFE,
         ),
         network=reader.read(
             "network",

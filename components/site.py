@@ -78,14 +78,14 @@ def _entry(folder: Path, relative: Path) -> tarfile.TarInfo:
     info = tarfile.TarInfo(str(relative))
     info.mtime = 0
     if path.is_symlink():
-        target = os.readlink(path)
-        if os.path.isabs(target) or not path.resolve().is_relative_to(folder.resolve()):
+        target = path.readlink()
+        if target.is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
             raise _refuse(
                 "appDir",
                 f"the link {relative} points to {target}, outside of the site.",
                 "Put the file itself there, or leave the link out with appExclude.",
             )
-        info.type, info.linkname, info.mode = tarfile.SYMTYPE, target, 0o777
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(target), 0o777
     elif path.is_dir():
         info.type, info.mode = tarfile.DIRTYPE, 0o755
     elif path.is_file():
@@ -137,7 +137,7 @@ def pack_site(folder: Path, exclude: Sequence[str], limit_mib: int, project: Pat
     if not target.exists():
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(content)
-        os.replace(file.name, target)
+        Path(file.name).replace(target)
     os.utime(target)
     by_age = sorted(target.parent.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in by_age[KEPT_ARCHIVES:]:

@@ -36,7 +36,7 @@ def public_key(seed: bytes) -> str:
 def private_key(seed: bytes) -> str:
     """The private key file of a seed (OpenSSH's PROTOCOL.key, unencrypted).
 
-    The check number, random in OpenSSH, is taken from the seed's hash: it only tells a wrong passphrase from a right one.
+    The check number, random in OpenSSH, comes from the seed's hash: it only tells a wrong passphrase from a right one.
     """
     raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     public = _field(_KEY_TYPE) + _field(raw)

@@ -64,6 +64,7 @@ class LocalMachine(pulumi.ComponentResource):
     def __init__(
         self,
         planned: PlannedMachine,
+        *,
         lab: Mapping[str, str],
         prefix_length: int,
         image: command.local.Command,
@@ -131,7 +132,9 @@ class LocalSubstrate(pulumi.ComponentResource):
         }
         child = pulumi.ResourceOptions(parent=self)
         login = key_pair("login-key", self)
-        packages = sorted({package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)})
+        packages = sorted(
+            {package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)}
+        )
         image = command.local.Command(
             "image",
             create=f"{LAB_SCRIPTS}/image up",
@@ -149,7 +152,16 @@ class LocalSubstrate(pulumi.ComponentResource):
             opts=child,
         )
         made = [
-            LocalMachine(planned, lab, plan.network.prefixlen, image, network, login, settings.brick_gib, child)
+            LocalMachine(
+                planned,
+                lab=lab,
+                prefix_length=plan.network.prefixlen,
+                image=image,
+                network=network,
+                login=login,
+                brick_gib=settings.brick_gib,
+                opts=child,
+            )
             for planned in plan.machines
         ]
         self.machines = {one.machine.name: one.machine for one in made}

@@ -6,6 +6,7 @@
 # before keepalived starts. A wrong configuration is refused before it replaces anything. A second run changes nothing.
 
 # Bash's own TCP: no other program is started every second.
+# shellcheck disable=SC2016  # its own variables
 put_file /usr/lib/php-cluster/haproxy-answers 0755 '#!/bin/bash
 exec 3<>/dev/tcp/127.0.0.1/8404 || exit 1
 printf "GET /.php-cluster/balancer HTTP/1.0\r\n\r\n" >&3

@@ -11,12 +11,15 @@ changes=0
 
 # An engine that was killed may have left its last step running: the next one waits for it.
 exec 9>"/run/lock/php-cluster-${STEP:?}"
-flock --wait 300 9 || { echo "step $STEP is still running on $(hostname) since an earlier update" >&2; exit 1; }
+flock --wait 300 9 || {
+    echo "step $STEP is still running on $(hostname) since an earlier update" >&2
+    exit 1
+}
 
 # changed WHAT: notes one difference that this run removed.
 changed() {
     changes=$((changes + 1))
-    echo "$1" >&2
+    echo "$1"
 }
 
 # fail MESSAGE: ends the step with one plain sentence.

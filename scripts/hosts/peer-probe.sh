@@ -25,13 +25,19 @@ known_by_name() {
 connected() {
     local state
     state=$(state_of "$PEER")
-    [[ $state == "Peer in Cluster (Connected)" ]] || { echo "$PEER is '${state:-no peer}'"; return 1; }
+    [[ $state == "Peer in Cluster (Connected)" ]] || {
+        echo "$PEER is '${state:-no peer}'"
+        return 1
+    }
 }
 
 probe() {
     local said
     # A peer that is busy with another probe refuses for a moment.
-    said=$(gluster --mode=script peer probe "$PEER" 2>&1) || { echo "$said"; return 1; }
+    said=$(gluster --mode=script peer probe "$PEER" 2>&1) || {
+        echo "$said"
+        return 1
+    }
 }
 
 if ! known_by_name "$PEER"; then

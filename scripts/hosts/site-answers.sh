@@ -9,7 +9,10 @@ all_up() {
     for node in $PHP_NODES; do
         grep --quiet "^php,$node,.*,UP," <<<"$state" || down+=" $node"
     done
-    [[ -z $down ]] || { echo "not in service:$down"; return 1; }
+    [[ -z $down ]] || {
+        echo "not in service:$down"
+        return 1
+    }
 }
 wait_until 90 "all PHP nodes are in service" all_up
 report "in service: $PHP_NODES"

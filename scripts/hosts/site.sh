@@ -9,12 +9,15 @@ releases=/srv/site/releases
 release=$releases/$HASH
 if [[ ! -d $release ]]; then
     [[ -f $ARCHIVE ]] || fail "$ARCHIVE was not copied"
-    [[ $(sha256sum <"$ARCHIVE") == "$HASH  -" ]] || fail "$ARCHIVE is damaged"
     mkdir -p "$releases"
-    unpacked=$(mktemp --directory "$releases/.unpacking-XXXXXX")
-    tar --extract --gzip --file "$ARCHIVE" --directory "$unpacked" --no-same-owner
-    chmod 755 "$unpacked"
-    mv --no-target-directory "$unpacked" "$release"
+    unpacking=$(mktemp --directory "$releases/.unpacking-XXXXXX")
+    # Looked at after it was copied: nobody but root can change what was checked.
+    cp "$ARCHIVE" "$unpacking/archive"
+    [[ $(sha256sum <"$unpacking/archive") == "$HASH  -" ]] || fail "$ARCHIVE is damaged"
+    mkdir "$unpacking/site"
+    tar --extract --gzip --file "$unpacking/archive" --directory "$unpacking/site" --no-same-owner
+    mv --no-target-directory "$unpacking/site" "$release"
+    rm -r "$unpacking"
     changed "unpacked release ${HASH:0:12}"
 fi
 rm -f "$ARCHIVE"

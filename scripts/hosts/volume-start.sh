@@ -13,7 +13,10 @@ fi
 # all_online: whether `volume status` shows a port and `Online : Y` for each brick.
 all_online() {
     local detail
-    detail=$(gluster --mode=script volume status "$VOLUME" detail 2>&1) || { echo "$detail"; return 1; }
+    detail=$(gluster --mode=script volume status "$VOLUME" detail 2>&1) || {
+        echo "$detail"
+        return 1
+    }
     awk '/^Brick / { bricks++; brick = $0 } /^Online / { if ($NF == "Y") online++; else print brick }
          END { exit !(bricks > 0 && bricks == online) }' <<<"$detail"
 }

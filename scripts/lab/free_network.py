@@ -28,6 +28,7 @@ def networks_in_use() -> dict[ipaddress.IPv4Network, str]:
 
 
 def main() -> int:
+    """Compares the network in the first argument; the exit status."""
     wanted = ipaddress.IPv4Network(sys.argv[1])
     used = networks_in_use()
     for network, interface in used.items():

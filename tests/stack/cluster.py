@@ -35,7 +35,7 @@ def wait_for(what: str, condition: Callable[[], T], limit: float = 120) -> T:
             last = problem
         else:
             if last:
-                return last  # type: ignore[return-value]
+                return last
         time.sleep(0.2)
     raise AssertionError(f"waited {limit} s in vain until {what}; last seen: {last!r}")
 
@@ -58,9 +58,9 @@ def request(url: str, headers: Mapping[str, str] | None = None, timeout: float =
     asked = urllib.request.Request(url, headers=dict(headers or {}))
     try:
         with _direct.open(asked, timeout=timeout) as response:
-            return Answer(response.status, response.headers, response.read().decode())
+            return Answer(response.status, dict(response.headers), response.read().decode())
     except urllib.error.HTTPError as error:
-        return Answer(error.code, error.headers, error.read().decode())
+        return Answer(error.code, dict(error.headers), error.read().decode())
 
 
 @dataclass
@@ -115,6 +115,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            check=False,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
@@ -154,6 +155,7 @@ class Cluster:
             input=stdin if stdin is not None else "",
             capture_output=True,
             text=True,
+            check=False,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"{machine}: {command!r} failed:\n{done.stdout}\n{done.stderr}")
@@ -171,6 +173,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            check=False,
         )
         assert done.returncode == 0, f"scripts/lab/{verb} {arguments}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -198,12 +201,13 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                check=False,
             )
             (folder / f"{self.name}-{name}.log").write_text(done.stdout + done.stderr)
 
 
 def _nspawn_machines() -> set[str]:
-    found = set()
+    found: set[str] = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (folder / "cmdline").read_bytes().decode().split("\0")
@@ -215,7 +219,7 @@ def _nspawn_machines() -> set[str]:
 
 
 def leftovers(lab: str) -> list[str]:
-    """Whatever on this box still carries a lab's name: links, mounts, loop devices, tables, cgroups, processes, files."""
+    """What on this box still carries a lab's name: links, mounts, loop devices, tables, cgroups, processes, files."""
     sources = {
         "link": ["ip", "-brief", "link"],
         "mount": ["cat", "/proc/self/mountinfo"],
@@ -226,7 +230,7 @@ def leftovers(lab: str) -> list[str]:
     }
     found = []
     for kind, command in sources.items():
-        lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
         found += [f"{kind}: {line}" for line in lines if lab in line]
     found += [f"process: {name}" for name in _nspawn_machines() if lab in name]
     return found

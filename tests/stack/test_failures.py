@@ -1,5 +1,7 @@
 """Machines that die, reboot, or lose power all at once; each test leaves the cluster whole."""
 
+import functools
+
 from tests.stack.cluster import Cluster, Visitor, wait_for
 
 
@@ -79,20 +81,23 @@ def test_a_php_node_loses_its_link(cluster: Cluster) -> None:
     goes_on(visitor)
 
 
+def first_process(cluster: Cluster, machine: str) -> str:
+    """When the machine's first process started, which tells one boot from the next."""
+    return cluster.enter(machine, "stat --format %Y /proc/1; ps -o lstart= -p 1")
+
+
 def test_each_machine_reboots(cluster: Cluster) -> None:
     visitor = used_session(cluster)
-    for machine in ("php2", "lb1"):
-        boot = cluster.enter(machine, "cat /proc/sys/kernel/random/boot_id; ps -o lstart= -p 1")
+    for machine in cluster.outputs()["machines"]:
+        boot = first_process(cluster, machine)
         cluster.enter(machine, "systemctl --no-block reboot")
-        wait_for(
-            f"{machine} has booted again",
-            lambda machine=machine, boot=boot: cluster.enter(
-                machine, "cat /proc/sys/kernel/random/boot_id; ps -o lstart= -p 1"
-            )
-            != boot,
-        )
+        wait_for(f"{machine} has booted again", functools.partial(has_booted_since, cluster, machine, boot))
         whole_again(cluster)
         goes_on(visitor)
+
+
+def has_booted_since(cluster: Cluster, machine: str, boot: str) -> bool:
+    return first_process(cluster, machine) != boot
 
 
 def test_all_machines_lose_power_at_once(cluster: Cluster) -> None:

@@ -10,14 +10,12 @@ from components.remote import HOST_SCRIPTS, render, script_text
 def test_variables_arrive_as_they_are() -> None:
     odd = "a 'quoted' \"value\" $HOME `id` \\ \n second line"
     text = script_text("step", "lib.sh", {"ODD": odd}).split("set -euo pipefail")[0]
-    done = subprocess.run(
-        ["bash", "-c", f'{text} printf %s "$ODD"; }}'], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["bash", "-c", f'{text} printf %s "$ODD"; }}'], capture_output=True, text=True, check=True)
     assert done.stdout == odd
 
 
 def test_a_command_of_a_script_cannot_swallow_the_rest() -> None:
-    # The braces and the closed standard input are what makes `bash -s` safe: shown on a minimal script of the same form.
+    # The braces and the closed standard input are what makes `bash -s` safe: shown on a script of the same form.
     text = "{\ncat >/dev/null\necho reached\nexit\n} </dev/null\n"
     done = subprocess.run(["bash", "-s"], input=text, capture_output=True, text=True, check=True)
     assert done.stdout == "reached\n"

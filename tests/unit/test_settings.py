@@ -72,7 +72,7 @@ def test_every_key_is_in_the_readme() -> None:
         ("network", "198.18.5.0"),
         ("network", "198.18.5.1/24"),
         ("network", "fd00::/64"),
-        ("network", "198.18.5.0/27"),
+        ("network", "198.18.5.0/28"),
         ("floatingIp", "198.18.5.300"),
         ("floatingIp", "198.18.5.10"),
         ("siteName", "under_score.example"),
@@ -118,7 +118,9 @@ def test_all_wrong_keys_at_once() -> None:
     assert said.startswith("4 config keys need another value; nothing was changed.")
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("phpNods", "phpNodes"), ("php_nodes", "phpNodes"), ("floatingip", "floatingIp")])
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("phpNods", "phpNodes"), ("php_nodes", "phpNodes"), ("floatingip", "floatingIp")]
+)
 def test_an_unknown_key_gets_the_nearest(wrong: str, right: str) -> None:
     assert f"did you mean {right}?" in refusal({wrong: "1"}).lower().replace(right.lower(), right)
 
