@@ -28,7 +28,7 @@ enabled_and_running php-cluster-vrrp-filter restart
 
 candidate=$(mktemp)
 printf '%s' "$KEEPALIVED_CONF" >"$candidate"
-said=$(keepalived --config-test="$candidate" 2>&1) || fail "keepalived refuses its configuration: $said"
+said=$(keepalived --use-file="$candidate" --config-test 2>&1) || fail "keepalived refuses its configuration: $said"
 rm "$candidate"
 put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF" || true
 put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
