@@ -69,6 +69,9 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
 
     public function validateId(string $id): bool
     {
+        if (!self::isWellFormed($id)) {
+            return false; // a made-up cookie: its visitor gets a new session
+        }
         return $this->orUnavailable(function () use ($id): bool {
             $file = $this->openFile($id, 'r+b');
             if ($file === null) {
@@ -149,10 +152,15 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
 
     private function path(string $id): string
     {
-        if (preg_match('/^[a-zA-Z0-9,-]{22,256}$/D', $id) !== 1) {
+        if (!self::isWellFormed($id)) {
             throw new SessionUnavailable('the session id has a wrong form');
         }
         return "$this->folder/sess_$id";
+    }
+
+    private static function isWellFormed(string $id): bool
+    {
+        return preg_match('/^[a-zA-Z0-9,-]{22,256}$/D', $id) === 1;
     }
 
     /** @return array{int, string} sequence number and data of what the file holds now */
