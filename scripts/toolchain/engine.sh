@@ -24,8 +24,8 @@ engine() {
     wanted=$PULUMI_VERSION-$(digest "$TOOLCHAIN"/{go,language}/go.sum "$TOOLCHAIN/engine.sh")
     if folder=$(own_engine); then
         # Yours comes later in the path; nothing of an earlier set-up may stand before it.
-        [[ -L $LOCAL/bin/pulumi ]] && rm -f "$LOCAL"/bin/pulumi*
-        return
+        rm -f "$LOCAL"/bin/pulumi*
+        return 0
     fi
     stamped engine "$wanted" && [[ -x $LOCAL/bin/pulumi && -x $LOCAL/bin/pulumi-language-python ]] && return
     if official_installer_answers; then
