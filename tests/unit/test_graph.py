@@ -1,0 +1,137 @@
+"""Who depends on whom, what each step gets, and what one more node touches."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from components.substrates import local
+from tests.unit.graph import SECRET, Graph, cluster_graph, everything_before, graph_of, planned
+
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
+STEP = "command:remote:Command"
+
+
+@pytest.fixture(scope="module")
+def safe() -> Graph:
+    return cluster_graph(phpNodes=3)
+
+
+def revealed(secret: Any) -> Any:
+    """What the engine's wrapping of a secret holds; fails for a value that is in the clear."""
+    assert secret[SIGNATURE] == SECRET_SIGNATURE
+    return secret["value"]
+
+
+def steps(graph: Graph) -> dict[str, Any]:
+    return {name: node for name, node in graph.items() if node.type == STEP}
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        ("lb1-brick", {"lb1-install"}),
+        ("lb1-peer-probe-lb2", {"lb1-brick", "lb2-brick"}),
+        ("lb2-peer-probe-lb1", {"lb1-peer-probe-lb2"}),
+        ("volume-create", {"lb1-peer-probe-lb2", "lb1-peer-probe-php1", "lb2-peer-probe-lb1", "php1-brick"}),
+        ("volume-options", {"volume-create"}),
+        ("volume-start", {"volume-options"}),
+        ("volume-info", {"volume-start"}),
+        ("php3-mount", {"volume-start", "php3-install"}),
+        ("php3-site", {"php3-site-archive", "php3-install"}),
+        ("php3-php", {"php3-mount"}),
+        ("lb2-haproxy", {"lb2-install"}),
+        ("lb2-keepalived", {"lb2-haproxy"}),
+        ("floating-ip", {"lb1-keepalived", "lb2-keepalived"}),
+        ("lb1-site-answers", {"floating-ip", "php1-php", "php2-site", "php3-php", "lb1-haproxy"}),
+    ],
+)
+def test_the_articles_steps_come_in_order(safe: Graph, later: str, earlier: set[str]) -> None:
+    assert earlier <= everything_before(safe, later)
+
+
+def test_what_can_go_side_by_side_does(safe: Graph) -> None:
+    volume = {name for name in safe if name.startswith("volume-")}
+    for name in ("lb1-haproxy", "lb1-keepalived", "floating-ip", "php2-site", "php2-install"):
+        assert not everything_before(safe, name) & volume, name
+    for name in ("php2-mount", "php2-php", "php2-site"):
+        assert not [other for other in everything_before(safe, name) if other.startswith("php3")], name
+    balancing = {"lb1-haproxy", "lb2-haproxy", "floating-ip"}
+    assert not everything_before(safe, "php2-php") & balancing
+
+
+def test_every_step_belongs_to_its_machine(safe: Graph) -> None:
+    assert {"lb1", "lb2", "php1", "php2", "php3"} == {name.split("-")[0] for name in steps(safe) if "-install" in name}
+    for name, node in safe.items():
+        if not node.type.startswith("command:remote:"):
+            continue
+        host = node.deleted_with.removesuffix("-machine")
+        assert node.deleted_with in node.needs, name
+        assert node.inputs["triggers"] == [f"{host}-machine-id"], name
+        assert node.parent and not node.parent.startswith("pulumi:"), f"{name} has no component around it"
+        connection = revealed(node.inputs["connection"])
+        assert connection["hostKey"] == "ssh-ed25519 AAAA"
+        assert 0 < connection["dialErrorLimit"] <= (40 if name.endswith("-install") else 5)
+
+
+def test_nothing_is_in_a_command_line(safe: Graph) -> None:
+    for name, node in steps(safe).items():
+        assert node.inputs["create"].startswith("timeout --kill-after=10 "), name
+        assert node.inputs["create"].endswith(" bash -s"), name
+        assert not {"update", "delete", "environment"} & set(node.inputs), name
+
+
+def test_secrets_are_wrapped(safe: Graph) -> None:
+    carriers = {name for name, node in safe.items() if SECRET in json.dumps(node.inputs, default=str)}
+    assert carriers == {"lb1-haproxy", "lb2-haproxy"}
+    for name in carriers:
+        assert SECRET in revealed(safe[name].inputs["stdin"])
+
+
+def test_one_more_node_touches_the_lists_alone() -> None:
+    before, after = cluster_graph(phpNodes=3), cluster_graph(phpNodes=4)
+    new = after.keys() - before.keys()
+    assert new and all("php4" in name for name in new)
+    changed = {name for name in before if before[name].inputs != after[name].inputs}
+    assert changed == {
+        # The access list of the volume.
+        "volume-options",
+        "volume-info",
+        # The lists of the balancers, and the wait for all nodes.
+        *(f"{balancer}-{step}" for balancer in ("lb1", "lb2") for step in ("haproxy", "site-answers")),
+    }
+
+
+def test_each_node_costs_the_same() -> None:
+    sizes = [len(cluster_graph(phpNodes=count)) for count in (2, 3, 4, 5)]
+    assert len({larger - smaller for smaller, larger in itertools.pairwise(sizes)}) == 1
+
+
+def test_the_article_has_no_arbiter() -> None:
+    graph = cluster_graph(profile="article")
+    assert "php1-brick" not in graph and "lb1-peer-probe-php1" not in graph
+    assert "LAYOUT='replica 2'" in graph["volume-create"].inputs["stdin"]
+    assert "MOUNT_UNIT=''" in graph["php1-php"].inputs["stdin"]
+
+
+def test_one_node_collects(safe: Graph) -> None:
+    collecting = [name for name, node in steps(safe).items() if "COLLECT_PHP='<?php" in str(node.inputs["stdin"])]
+    assert collecting == ["php1-php"]
+
+
+def test_local_machines() -> None:
+    settings, plan = planned(phpNodes=2)
+    graph = graph_of(lambda: local.create(settings, plan))
+    for name in ("lb1", "lb2", "php1", "php2"):
+        node = graph[f"{name}-machine"]
+        assert {"image", "network", f"{name}-host-key", "login-key"} <= everything_before(graph, f"{name}-machine")
+        # Not of the others': machines are made side by side.
+        assert not [other for other in node.needs if other.endswith("-machine")]
+        has_disk = name != "php2"
+        assert (node.inputs["environment"]["BRICK_GIB"] == "2") is has_disk
+        assert "PRIVATE KEY" not in json.dumps(node.inputs["environment"])
+        assert node.inputs["delete"] == "scripts/lab/machine down"
+    packages = graph["image"].inputs["environment"]["PACKAGES"].split()
+    assert {"glusterfs-server", "haproxy", "keepalived", "php-fpm"} <= set(packages)
