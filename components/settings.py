@@ -252,9 +252,9 @@ def read_settings(
     reader = _Reader({**defaults, **values})
     for unknown in sorted(set(values) - set(defaults)):
         near = difflib.get_close_matches(unknown, defaults, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"Did you mean {near[0]}? " if near else ""
         reader.problems.append(
-            f"{NAMESPACE}:{unknown} is no key of this project\n    {hint.capitalize()}Known keys: "
+            f"{NAMESPACE}:{unknown} is no key of this project\n    {hint}Known keys: "
             f"{', '.join(sorted(defaults))}.\n    Remove it: pulumi config rm {unknown}"
         )
     settings = Settings(

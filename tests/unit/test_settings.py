@@ -122,7 +122,7 @@ def test_all_wrong_keys_at_once() -> None:
     ("wrong", "right"), [("phpNods", "phpNodes"), ("php_nodes", "phpNodes"), ("floatingip", "floatingIp")]
 )
 def test_an_unknown_key_gets_the_nearest(wrong: str, right: str) -> None:
-    assert f"did you mean {right}?" in refusal({wrong: "1"}).lower().replace(right.lower(), right)
+    assert f"Did you mean {right}?" in refusal({wrong: "1"})
 
 
 def test_network_must_hold_all_nodes() -> None:
