@@ -3,8 +3,8 @@
 //
 // A record: magic, length of the data, sequence number, SHA-256 over those two and the data, the data, zeros up to a
 // multiple of 4096 bytes. It is written by one write call under an exclusive lock that is held from the reading to the
-// end of the session. A file of size 0 is a session that was never stored. Whatever cannot be read or stored ends in an
-// HTTP 503: never an empty session in place of a lost one.
+// end of the session. A file of size 0 is a session that was never stored, or was destroyed. Whatever cannot be read or
+// stored ends in an HTTP 503: never an empty session in place of a lost one.
 
 declare(strict_types=1);
 
@@ -92,7 +92,9 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
                 [$this->sequence] = $this->record();
             }
             // Emptied, not removed: others may wait for the lock of this very file. The collector removes it in time.
-            $this->store('');
+            if (!ftruncate($this->file, 0)) {
+                throw new SessionUnavailable('the session cannot be emptied');
+            }
             $this->release();
             return true;
         });
