@@ -61,3 +61,9 @@ stamp() {
     printf '%s' "$2" >"$LOCAL/stamps/$1.new"
     mv "$LOCAL/stamps/$1.new" "$LOCAL/stamps/$1"
 }
+
+# state_folder: where a file backend keeps stacks and locks; no folder at all with another backend, which Pulumi's own
+# service, say, looks after itself.
+state_folder() {
+    if [[ $PULUMI_BACKEND_URL == file://* ]]; then echo "${PULUMI_BACKEND_URL#file://}/.pulumi"; fi
+}
