@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.message
 import http.cookies
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from components.substrates.local import checkout_identity, lab_id
 
 PROJECT = Path(__file__).parent.parent.parent
+JOURNALS = PROJECT / ".cluster" / "journals"
 T = TypeVar("T")
 
 # A proxy of the box is for the outside; the machines are reached directly.
@@ -45,7 +47,7 @@ class Answer:
     """What the site said to one request."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: email.message.Message
     text: str
 
     def json(self) -> dict[str, Any]:
@@ -58,9 +60,9 @@ def request(url: str, headers: Mapping[str, str] | None = None, timeout: float =
     asked = urllib.request.Request(url, headers=dict(headers or {}))
     try:
         with _direct.open(asked, timeout=timeout) as response:
-            return Answer(response.status, dict(response.headers), response.read().decode())
+            return Answer(response.status, response.headers, response.read().decode())
     except urllib.error.HTTPError as error:
-        return Answer(error.code, dict(error.headers), error.read().decode())
+        return Answer(error.code, error.headers, error.read().decode())
 
 
 @dataclass
@@ -99,9 +101,9 @@ class Cluster:
     def __post_init__(self) -> None:
         self.backend.mkdir(mode=0o700, exist_ok=True)
         self.environment = {**os.environ, "PULUMI_BACKEND_URL": f"file://{self.backend}"}
-        self.pulumi("stack", "init", self.name, "--secrets-provider", "passphrase")
-        for key, value in self.config.items():
-            self.pulumi("config", "set", key, value, "--stack", self.name)
+        # Not selected: a user's shell goes on with the stack that it works on.
+        self.pulumi("stack", "init", self.name, "--no-select", "--secrets-provider", "passphrase")
+        self.configure(self.config)
 
     @property
     def lab(self) -> str:
@@ -120,6 +122,10 @@ class Cluster:
         if check and done.returncode != 0:
             raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def configure(self, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            self.pulumi("config", "set", key, "--stack", self.name, "--", value)
 
     def up(self) -> str:
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name).stdout

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import PROJECT, Cluster, leftovers
-
-JOURNALS = PROJECT / ".cluster" / "journals"
+from tests.stack.cluster import JOURNALS, Cluster, leftovers
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""The page that ships, in a real browser, against a real cluster."""
+
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.stack.cluster import PROJECT, Cluster
+
+SCREENSHOT = PROJECT / ".cluster" / "page.png"
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--no-proxy-server", "--window-size=900,1000"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Debian's own driver: none is looked for on the network.
+    opened = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+    yield opened
+    opened.quit()
+
+
+def text(browser: webdriver.Chrome, identifier: str) -> str:
+    return browser.find_element(By.ID, identifier).text
+
+
+def members(browser: webdriver.Chrome) -> dict[str, str]:
+    items = browser.find_elements(By.CSS_SELECTOR, "#members li")
+    return {item.get_attribute("data-name") or "": item.get_attribute("data-state") or "" for item in items}
+
+
+def test_a_person_counts_on_it(cluster: Cluster, browser: webdriver.Chrome) -> None:
+    def shows(count: int) -> None:
+        WebDriverWait(browser, 30).until(lambda _: text(browser, "counter") == str(count))
+
+    browser.get(cluster.outputs()["url"])
+    shows(1)
+    assert browser.title.startswith("1 ")
+    assert text(browser, "balancer") in ("lb1", "lb2")
+    assert members(browser) == {"php1": "up", "php2": "up"}
+    session, nodes = text(browser, "session"), {text(browser, "node")}
+    # With the button, which loads nothing again …
+    for count in (2, 3):
+        browser.find_element(By.ID, "count").click()
+        shows(count)
+        nodes.add(text(browser, "node"))
+        [marked] = browser.find_elements(By.CSS_SELECTOR, "#members li.answered")
+        assert marked.get_attribute("data-name") == text(browser, "node")
+    # … and by loading the page.
+    browser.refresh()
+    shows(4)
+    assert nodes == {"php1", "php2"}
+    assert text(browser, "session") == session
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    browser.save_screenshot(str(SCREENSHOT))
+
+
+def test_it_fits_a_telephone(cluster: Cluster, browser: webdriver.Chrome) -> None:
+    browser.set_window_size(500, 800)
+    browser.get(cluster.outputs()["url"])
+    inner, content = browser.execute_script("return [window.innerWidth, document.documentElement.scrollWidth]")
+    assert content <= inner
+
+
+def test_the_members_are_those_of_now(cluster: Cluster, browser: webdriver.Chrome) -> None:
+    browser.get(cluster.outputs()["url"])
+    cluster.lab_command("cut", "php2")
+    try:
+        WebDriverWait(browser, 60).until(lambda _: members(browser) == {"php1": "up", "php2": "down"})
+    finally:
+        cluster.lab_command("restore", "php2")
+    WebDriverWait(browser, 60).until(lambda _: members(browser) == {"php1": "up", "php2": "up"})
