@@ -1,0 +1,77 @@
+"""The program in the real engine before anything is made: what a preview needs, and what wrong settings get."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.cluster import PROJECT, Cluster
+
+# No right of root's, no network but the process's own loopback, and a PATH without the lab's tools.
+BARE = (
+    "ip link set lo up && "
+    "exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "
+    "env PATH={path} pulumi preview --non-interactive --color never --stack {stack}"
+)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path / "state", {})
+    yield made
+    made.pulumi("stack", "rm", "--yes", made.name)
+
+
+def test_a_new_stack_is_previewed_in_no_time_with_no_rights(stack: Cluster) -> None:
+    path = f"{PROJECT}/.venv/bin:{PROJECT}/.cluster/bin:/usr/bin:/bin"
+    command = BARE.format(path=path, stack=stack.name)
+    isolated = ["unshare", "--net"] if subprocess.run(["unshare", "--net", "true"], check=False).returncode == 0 else []
+    times = []
+    for _ in range(3):
+        begin = time.monotonic()
+        done = subprocess.run(
+            [*isolated, "sh", "-c", command if isolated else command.removeprefix("ip link set lo up && ")],
+            cwd=PROJECT,
+            env=stack.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        times.append(time.monotonic() - begin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "volume-create" in done.stdout and "php2-mount" in done.stdout
+        assert "warning" not in done.stdout, done.stdout
+    # The promise is for a person who waits; the best of three leaves out what else the box did.
+    assert min(times) < 5, times
+
+
+def test_wrong_settings_are_refused_together_before_anything_is_made(stack: Cluster) -> None:
+    for key, value in {
+        "phpNodes": "65",
+        "profile": "saef",
+        "floatingIp": "198.18.300.1",
+        "appDir": "no-such-folder",
+        "phpNode": "3",
+    }.items():
+        stack.pulumi("config", "set", key, value, "--stack", stack.name)
+    for verb in ("preview", "up"):
+        arguments = ["--yes", "--skip-preview"] if verb == "up" else []
+        done = stack.pulumi(verb, *arguments, "--stack", stack.name, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode != 0
+        for expected in (
+            "php-cluster:phpNodes",
+            "php-cluster:profile",
+            "php-cluster:floatingIp",
+            "php-cluster:appDir",
+            "php-cluster:phpNode is no key",
+            "Did you mean phpNodes?",
+            "pulumi config set",
+        ):
+            assert expected in said, said
+        assert "Traceback" not in said
+    resources = stack.export()["deployment"].get("resources", [])
+    assert [one["urn"] for one in resources if one["type"] != "pulumi:pulumi:Stack"] == []
