@@ -1,0 +1,81 @@
+"""Every configuration file, judged by the daemon that reads it, inside the image: none is installed on this box."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components import topology
+from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration, vrrp_filter
+from components.mount import fstab_line
+from components.php import fpm_pool, nginx_site, php_ini
+from components.topology import Profile
+from tests.lab.conftest import PROJECT, Image
+from tests.unit.test_settings import self_signed
+
+PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
+
+
+def haproxy(*, tls: bool) -> str:
+    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls)
+
+
+# The daemon's own check of /files/file.
+JUDGES = {
+    "haproxy": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
+    "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
+    "keepalived": "ip link add host0 type veth peer name other; install -D -m 755 /bin/true "
+    "/usr/lib/php-cluster/haproxy-answers; keepalived --use-file=/files/file --config-test",
+    "nft": "nft --check --file /files/file",
+    "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
+    "php-fpm pool": "rm /etc/php/8.2/fpm/pool.d/*; cp /files/file /etc/php/8.2/fpm/pool.d/x.conf; "
+    "mkdir -p /run/php; php-fpm8.2 --test",
+    "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -d auto_prepend_file= -r "exit(0);"',
+    "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
+}
+
+TEXTS: dict[str, Callable[[], str]] = {
+    "haproxy": lambda: haproxy(tls=False),
+    "haproxy with TLS": lambda: haproxy(tls=True),
+    "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
+    "nft": lambda: vrrp_filter(PLAN, 1),
+    "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}),
+    "php-fpm pool": lambda: fpm_pool(8),
+    "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}),
+    "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
+}
+
+# A small mistake that the same judge must see; else its approval would mean nothing.
+MISTAKES = {
+    "haproxy": ("balance roundrobin", "balance roundrobbin"),
+    "haproxy with TLS": ("alpn h2,http/1.1", "alpm h2,http/1.1"),
+    "keepalived": ("unicast_peer {", "unicast_pear {"),
+    "nft": ("hook input", "hook inputs"),
+    "nginx": ("real_ip_header", "real_ip_heather"),
+    "php-fpm pool": ("pm = static", "pm = statick"),
+    "php ini": ('"/media/sessions"', '"/media/sessions'),
+    "fstab": ("/media/sessions", "/media/no-such-folder"),
+}
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_daemons_take_it(image: Image, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "pem").write_text("".join(self_signed()))
+    text = TEXTS[kind]()
+    (tmp_path / "file").write_text(text)
+    done = image.run(JUDGES[kind], tmp_path)
+    assert done.returncode == 0 and "syntax error" not in done.stdout, done.stdout
+
+    right, wrong = MISTAKES[kind]
+    assert right in text
+    (tmp_path / "file").write_text(text.replace(right, wrong))
+    done = image.run(JUDGES[kind], tmp_path)
+    assert done.returncode != 0 or "syntax error" in done.stdout, f"the mistake {wrong!r} was not seen"
+
+
+def test_php_files_compile(image: Image) -> None:
+    files = [*PROJECT.glob("scripts/hosts/php/*.php"), *PROJECT.glob("app/**/*.php")]
+    assert len(files) > 3
+    for file in files:
+        done = image.run(f"php -l /files/{file.name}", file.parent)
+        assert done.returncode == 0, done.stdout

@@ -1,0 +1,177 @@
+"""One machine, made and mistreated by the lab's own scripts; no Pulumi in it."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from components.ssh_keys import SEED_BYTES, private_key, public_key
+from components.substrates.local import checkout_identity, default_network, lab_id
+from tests.lab.conftest import PROJECT, Image
+from tests.stack.cluster import leftovers, wait_for
+
+STACK = "test-lab"
+NAME = "php1"
+
+
+@dataclass
+class Box:
+    """One machine on a network of its own."""
+
+    image: Image
+    lab: str = field(default_factory=lambda: lab_id(STACK, checkout_identity()))
+
+    def __post_init__(self) -> None:
+        base = default_network(STACK).removesuffix("0/24")
+        self.address = f"{base}21"
+        self.host_key = private_key(b"h" * SEED_BYTES)
+        self.environment = {
+            **os.environ,
+            "LAB": self.lab,
+            "STACK": STACK,
+            "CHECKOUT": checkout_identity(),
+            "NETWORK": f"{base}0/24",
+            "GATEWAY": f"{base}1",
+            "NAME": NAME,
+            "ADDRESS": self.address,
+            "PREFIX": "24",
+            "IMAGE": str(self.image.folder),
+            "BRICK_GIB": "1",
+            "AUTHORIZED_KEY": public_key(b"l" * SEED_BYTES),
+        }
+
+    def script(self, *words: str, stdin: str = "") -> str:
+        """What the script says."""
+        done = subprocess.run(
+            [f"scripts/lab/{words[0]}", *words[1:]],
+            cwd=PROJECT,
+            env=self.environment,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def up(self) -> None:
+        self.script("machine", "up", stdin=self.host_key)
+
+    def act(self, verb: str) -> None:
+        self.script(verb, "--stack", STACK, NAME)
+
+    def inside(self, command: str) -> str:
+        return self.script("enter", "--stack", STACK, NAME, "bash", "-c", command).strip()
+
+    def state(self) -> str:
+        [row] = [line.split(maxsplit=3) for line in self.script("list").splitlines() if line.startswith(STACK)]
+        assert row[1:3] == [NAME, self.address]
+        return row[3]
+
+    def boot(self) -> str:
+        return self.inside("cat /proc/1/stat | cut -d ' ' -f 22")
+
+    def is_reachable(self) -> bool:
+        """Whether its kernel takes a connection; a frozen machine's does."""
+        try:
+            socket.create_connection((self.address, 22), timeout=2).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def box(image: Image) -> Iterator[Box]:
+    made = Box(image)
+    try:
+        made.script("network", "up")
+        made.up()
+        yield made
+    finally:
+        made.script("machine", "down")
+        made.script("network", "down")
+        # Not even when there is nothing left to remove.
+        made.script("machine", "down")
+        made.script("network", "down")
+    assert leftovers(made.lab) == []
+
+
+def test_up_again_changes_nothing(box: Box) -> None:
+    boot = box.boot()
+    box.up()
+    assert (box.state(), box.boot()) == ("running", boot)
+    assert leftovers(box.lab) != [], "the check for leftovers would not see any"
+
+
+def test_it_has_an_identity_and_a_disk_of_its_own(box: Box) -> None:
+    assert box.inside("hostname") == NAME
+    assert len(box.inside("cat /etc/machine-id")) == 32
+    assert box.inside("cat /etc/ssh/ssh_host_ed25519_key.pub") == public_key(b"h" * SEED_BYTES)
+    assert box.inside("findmnt --noheadings --output FSTYPE /data") == "xfs"
+    assert box.inside("systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
+
+
+def test_it_reaches_the_packages(box: Box) -> None:
+    box.inside("apt-get update 2>&1")
+
+
+def test_frozen_and_restored(box: Box) -> None:
+    boot = box.boot()
+    box.act("freeze")
+    assert box.state() == "frozen"
+    # Its kernel is the box's, and still answers.
+    assert box.is_reachable()
+    box.act("restore")
+    assert (box.state(), box.boot()) == ("running", boot)
+
+
+def test_cut_and_restored(box: Box) -> None:
+    boot = box.boot()
+    box.act("cut")
+    assert box.state() == "cut off" and not box.is_reachable()
+    assert box.inside("echo goes on") == "goes on"
+    box.act("restore")
+    wait_for("the link is back", box.is_reachable)
+    assert (box.state(), box.boot()) == ("running", boot)
+
+
+@pytest.mark.parametrize("before", ["nothing", "cut", "freeze"])
+def test_power_lost_and_restored(box: Box, before: str) -> None:
+    boot = box.boot()
+    box.inside("echo kept | tee /root/file /data/file >/dev/null; sync")
+    if before != "nothing":
+        box.act(before)
+    box.act("power-off")
+    assert box.state() == "off" and not box.is_reachable()
+    box.act("power-off")
+    box.act("restore")
+    wait_for("it has booted", lambda: box.boot() != boot)
+    wait_for("it is on the network", box.is_reachable)
+    assert box.inside("cat /root/file /data/file") == "kept\nkept"
+    box.act("restore")
+    assert box.state() == "running"
+
+
+def test_it_reboots_by_itself(box: Box) -> None:
+    boot = box.boot()
+    box.inside("systemctl --no-block reboot")
+    wait_for("it has booted", lambda: box.boot() != boot)
+
+
+def test_a_machine_switched_off_inside_is_started_by_up(box: Box) -> None:
+    box.inside("systemctl --no-block poweroff")
+    wait_for("it is off", lambda: box.state() == "off")
+    box.up()
+    assert box.state() == "running"
+
+
+def test_a_machine_that_does_not_exist_is_named(box: Box) -> None:
+    done = subprocess.run(
+        ["scripts/lab/cut", "--stack", STACK, "php9"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.strip() == f"stack {STACK} has no machine php9, only: {NAME}"

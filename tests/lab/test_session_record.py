@@ -1,0 +1,240 @@
+"""The session record handler under nginx and php-fpm, inside the image; docs/sessions.md describes the format."""
+
+import hashlib
+import http.cookies
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from components.php import fpm_pool, nginx_site, php_ini
+from components.topology import MOUNT_POINT, Profile
+from tests.lab.conftest import PROJECT, Image
+from tests.stack.cluster import Answer, request, wait_for
+
+WORKERS = 4
+
+SITE = {
+    "count.php": "session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];",
+    "look.php": "session_start(); echo $_SESSION['n'] ?? 'nothing';",
+    "destroy.php": "session_start(); session_destroy(); echo 'destroyed';",
+    "regenerate.php": "session_start(); session_regenerate_id(true); echo $_SESSION['n'];",
+    "size.php": "session_start(); $_SESSION['t'] = str_repeat('x', (int) $_GET['n']); echo strlen($_SESSION['t']);",
+    "late.php": "session_start(); register_shutdown_function(function () { $_SESSION['n'] = 100; }); echo 'later';",
+    # Sends what it can, then the store breaks before the session is written.
+    "doomed.php": "session_start(); $_SESSION['n'] = 1000; echo 'you are promised 1000'; @ob_flush(); flush(); "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage');",
+    "plain.php": "echo 'no session';",
+}
+
+
+@dataclass
+class Server:
+    """A PHP server with the handler, and the folder that it stores sessions in."""
+
+    url: str
+    sessions: Path
+
+    def get(self, page: str, session: str | None = None) -> tuple[Answer, str | None]:
+        """The answer, and the session's ID after it."""
+        answer = request(self.url + page, {"Cookie": f"PHPSESSID={session}"} if session else None)
+        cookie = http.cookies.SimpleCookie(answer.headers.get("Set-Cookie", ""))
+        return answer, cookie["PHPSESSID"].value if "PHPSESSID" in cookie else session
+
+    def counted(self, times: int) -> str:
+        """The ID of a new session that counted so far."""
+        session: str | None = None
+        for expected in range(1, times + 1):
+            answer, session = self.get("count.php", session)
+            assert (answer.status, answer.text) == (200, str(expected))
+        assert session is not None
+        return session
+
+    def file(self, session: str | None) -> Path:
+        return self.sessions / f"sess_{session}"
+
+
+@pytest.fixture
+def server(image: Image, tmp_path: Path) -> Iterator[Server]:
+    """nginx and php-fpm as a PHP node has them, on a port of their own."""
+    for folder in ("site", "sessions", "etc"):
+        (tmp_path / folder).mkdir()
+    # PHP's user is not the one who runs the tests.
+    tmp_path.chmod(0o755)
+    (tmp_path / "sessions").chmod(0o777)
+    for name, code in SITE.items():
+        (tmp_path / "site" / name).write_text(f"<?php {code}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    texts = {
+        "nginx.conf": "events {}\nhttp {\n"
+        + nginx_site([], {}).replace("listen 80", f"listen 127.0.0.1:{port}")
+        + "}\n",
+        "fpm.conf": "[global]\nerror_log = /dev/stderr\n" + fpm_pool(WORKERS),
+        "90-php-cluster.ini": php_ini(Profile.SAFE, {}).replace(MOUNT_POINT, "/files/sessions"),
+        "session_record.php": (PROJECT / "scripts/hosts/php/session_record.php").read_text(),
+    }
+    for name, text in texts.items():
+        (tmp_path / "etc" / name).write_text(text)
+    script = """
+        mkdir -p /run/php /srv/site /usr/lib/php-cluster
+        ln -s /files/site /srv/site/current
+        cp /files/etc/session_record.php /usr/lib/php-cluster/
+        cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
+        php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
+        exec nginx -c /files/etc/nginx.conf -g "daemon off;"
+    """
+    log = (tmp_path / "log").open("w+")
+    running = subprocess.Popen(
+        image.command("bash", "-c", script, files=tmp_path, own_network=False),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        wait_for("PHP answers", lambda: request(url + "plain.php").status == 200, 30)
+        yield Server(url, tmp_path / "sessions")
+    finally:
+        running.terminate()
+        running.wait(60)
+        # Shown by pytest beside a failure.
+        sys.stdout.write((tmp_path / "log").read_text())
+
+
+def parsed(file: Path) -> tuple[int, bytes]:
+    """Sequence number and data of a record, read by the description and not by the handler's code."""
+    text = file.read_bytes()
+    assert len(text) % 4096 == 0
+    magic, length, sequence, checksum = struct.unpack(">8sQQ32s", text[:56])
+    assert magic == b"PCSREC01"
+    data = text[56 : 56 + length]
+    assert text[56 + length :].strip(b"\0") == b""
+    assert checksum == hashlib.sha256(struct.pack(">QQ", length, sequence) + data).digest()
+    return sequence, data
+
+
+def test_a_record_is_what_the_description_says(server: Server) -> None:
+    session = server.counted(3)
+    assert parsed(server.file(session)) == (3, b"n|i:3;")
+
+
+def test_a_look_changes_nothing(server: Server) -> None:
+    session = server.counted(2)
+    before = server.file(session).read_bytes()
+    answer, _ = server.get("look.php", session)
+    assert answer.text == "2"
+    assert server.file(session).read_bytes() == before
+
+
+def test_a_session_may_grow_and_shrink(server: Server) -> None:
+    session = server.counted(1)
+    for size in (10, 4096, 100_000, 1):
+        answer, _ = server.get(f"size.php?n={size}", session)
+        assert answer.text == str(size)
+        assert f's:{size}:"'.encode() in parsed_prefix(server.file(session))
+    answer, _ = server.get("count.php", session)
+    assert answer.text == "2"
+
+
+def parsed_prefix(file: Path) -> bytes:
+    """The data of a record whose file may be longer than it: what a longer record left behind it is not cut off."""
+    text = file.read_bytes()
+    length, sequence = struct.unpack(">QQ", text[8:24])
+    data = text[56 : 56 + length]
+    assert text[24:56] == hashlib.sha256(struct.pack(">QQ", length, sequence) + data).digest()
+    return data
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a changed byte": lambda text: text.replace(b"i:3;", b"i:4;"),
+    "a changed sequence number": lambda text: text[:23] + b"\x63" + text[24:],
+    "cut off": lambda text: text[:40],
+    "cut off in the data": lambda text: text[:58],
+    "zeros": lambda text: b"\0" * len(text),
+    "PHP's own format": lambda _text: b"n|i:3;",
+    "a length beyond the end": lambda text: text[:8] + b"\x00\x00\x00\x00\x7f\xff\xff\xff" + text[16:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_an_error_and_stays_for_inspection(server: Server, damage: str) -> None:
+    session = server.counted(3)
+    damaged = DAMAGES[damage](server.file(session).read_bytes())
+    server.file(session).write_bytes(damaged)
+    for page in ("count.php", "look.php", "destroy.php", "regenerate.php"):
+        answer, after = server.get(page, session)
+        assert answer.status == 503 and answer.headers["Retry-After"] == "1"
+        assert "Please try again" in answer.text
+        assert after == session, "a visitor must not be given another session"
+    assert server.file(session).read_bytes() == damaged
+
+
+def test_nothing_is_promised_that_was_not_stored(server: Server) -> None:
+    session = server.counted(3)
+    answer, _ = server.get("doomed.php", session)
+    assert answer.status == 503
+    assert "promised" not in answer.text
+
+
+def test_what_a_shutdown_function_changes_is_stored(server: Server) -> None:
+    session = server.counted(1)
+    assert server.get("late.php", session)[0].text == "later"
+    assert server.get("look.php", session)[0].text == "100"
+
+
+def test_without_the_mount_there_is_no_session(server: Server) -> None:
+    session = server.counted(3)
+    away = server.sessions.with_name("away")
+    server.sessions.rename(away)
+    for known in (session, None):
+        answer, _ = server.get("count.php", known)
+        assert answer.status == 503 and "Set-Cookie" not in answer.headers
+    assert server.get("plain.php")[0].text == "no session"
+    away.rename(server.sessions)
+    assert server.get("count.php", session)[0].text == "4"
+
+
+def test_destroy_ends_a_session(server: Server) -> None:
+    session = server.counted(3)
+    assert server.get("destroy.php", session)[0].text == "destroyed"
+    answer, fresh = server.get("count.php", session)
+    assert answer.text == "1" and fresh != session
+
+
+def test_regenerate_carries_the_data_to_a_new_id(server: Server) -> None:
+    session = server.counted(3)
+    answer, fresh = server.get("regenerate.php", session)
+    assert answer.text == "3" and fresh != session
+    assert server.get("count.php", fresh)[0].text == "4"
+    assert server.get("count.php", session)[0].text == "1"
+
+
+@pytest.mark.parametrize("made_up", ["short", "../../etc/passwd", "a" * 300, "x" * 26, "%00" * 9])
+def test_a_made_up_id_gets_a_new_session(server: Server, made_up: str) -> None:
+    answer, fresh = server.get("count.php", made_up)
+    assert (answer.status, answer.text) == (200, "1")
+    assert fresh is not None and fresh != made_up
+    assert sorted(path.name for path in server.sessions.iterdir()) == [f"sess_{fresh}"]
+
+
+def test_an_empty_file_is_nobodys_session(server: Server) -> None:
+    reserved = "e" * 26
+    server.file(reserved).touch()
+    answer, fresh = server.get("count.php", reserved)
+    assert answer.text == "1" and fresh != reserved
+
+
+def test_requests_of_one_session_take_turns(server: Server) -> None:
+    session = server.counted(1)
+    with ThreadPoolExecutor(WORKERS) as visitors:
+        answers = list(visitors.map(lambda _: server.get("count.php", session)[0].text, range(40)))
+    assert sorted(map(int, answers)) == list(range(2, 42))
+    assert parsed(server.file(session)) == (41, b"n|i:41;")
