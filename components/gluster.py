@@ -39,7 +39,7 @@ SAFE_OPTIONS: Mapping[str, str] = {
     "client.event-threads": "1",
     "server.event-threads": "1",
 }
-"""Measured in docs/sessions.md; each line is one of the recipe's ways to lose or to delay an update."""
+"""Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
 
 
 def volume_options(plan: Topology, profile: Profile) -> dict[str, str]:

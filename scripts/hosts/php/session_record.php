@@ -41,7 +41,7 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
 
     public function read(string $id): string
     {
-        return $this->orUnavailable(function () use ($id): string {
+        return $this->orUnavailable($id, function () use ($id): string {
             $this->lock($id);
             [$this->sequence, $data] = $this->record();
             return $data;
@@ -50,7 +50,7 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
 
     public function write(string $id, string $data): bool
     {
-        return $this->orUnavailable(function () use ($id, $data): bool {
+        return $this->orUnavailable($id, function () use ($id, $data): bool {
             if ($this->file === null || $id !== $this->id) {
                 $this->lock($id);
                 [$this->sequence] = $this->record();
@@ -72,7 +72,7 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
         if (!self::isWellFormed($id)) {
             return false; // a made-up cookie: its visitor gets a new session
         }
-        return $this->orUnavailable(function () use ($id): bool {
+        return $this->orUnavailable($id, function () use ($id): bool {
             $file = $this->openFile($id, 'r+b');
             if ($file === null) {
                 return false;
@@ -86,7 +86,7 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
 
     public function destroy(string $id): bool
     {
-        return $this->orUnavailable(function () use ($id): bool {
+        return $this->orUnavailable($id, function () use ($id): bool {
             if ($this->file === null || $id !== $this->id) {
                 $this->lock($id);
                 [$this->sequence] = $this->record();
@@ -224,12 +224,13 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
      * @param callable(): T $action
      * @return T
      */
-    private function orUnavailable(callable $action): mixed
+    private function orUnavailable(string $id, callable $action): mixed
     {
         try {
             return $action();
         } catch (SessionUnavailable $problem) {
-            error_log("session $this->id: {$problem->getMessage()}");
+            // Whoever reads the log must not be able to take the session over.
+            error_log('session ' . substr(hash('sha256', $id), 0, 12) . ": {$problem->getMessage()}");
             $this->release();
             refuse();
         }
