@@ -4,12 +4,13 @@ import subprocess
 
 from tests.lab.conftest import PROJECT
 
-# Mounts of its own: the lab's folder is empty and its records go with the namespace.
+# Mounts of its own: the lab's folder is empty, and records and names of namespaces go with it.
 SETUP = """
 set -euo pipefail
 mount -t tmpfs none /var/lib
 mkdir /var/lib/empty
 mount -t sysfs none /sys
+mount -t tmpfs none /run
 ip link set lo up
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 export LAB=abc123 STACK=test-net CHECKOUT=x NETWORK=198.18.9.0/24 GATEWAY=198.18.9.1

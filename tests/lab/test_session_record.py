@@ -74,7 +74,7 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     texts = {
-        "nginx.conf": "events {}\nhttp {\n"
+        "nginx.conf": "user www-data;\nevents {}\nhttp {\n"
         + nginx_site([], {}).replace("listen 80", f"listen 127.0.0.1:{port}")
         + "}\n",
         "fpm.conf": "[global]\nerror_log = /dev/stderr\n" + fpm_pool(WORKERS),
@@ -228,6 +228,7 @@ def test_a_made_up_id_gets_a_new_session(server: Server, made_up: str) -> None:
 def test_an_empty_file_is_nobodys_session(server: Server) -> None:
     reserved = "e" * 26
     server.file(reserved).touch()
+    server.file(reserved).chmod(0o666)
     answer, fresh = server.get("count.php", reserved)
     assert answer.text == "1" and fresh != reserved
 
