@@ -29,8 +29,12 @@ def text(browser: webdriver.Chrome, identifier: str) -> str:
 
 
 def members(browser: webdriver.Chrome) -> dict[str, str]:
-    items = browser.find_elements(By.CSS_SELECTOR, "#members li")
-    return {item.get_attribute("data-name") or "": item.get_attribute("data-state") or "" for item in items}
+    # In one go, since the page makes the list anew every second.
+    found: dict[str, str] = browser.execute_script(
+        "const items = [...document.querySelectorAll('#members li')];"
+        "return Object.fromEntries(items.map(item => [item.dataset.name, item.dataset.state]))"
+    )
+    return found
 
 
 def test_a_person_counts_on_it(cluster: Cluster, browser: webdriver.Chrome) -> None:
