@@ -104,6 +104,7 @@ class PhpCluster(pulumi.ComponentResource):
                 plan=plan,
                 machines=balancers,
                 installed=[installed[balancer.name] for balancer in balancers],
+                nodes_serving=[step for node in nodes for step in node.serving],
                 statistics_password=password.result,
                 certificate=_certificate(settings),
             ),

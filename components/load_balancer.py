@@ -72,6 +72,8 @@ class LoadBalancerPairArgs:
         plan: Names and addresses of all machines.
         machines: lb1 and lb2.
         installed: For each of them, the step after which its packages are there.
+        nodes_serving: The steps after which the PHP nodes serve. HAProxy takes a server that it reads of for a good one
+            until the first check, so a node is in its list only from then on.
         statistics_password: The password of HAProxy's statistics page.
         certificate: For HTTPS; None serves plain HTTP.
     """
@@ -79,6 +81,7 @@ class LoadBalancerPairArgs:
     plan: Topology
     machines: Sequence[Machine]
     installed: Sequence[pulumi.Resource]
+    nodes_serving: Sequence[pulumi.Resource]
     statistics_password: pulumi.Output[str]
     certificate: Certificate | None
 
@@ -116,7 +119,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     "haproxy.sh",
                     parent=self,
                     variables={"HAPROXY_CFG": configuration(planned), "TLS_PEM": pem, "TLS_PATH": TLS_PATH},
-                    depends_on=[packages],
+                    depends_on=[packages, *args.nodes_serving],
                 )
             )
         self.register_outputs({})
