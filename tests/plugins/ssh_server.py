@@ -33,6 +33,8 @@ PasswordAuthentication yes
 KbdInteractiveAuthentication no
 AllowTcpForwarding {forwarding}
 AcceptEnv {accepted}
+# A bash inside another one reads no start-up file: what the box's ~/.bashrc says or costs is no part of these tests.
+SetEnv SHLVL=1
 MaxStartups 200
 MaxSessions 200
 LogLevel VERBOSE
