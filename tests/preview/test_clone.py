@@ -1,0 +1,63 @@
+"""What set-up leaves in a clone that somebody works in."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.stack.cluster import PROJECT
+
+
+def said(folder: Path, *command: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "GIT_"))}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files of this checkout in a repository of their own, with the toolchain that is there already."""
+    folder = tmp_path / "clone"
+    for name in said(PROJECT, "git", "ls-files").splitlines():
+        if (PROJECT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, folder / name)
+    said(folder, "git", "init", "--quiet")
+    said(folder, "git", "add", ".")
+    said(folder, "git", "-c", "user.name=n", "-c", "user.email=e@localhost", "commit", "--quiet", "--message=all")
+    (folder / ".cluster").mkdir(mode=0o700)
+    for part in ("bin", "home", "stamps"):
+        shutil.copytree(PROJECT / ".cluster" / part, folder / ".cluster" / part, symlinks=True)
+    (folder / ".venv").symlink_to(PROJECT / ".venv")
+    return folder
+
+
+def test_git_sees_changed_settings_but_not_the_salt(clone: Path) -> None:
+    for _ in range(2):
+        said(clone, "scripts/toolchain/setup", "dev")
+        assert "encryptionsalt" in (clone / "Pulumi.dev.yaml").read_text()
+        assert said(clone, "git", "status", "--short") == ""
+    activated = "source scripts/activate; pulumi config set phpNodes 3 --stack dev"
+    said(clone, "bash", "-c", activated)
+    assert said(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
+    assert "encryptionsalt" not in said(clone, "git", "diff")
+    said(clone, "scripts/toolchain/setup", "dev")
+    assert said(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
+
+
+def test_what_set_up_makes_is_private(clone: Path) -> None:
+    said(clone, "scripts/toolchain/setup", "dev")
+    modes = {name: (clone / ".cluster" / name).stat().st_mode & 0o777 for name in ("", "state", "passphrase")}
+    assert modes == {"": 0o700, "state": 0o700, "passphrase": 0o600}
