@@ -34,6 +34,8 @@ def clone(tmp_path: Path) -> Path:
         if (PROJECT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
+    # As git has it, without what this checkout's own set-up put into it.
+    (folder / "Pulumi.dev.yaml").write_text(said(PROJECT, "git", "show", ":Pulumi.dev.yaml"))
     said(folder, "git", "init", "--quiet")
     said(folder, "git", "add", ".")
     said(folder, "git", "-c", "user.name=n", "-c", "user.email=e@localhost", "commit", "--quiet", "--message=all")
@@ -55,6 +57,14 @@ def test_git_sees_changed_settings_but_not_the_salt(clone: Path) -> None:
     assert "encryptionsalt" not in said(clone, "git", "diff")
     said(clone, "scripts/toolchain/setup", "dev")
     assert said(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
+
+
+def test_a_new_passphrase_follows_one_that_was_thrown_away(clone: Path) -> None:
+    for _ in range(2):
+        said(clone, "scripts/toolchain/setup", "dev")
+        assert "encryptionsalt" in (clone / "Pulumi.dev.yaml").read_text()
+        shutil.rmtree(clone / ".cluster" / "state")
+        (clone / ".cluster" / "passphrase").unlink()
 
 
 def test_what_set_up_makes_is_private(clone: Path) -> None:
