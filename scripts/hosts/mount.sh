@@ -18,7 +18,7 @@ fi
 mkdir -p "$MOUNT_POINT"
 
 if [[ $GUARDED == yes ]]; then
-    if ! is_mounted && ! lsattr -d "$MOUNT_POINT" 2>/dev/null | grep --quiet '^[^ ]*i'; then
+    if ! is_mounted && [[ ! $(lsattr -d "$MOUNT_POINT" 2>/dev/null) =~ ^[^\ ]*i ]]; then
         # Without its mount, a session must find no place at all rather than one on this node alone.
         chmod 0 "$MOUNT_POINT"
         chattr +i "$MOUNT_POINT" || fail "cannot make the bare mount point immutable"

