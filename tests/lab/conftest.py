@@ -11,8 +11,7 @@ import pytest
 from components import topology
 from components.packages import packages_of
 from components.topology import Profile
-
-PROJECT = Path(__file__).parent.parent.parent
+from tests.commands import PROJECT
 
 
 @dataclass(frozen=True)

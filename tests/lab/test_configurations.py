@@ -10,7 +10,8 @@ from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived
 from components.mount import fstab_line
 from components.php import fpm_pool, nginx_site, php_ini
 from components.topology import Profile
-from tests.lab.conftest import PROJECT, Image
+from tests.commands import PROJECT
+from tests.lab.conftest import Image
 from tests.unit.test_settings import self_signed
 
 PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)

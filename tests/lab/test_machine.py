@@ -10,7 +10,8 @@ import pytest
 
 from components.ssh_keys import SEED_BYTES, private_key, public_key
 from components.substrates.local import checkout_identity, default_network, lab_id
-from tests.lab.conftest import PROJECT, Image
+from tests.commands import PROJECT, said
+from tests.lab.conftest import Image
 from tests.stack.cluster import leftovers, wait_for
 
 STACK = "test-lab"
@@ -45,18 +46,7 @@ class Box:
 
     def script(self, *words: str, stdin: str = "") -> str:
         """What the script says."""
-        done = subprocess.run(
-            [f"scripts/lab/{words[0]}", *words[1:]],
-            cwd=PROJECT,
-            env=self.environment,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return said(f"scripts/lab/{words[0]}", *words[1:], environment=self.environment, stdin=stdin)
 
     def up(self) -> None:
         self.script("machine", "up", stdin=self.host_key)

@@ -1,8 +1,6 @@
 """A stack's network beside a firewall that drops what it doesn't know; in namespaces, unseen by this box."""
 
-import subprocess
-
-from tests.lab.conftest import PROJECT
+from tests.commands import said
 
 # Mounts of its own: the lab's folder is empty, and records and names of namespaces go with it.
 SETUP = """
@@ -26,22 +24,12 @@ nft add rule ip filter FORWARD iifname docker0 accept
 
 
 def in_namespaces(script: str) -> str:
-    done = subprocess.run(
-        ["unshare", "--net", "--mount", "--uts", "bash", "-c", SETUP + script],
-        cwd=PROJECT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return said("unshare", "--net", "--mount", "--uts", "bash", "-c", SETUP + script)
 
 
 def test_up_twice_is_up_once_and_down_puts_everything_back() -> None:
     for firewall in (FIREWALL, ""):
-        said = in_namespaces(
+        output = in_namespaces(
             firewall
             + """
             echo 0 >/proc/sys/net/ipv4/ip_forward
@@ -53,11 +41,11 @@ def test_up_twice_is_up_once_and_down_puts_everything_back() -> None:
             [[ $(state) == "$before" ]] || { echo "not as before:"; diff <(echo "$before") <(state); exit 1; }
             """
         )
-        assert "network 198.18.9.0/24 on bridge pc-abc123" in said
+        assert "network 198.18.9.0/24 on bridge pc-abc123" in output
 
 
 def test_forwarding_stays_on_until_the_last_lab_goes() -> None:
-    said = in_namespaces(
+    output = in_namespaces(
         """
         echo 0 >/proc/sys/net/ipv4/ip_forward
         scripts/lab/network up
@@ -66,7 +54,7 @@ def test_forwarding_stays_on_until_the_last_lab_goes() -> None:
         LAB=def456 scripts/lab/network down; echo "forwarding $(cat /proc/sys/net/ipv4/ip_forward)"
         """
     )
-    assert [line for line in said.splitlines() if line.startswith("forwarding")] == ["forwarding 1", "forwarding 0"]
+    assert [line for line in output.splitlines() if line.startswith("forwarding")] == ["forwarding 1", "forwarding 0"]
 
 
 def test_packets_pass_a_firewall_that_drops() -> None:
@@ -94,11 +82,11 @@ def test_packets_pass_a_firewall_that_drops() -> None:
 
 
 def test_a_network_in_use_is_refused_with_a_free_one() -> None:
-    said = in_namespaces(
+    output = in_namespaces(
         """
         ip link add lan0 type bridge; ip address add 198.18.9.77/24 dev lan0; ip link set lan0 up
         if scripts/lab/network up; then echo "a network in use was taken"; exit 1; fi
         [[ ! -e /sys/class/net/pc-abc123 ]] || { echo "a bridge was made"; exit 1; }
         """
     )
-    assert "198.18.9.0/24" in said and "pulumi config set network 198." in said
+    assert "198.18.9.0/24" in output and "pulumi config set network 198." in output

@@ -15,7 +15,8 @@ import pytest
 
 from components.php import fpm_pool, nginx_site, php_ini
 from components.topology import MOUNT_POINT, Profile
-from tests.lab.conftest import PROJECT, Image
+from tests.commands import PROJECT
+from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
 
 WORKERS = 4

@@ -2,43 +2,32 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import PROJECT
+from tests.commands import PROJECT, said
 
 
-def said(folder: Path, *command: str) -> str:
+def in_folder(folder: Path, *command: str) -> str:
+    """What a command prints there, without what this shell's own checkout has set."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "GIT_"))}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return said(*command, folder=folder, environment=environment)
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The files of this checkout in a repository of their own, with the toolchain that is there already."""
     folder = tmp_path / "clone"
-    for name in said(PROJECT, "git", "ls-files").splitlines():
+    for name in in_folder(PROJECT, "git", "ls-files").splitlines():
         if (PROJECT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
     # As git has it, without what this checkout's own set-up put into it.
-    (folder / "Pulumi.dev.yaml").write_text(said(PROJECT, "git", "show", ":Pulumi.dev.yaml"))
-    said(folder, "git", "init", "--quiet")
-    said(folder, "git", "add", ".")
-    said(folder, "git", "-c", "user.name=n", "-c", "user.email=e@localhost", "commit", "--quiet", "--message=all")
+    (folder / "Pulumi.dev.yaml").write_text(in_folder(PROJECT, "git", "show", ":Pulumi.dev.yaml"))
+    in_folder(folder, "git", "init", "--quiet")
+    in_folder(folder, "git", "add", ".")
+    in_folder(folder, "git", "-c", "user.name=n", "-c", "user.email=e@localhost", "commit", "--quiet", "--message=all")
     (folder / ".cluster").mkdir(mode=0o700)
     for part in ("bin", "home", "stamps"):
         shutil.copytree(PROJECT / ".cluster" / part, folder / ".cluster" / part, symlinks=True)
@@ -48,26 +37,26 @@ def clone(tmp_path: Path) -> Path:
 
 def test_git_sees_changed_settings_but_not_the_salt(clone: Path) -> None:
     for _ in range(2):
-        said(clone, "scripts/toolchain/setup", "dev")
+        in_folder(clone, "scripts/toolchain/setup", "dev")
         assert "encryptionsalt" in (clone / "Pulumi.dev.yaml").read_text()
-        assert said(clone, "git", "status", "--short") == ""
+        assert in_folder(clone, "git", "status", "--short") == ""
     activated = "source scripts/activate; pulumi config set phpNodes 3 --stack dev"
-    said(clone, "bash", "-c", activated)
-    assert said(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
-    assert "encryptionsalt" not in said(clone, "git", "diff")
-    said(clone, "scripts/toolchain/setup", "dev")
-    assert said(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
+    in_folder(clone, "bash", "-c", activated)
+    assert in_folder(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
+    assert "encryptionsalt" not in in_folder(clone, "git", "diff")
+    in_folder(clone, "scripts/toolchain/setup", "dev")
+    assert in_folder(clone, "git", "status", "--short") == " M Pulumi.dev.yaml\n"
 
 
 def test_a_new_passphrase_follows_one_that_was_thrown_away(clone: Path) -> None:
     for _ in range(2):
-        said(clone, "scripts/toolchain/setup", "dev")
+        in_folder(clone, "scripts/toolchain/setup", "dev")
         assert "encryptionsalt" in (clone / "Pulumi.dev.yaml").read_text()
         shutil.rmtree(clone / ".cluster" / "state")
         (clone / ".cluster" / "passphrase").unlink()
 
 
 def test_what_set_up_makes_is_private(clone: Path) -> None:
-    said(clone, "scripts/toolchain/setup", "dev")
+    in_folder(clone, "scripts/toolchain/setup", "dev")
     modes = {name: (clone / ".cluster" / name).stat().st_mode & 0o777 for name in ("", "state", "passphrase")}
     assert modes == {"": 0o700, "state": 0o700, "passphrase": 0o600}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import PROJECT, Cluster
+from tests.commands import PROJECT
+from tests.stack.cluster import Cluster
 
 # No right of root's, no network but the process's own loopback, and a PATH without the lab's tools.
 BARE = (

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.substrates.local import checkout_identity, lab_id
+from tests.commands import PROJECT
 
-PROJECT = Path(__file__).parent.parent.parent
 JOURNALS = PROJECT / ".cluster" / "journals"
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import JOURNALS, PROJECT, Cluster, leftovers, request, wait_for
+from tests.commands import PROJECT
+from tests.stack.cluster import JOURNALS, Cluster, leftovers, request, wait_for
 from tests.unit.test_settings import self_signed
 
 

@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 
-from tests.stack.cluster import PROJECT, Cluster, request, wait_for
+from tests.commands import PROJECT, said
+from tests.stack.cluster import Cluster, request, wait_for
 
 
 def test_nothing_is_left_to_do(cluster: Cluster) -> None:
@@ -139,15 +140,5 @@ def _plain(value: object) -> dict[str, str]:
 
 def test_the_tree_stays_clean(cluster: Cluster) -> None:
     """What Pulumi writes into settings files is no news to git, while a user's own settings are."""
-    said = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=all"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert cluster.name not in said
-    changes = subprocess.run(
-        ["git", "diff", "HEAD", "--", "Pulumi.dev.yaml"], cwd=PROJECT, capture_output=True, text=True, check=True
-    ).stdout
-    assert "encryptionsalt: v1" not in changes
+    assert cluster.name not in said("git", "status", "--porcelain", "--untracked-files=all")
+    assert "encryptionsalt: v1" not in said("git", "diff", "HEAD", "--", "Pulumi.dev.yaml")

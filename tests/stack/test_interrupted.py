@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import PROJECT, Cluster, leftovers, wait_for
+from tests.commands import PROJECT, said
+from tests.stack.cluster import Cluster, leftovers, wait_for
 
 
 def state_text(stack: Cluster) -> str:
@@ -43,18 +44,7 @@ def test_up_goes_on_where_it_was_stopped(fresh_backend: Path, ending: signal.Sig
         running.communicate()
         assert running.returncode != 0
 
-        again = subprocess.run(
-            ["scripts/up", stack.name],
-            cwd=PROJECT,
-            env=stack.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert again.returncode == 0, again.stdout
-        assert "The cluster is up" in again.stdout
+        assert "The cluster is up" in said("scripts/up", stack.name, environment=stack.environment)
         visitor = stack.visitor()
         assert [visitor.visit()["counter"] for _ in range(3)] == [1, 2, 3]
         stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)

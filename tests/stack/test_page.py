@@ -7,7 +7,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.stack.cluster import PROJECT, Cluster
+from tests.commands import PROJECT
+from tests.stack.cluster import Cluster
 
 SCREENSHOT = PROJECT / ".cluster" / "page.png"
 
