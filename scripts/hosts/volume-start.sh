@@ -5,7 +5,8 @@
 # Postcondition: the volume is started and every brick of it is online.
 # A second run changes nothing.
 
-if [[ $(gluster --mode=script volume info "$VOLUME") != *$'\nStatus: Started'* ]]; then
+info=$(gluster --mode=script volume info "$VOLUME") || true
+if [[ $'\n'$info$'\n' != *$'\nStatus: Started\n'* ]]; then
     said=$(gluster --mode=script volume start "$VOLUME" 2>&1) || fail "volume start failed: $said"
     changed "started $VOLUME"
 fi
