@@ -152,6 +152,30 @@ def test_it_reboots_by_itself(box: Box) -> None:
     wait_for("it has booted", lambda: box.boot() != boot)
 
 
+def test_commands_from_outside_end_with_the_machine(box: Box) -> None:
+    # systemd stops every process of a machine before it kills them. What waits for such a command outside must not stop
+    # with it: the machine could not end before the command was collected.
+    boot = box.boot()
+    entered = [
+        subprocess.Popen(
+            ["scripts/lab/enter", "--stack", STACK, NAME, "bash", "-c", "echo here; sleep infinity"],
+            cwd=PROJECT,
+            env=box.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(5)
+    ]
+    for process in entered:
+        assert process.stdout is not None and process.stdout.readline() == b"here\n"
+    box.inside("systemctl --no-block reboot")
+    for process in entered:
+        with process:
+            assert process.wait(timeout=300) != 0
+    wait_for("it has booted", lambda: box.boot() != boot)
+
+
 def test_a_machine_switched_off_inside_is_started_by_up(box: Box) -> None:
     wait_for("it has booted", lambda: box.inside("systemctl is-system-running || true") in ("running", "degraded"))
     box.inside("systemctl --no-block poweroff")
