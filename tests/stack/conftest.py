@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import JOURNALS, Cluster, leftovers
+from tests.stack.cluster import Cluster, leftovers
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         yield stack
     finally:
         if request.session.testsfailed:
-            stack.save_journals(JOURNALS)
+            stack.save_journals()
         stack.remove()
     assert leftovers(stack.lab) == []
 

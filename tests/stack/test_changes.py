@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import PROJECT
-from tests.stack.cluster import JOURNALS, Cluster, leftovers, request, wait_for
+from tests.stack.cluster import Cluster, leftovers, request, wait_for
 from tests.unit.test_settings import self_signed
 
 
@@ -29,7 +29,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
         yield stack
     finally:
         if request.session.testsfailed:
-            stack.save_journals(JOURNALS)
+            stack.save_journals()
         stack.remove()
     assert leftovers(stack.lab) == []
 
