@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.message
 import http.cookies
-import contextlib
 import json
 import os
 import secrets
