@@ -66,6 +66,11 @@ start_machine() {
     fi
 }
 
+is_off() { ! is_running; }
+
+# shut_down: asks its first process to stop all services and to switch it off, and returns at once.
+shut_down() { kill -s RTMIN+4 "$(leader)" 2>/dev/null || true; }
+
 # kill_machine: everything in it ends at once. What goes over its link before that is the caller's business.
 kill_machine() {
     local freezer
