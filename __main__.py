@@ -1,9 +1,10 @@
-"""php-cluster: settings -> plan -> machines -> cluster -> outputs."""
+"""php-cluster: settings -> plan -> look at what is there -> machines -> cluster -> outputs."""
 
 import pulumi
 
 from components import stack_config, topology
 from components.cluster import PhpCluster
+from components.drift import look
 from components.settings import ConfigError, read_settings
 from components.site import pack_site
 from components.substrates import SUBSTRATES
@@ -21,7 +22,8 @@ plan = topology.plan(
     settings.profile,
     settings.floating_ip,
 )
-machines = substrate.create(settings, plan)
+drift = look(substrate.states)
+machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 
 pulumi.export("url", cluster.url)

@@ -20,6 +20,7 @@ from components.load_balancer import (
 from components.machine import Machine
 from components.packages import packages_of
 from components.php import PhpNode, PhpNodeArgs
+from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
 from components.settings import Settings
 from components.site import Site
@@ -86,7 +87,6 @@ class PhpCluster(pulumi.ComponentResource):
                     profile=settings.profile,
                     installed=installed[planned.name],
                     volume_started=volume.started,
-                    site=site,
                     php_settings=settings.php_settings,
                     workers=settings.php_workers,
                     balancers=plan.balancers,
@@ -96,6 +96,17 @@ class PhpCluster(pulumi.ComponentResource):
             for planned in plan.php_nodes
         ]
 
+        host = settings.site_name or plan.floating_ip
+        release = SiteRelease(
+            "site",
+            [SiteHost(machines[node.name], installed[node.name], node.running) for node in nodes],
+            site,
+            health_path=settings.health_path,
+            host_name=host,
+            opts=child,
+        )
+        serving = [*(node.running for node in nodes), *release.switched]
+
         balancers = [machines[planned.name] for planned in plan.balancers]
         password = random.RandomPassword("statistics-password", length=24, special=False, opts=child)
         balancing = LoadBalancerPair(
@@ -104,17 +115,17 @@ class PhpCluster(pulumi.ComponentResource):
                 plan=plan,
                 machines=balancers,
                 installed=[installed[balancer.name] for balancer in balancers],
-                nodes_serving=[step for node in nodes for step in node.serving],
+                nodes_serving=serving,
                 statistics_password=password.result,
                 certificate=_certificate(settings),
             ),
             opts=child,
         )
+        volume.revoke(balancing.serving)
         floating_ip = FloatingIp("floating-ip", plan, balancers, balancing.serving, opts=child)
         for balancer in balancers:
-            self._wait_for_site(balancer, plan, nodes, [floating_ip.answering, *balancing.serving])
+            self._wait_for_site(balancer, plan, [floating_ip.answering, *balancing.serving, *serving])
 
-        host = settings.site_name or plan.floating_ip
         self.url = pulumi.Output.from_input(f"{'https' if settings.tls_certificate else 'http'}://{host}/")
         self.statistics_url = pulumi.Output.from_input(f"http://{plan.floating_ip}:{STATISTICS_PORT}/")
         self.statistics_password = pulumi.Output.secret(password.result)
@@ -122,16 +133,14 @@ class PhpCluster(pulumi.ComponentResource):
         self.mounts = {node.name: node.mount_line for node in nodes}
         self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
 
-    def _wait_for_site(
-        self, balancer: Machine, plan: Topology, nodes: Sequence[PhpNode], balancing: Sequence[pulumi.Resource]
-    ) -> None:
+    def _wait_for_site(self, balancer: Machine, plan: Topology, depends_on: Sequence[pulumi.Resource]) -> None:
         remote_step(
             f"{balancer.name}-site-answers",
             balancer,
             "site-answers.sh",
             parent=self,
             variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
-            depends_on=[*balancing, *(step for node in nodes for step in node.serving)],
+            depends_on=depends_on,
         )
 
 

@@ -42,12 +42,6 @@ SAFE_OPTIONS: Mapping[str, str] = {
 """Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
 
 
-def volume_options(plan: Topology, profile: Profile) -> dict[str, str]:
-    """The options of the volume: who may mount it, and what the profile needs."""
-    allowed = {"auth.allow": ",".join(machine.address for machine in plan.php_nodes)}
-    return allowed | dict(SAFE_OPTIONS) if profile is Profile.SAFE else allowed
-
-
 def volume_layout(plan: Topology) -> str:
     """What `volume create` says before the transport."""
     arbiters = sum(machine.is_arbiter for machine in plan.brick_hosts)
@@ -69,9 +63,11 @@ class TrustedPool(pulumi.ComponentResource):
     Attributes:
         ready: The steps after which all are `Peer in Cluster (Connected)`.
         first: The machine on which the pool is managed.
+        machines: The brick hosts.
     """
 
     first: Machine
+    machines: list[Machine]
     ready: list[pulumi.Resource]
 
     def __init__(self, name: str, hosts: Sequence[BrickHost], opts: pulumi.ResourceOptions | None = None) -> None:
@@ -86,11 +82,13 @@ class TrustedPool(pulumi.ComponentResource):
                     "BRICK_SOURCE": host.machine.brick_source,
                     "BRICK_DISK": topology.SHARED_BRICK_DISK,
                     "BRICK": topology.BRICK,
+                    "PEERS": " ".join(other.machine.name for other in hosts if other is not host),
                 },
                 depends_on=[host.installed],
             )
             for host in hosts
         ]
+        self.machines = [host.machine for host in hosts]
         self.first = hosts[0].machine
         # One after the other: a pool takes one new peer at a time.
         self.ready = list(bricks)
@@ -116,10 +114,12 @@ class Volume(pulumi.ComponentResource):
 
     Attributes:
         started: The step after which clients can mount it.
+        addresses: Of the machines that may mount it, separated by commas.
         info: What `gluster volume info` says.
     """
 
     started: pulumi.Resource
+    addresses: str
     info: pulumi.Output[str]
 
     def __init__(
@@ -131,8 +131,12 @@ class Volume(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:gluster:Volume", name, None, opts)
+        self._first = pool.first
+        identities = pulumi.Output.all(*[host.identity for host in pool.machines]).apply(" ".join)
         layout = {"VOLUME": topology.VOLUME, "LAYOUT": volume_layout(plan), "BRICKS": " ".join(plan.bricks)}
-        options = "".join(f"{key} {value}\n" for key, value in volume_options(plan, profile).items())
+        safe = SAFE_OPTIONS if profile is Profile.SAFE else {}
+        options = "".join(f"{key} {value}\n" for key, value in safe.items())
+        self.addresses = ",".join(machine.address for machine in plan.php_nodes)
         created = remote_step(
             "volume-create",
             pool.first,
@@ -141,30 +145,64 @@ class Volume(pulumi.ComponentResource):
             variables=layout,
             depends_on=pool.ready,
         )
+        belonging = [
+            remote_step(
+                f"{host.name}-brick-restore",
+                host,
+                "brick-restore.sh",
+                parent=self,
+                variables={"VOLUME": topology.VOLUME, "BRICK": topology.BRICK},
+                depends_on=[created],
+            )
+            for host in pool.machines
+        ]
         configured = remote_step(
             "volume-options",
             pool.first,
             "volume-options.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "OPTIONS": options},
-            depends_on=[created],
+            depends_on=belonging,
         )
+        # A node that leaves keeps its access until no request is on it: see `revoke`.
+        admitting = self._access("volume-admit", exact=False, depends_on=[configured])
         self.started = remote_step(
             "volume-start",
             pool.first,
             "volume-start.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME},
-            depends_on=[configured],
+            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": identities},
+            # A brick that was lost may take its time to be filled.
+            limit_seconds=3600,
+            depends_on=[admitting],
         )
+        self._layout, self._options = layout, options
+
+    def _access(self, name: str, *, exact: bool, depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        return remote_step(
+            name,
+            self._first,
+            "volume-access.sh",
+            parent=self,
+            variables={
+                "VOLUME": topology.VOLUME,
+                "ADDRESSES": self.addresses,
+                "EXACT": "yes" if exact else "no",
+            },
+            depends_on=depends_on,
+        )
+
+    def revoke(self, drained: Sequence[pulumi.Resource]) -> None:
+        """Takes access from nodes that leave, after the steps that keep requests away from them; shows the volume."""
+        revoking = self._access("volume-revoke", exact=True, depends_on=[self.started, *drained])
         shown = remote_step(
             "volume-info",
-            pool.first,
+            self._first,
             "volume-info.sh",
             parent=self,
             # What it shows depends on these, so it is shown again when they change.
-            variables={**layout, "OPTIONS": options},
-            depends_on=[self.started],
+            variables={**self._layout, "OPTIONS": self._options, "ADDRESSES": self.addresses},
+            depends_on=[revoking],
             quiet=True,
         )
         self.info = shown.stdout

@@ -16,6 +16,9 @@ STATISTICS_PORT = 8404
 STATISTICS_USER = "admin"
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
 
+DRAIN_SECONDS = 30
+"""How long a PHP node that leaves may take for the requests that it has."""
+
 PRIORITIES = (150, 100)
 """VRRP priorities of lb1 and lb2: they differ so that a simultaneous start has one winner."""
 
@@ -118,7 +121,12 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     machine,
                     "haproxy.sh",
                     parent=self,
-                    variables={"HAPROXY_CFG": configuration(planned), "TLS_PEM": pem, "TLS_PATH": TLS_PATH},
+                    variables={
+                        "HAPROXY_CFG": configuration(planned),
+                        "TLS_PEM": pem,
+                        "TLS_PATH": TLS_PATH,
+                        "DRAIN_SECONDS": str(DRAIN_SECONDS),
+                    },
                     depends_on=[packages, *args.nodes_serving],
                 )
             )

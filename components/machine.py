@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_command as command
 
+from components.drift import Drift
 from components.topology import Role
 
 
@@ -25,6 +26,7 @@ class Machine:
         user: The user of `connection`; one who is not root must have `sudo` without a password.
         ssh_command: What an operator types to log in.
         resource: The resource that goes when the machine goes; its steps need no deletion of their own then.
+        drift: What has been seen of the machines, and so which steps have to run again.
     """
 
     name: str
@@ -37,3 +39,4 @@ class Machine:
     user: str
     ssh_command: str
     resource: pulumi.Resource
+    drift: Drift

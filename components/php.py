@@ -1,4 +1,4 @@
-"""A PHP node: the sessions' mount, web server and PHP, and the site."""
+"""A PHP node: the sessions' mount, web server and PHP. What they serve is in release.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pulumi
 
 from components.machine import Machine
 from components.mount import MOUNT_UNIT, Mount
-from components.remote import HOST_SCRIPTS, remote_copy, remote_step, render
-from components.site import Site
+from components.remote import HOST_SCRIPTS, remote_step, render
 from components.topology import MOUNT_POINT, PlannedMachine, Profile
 
 COLLECTING_NODE = "php1"
@@ -29,7 +28,6 @@ class PhpNodeArgs:
         profile: How sessions are stored.
         installed: The step after which packages and host names are there.
         volume_started: The step after which the volume can be mounted.
-        site: What it serves.
         php_settings: PHP ini settings.
         workers: PHP processes.
         balancers: Whose word about a visitor's address is believed.
@@ -39,7 +37,6 @@ class PhpNodeArgs:
     profile: Profile
     installed: pulumi.Resource
     volume_started: pulumi.Resource
-    site: Site
     php_settings: Mapping[str, str]
     workers: int
     balancers: Sequence[PlannedMachine]
@@ -76,12 +73,12 @@ class PhpNode(pulumi.ComponentResource):
     Attributes:
         name: The machine's name.
         mount_line: The line that mounts its sessions.
-        serving: The steps after which it serves the site.
+        running: The step after which web server and PHP answer.
     """
 
     name: str
     mount_line: str
-    serving: list[pulumi.Resource]
+    running: pulumi.Resource
 
     def __init__(self, name: str, args: PhpNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("php-cluster:php:PhpNode", name, None, opts)
@@ -91,26 +88,8 @@ class PhpNode(pulumi.ComponentResource):
             name, machine, args.profile, [args.installed, args.volume_started], pulumi.ResourceOptions(parent=self)
         )
         self.mount_line = mount.line
-        # For the connection's user to write; site.sh believes only its hash.
-        archive = f"/var/tmp/php-cluster-{args.site.sha256}.tar.gz"  # noqa: S108
-        copied = remote_copy(
-            f"{name}-site-archive",
-            machine,
-            pulumi.FileAsset(str(args.site.archive)),
-            archive,
-            parent=self,
-            depends_on=[args.installed],
-        )
-        delivered = remote_step(
-            f"{name}-site",
-            machine,
-            "site.sh",
-            parent=self,
-            variables={"ARCHIVE": archive, "HASH": args.site.sha256},
-            depends_on=[copied],
-        )
         files = HOST_SCRIPTS / "php"
-        php = remote_step(
+        self.running = remote_step(
             f"{name}-php",
             machine,
             "php.sh",
@@ -126,5 +105,4 @@ class PhpNode(pulumi.ComponentResource):
             },
             depends_on=[mount.mounted],
         )
-        self.serving = [php, delivered]
         self.register_outputs({"mountLine": self.mount_line})

@@ -2,7 +2,8 @@
 
 A step is a script of `scripts/hosts/` and its variables. Both travel over standard input, so that no secret is in a
 command line, a log or the text of an error (pulumi-command repeats the whole command there). The script's own text is
-an input: editing it runs the step again. What the step observes on the machine decides what it changes.
+an input: editing it runs the step again, and so is the reason when something was seen to have changed on the machine
+(components/drift.py). What the step observes on the machine decides what it changes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ FIRST_DIAL_ERROR_LIMIT = 40
 
 DIAL_TIMEOUT_SECONDS = 10
 
+STEPS_FOLDER = "/var/lib/php-cluster/steps"
+"""Where a machine keeps the text of the steps that ran on it, secrets included: for root alone."""
+
+_END_OF_STEP = "END-OF-STEP-64QF2Z"
+"""A line that is in no script, template or value."""
+
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -52,19 +59,30 @@ def render(template: str, **values: object) -> str:
 def script_text(step: str, script: str, variables: Mapping[str, str]) -> str:
     """The whole text that `bash -s` reads: variables, common functions, the script.
 
-    The surrounding braces make bash read everything before it runs anything, so that a command of the script cannot
-    swallow the rest of the script from standard input.
+    The machine keeps what ran on it, to be looked at and run again there: under a name of its own while it runs, so
+    that a second run cannot change the text under the first, and under the step's name when it has ended well.
 
     Raises:
-        ValueError: a variable's name is not made of capital letters, digits and underscores.
+        ValueError: a variable's name is not made of capital letters, digits and underscores, or a value holds the line
+            that ends the text.
     """
-    for name in variables:
+    for name, value in variables.items():
         if not _VARIABLE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a variable of a host script")
+        if _END_OF_STEP in value:
+            raise ValueError(f"the value of {name} must not contain {_END_OF_STEP}")
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in {"STEP": step, **variables}.items())
     library = (HOST_SCRIPTS / "lib.sh").read_text()
     body = (HOST_SCRIPTS / script).read_text()
-    return "{\n" + assignments + library + body + "exit\n} </dev/null\n"
+    return f"""set -eu
+mkdir --parents --mode=700 {STEPS_FOLDER}
+text=$(mktemp {STEPS_FOLDER}/.{step}.XXXXXX)
+trap 'rm -f "$text"' EXIT
+cat >"$text" <<'{_END_OF_STEP}'
+{assignments}{library}{body}{_END_OF_STEP}
+bash "$text" </dev/null
+mv "$text" {STEPS_FOLDER}/{step}
+"""
 
 
 def as_root(machine: Machine, shell_command: str) -> str:
@@ -109,7 +127,7 @@ def remote_step(
 ) -> command.remote.Command:
     """Runs a script of `scripts/hosts/` on a machine, as root.
 
-    Runs again when the script, a variable or the machine changes.
+    Runs again when the script, a variable or the machine changes, and when what it left behind was seen to be gone.
 
     Args:
         name: Name of the resource: the step of the article it stands for, with the machine's name.
@@ -122,7 +140,8 @@ def remote_step(
         first: It is the machine's first step, which waits for the machine to answer.
         quiet: Its output is data rather than news, and is not logged.
     """
-    stdin = pulumi.Output.all(**(variables or {})).apply(lambda known: script_text(name, script, known))
+    known = {**(variables or {}), "REASON": machine.drift.reason(name, machine.name)}
+    stdin = pulumi.Output.all(**known).apply(lambda variables: script_text(name, script, variables))
     return command.remote.Command(
         name,
         connection=_connection(machine, dial_error_limit=FIRST_DIAL_ERROR_LIMIT if first else DIAL_ERROR_LIMIT),
@@ -143,14 +162,16 @@ def remote_copy(
     *,
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource] = (),
+    needed_by: str,
 ) -> command.remote.CopyToRemote:
-    """Copies a file or folder to a machine, again when it or the machine changes. `remote_path` must be writable by the
-    connection's user."""
+    """Copies a file or folder to a machine, again when it or the machine changes, and when the step `needed_by`, which
+    uses it up, has to run again. `remote_path` must be writable by the connection's user."""
+    reason = machine.drift.supply_reason(name, needed_by)
     return command.remote.CopyToRemote(
         name,
         connection=_connection(machine, dial_error_limit=DIAL_ERROR_LIMIT),
         source=source,
         remote_path=remote_path,
-        triggers=[machine.identity],
+        triggers=[machine.identity, *([reason] if reason else [])],
         opts=_options(machine, parent, depends_on),
     )

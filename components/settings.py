@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
 _INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
 _RESERVED_INI = {
     "auto_prepend_file": "the session store uses it",
@@ -60,6 +61,7 @@ class Settings:
     app_dir: Path
     app_exclude: tuple[str, ...]
     app_max_mib: int
+    health_path: str
     php_settings: Mapping[str, str]
     php_workers: int
     extra_packages: tuple[str, ...]
@@ -301,6 +303,13 @@ def read_settings(
             "appExclude", _list_of(_not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
         ),
         app_max_mib=reader.read("appMaxMiB", _integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
+        health_path=reader.read(
+            "healthPath",
+            _matching(_URL_PATH),
+            "the path of a page: a slash, then letters, digits and -._~/%?=&",
+            "healthPath /health.php",
+            "/",
+        ),
         php_settings=reader.read(
             "phpSettings",
             _ini,

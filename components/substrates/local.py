@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pulumi
 import pulumi_command as command
 
+from components.drift import GONE, OFF, Drift, States
 from components.machine import Machine
 from components.packages import packages_of
 from components.settings import PROJECT_FOLDER, Settings
 from components.ssh_keys import KeyPair, key_pair
-from components.topology import PlannedMachine, Topology
+from components.topology import PlannedMachine, Role, Topology
 
 LAB_SCRIPTS = "scripts/lab"
 """Relative to the project, where the engine runs commands: no path of this box gets into a stack's state."""
 
 IDENTITY_FILE = PROJECT_FOLDER / ".cluster" / "identity"
+GRACE_SECONDS = 20
+"""How long a machine that leaves may take to shut down before it is ended."""
+
 INTERFACE = "host0"
 BRICK_SOURCE = "/data"
 
@@ -71,12 +77,15 @@ class LocalMachine(pulumi.ComponentResource):
         network: pulumi.Resource,
         login: KeyPair,
         brick_gib: int,
+        drift: Drift,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("php-cluster:local:LocalMachine", planned.name, None, opts)
         host_key = key_pair(f"{planned.name}-host-key", self)
+        step = f"{planned.name}-machine"
+        lost = drift.gone_reason(step, planned.name)
         running = command.local.Command(
-            f"{planned.name}-machine",
+            step,
             create=f"{LAB_SCRIPTS}/machine up",
             update=f"{LAB_SCRIPTS}/machine up",
             delete=f"{LAB_SCRIPTS}/machine down",
@@ -89,10 +98,13 @@ class LocalMachine(pulumi.ComponentResource):
                 "IMAGE": image.stdout.apply(lambda path: path.strip()),
                 "BRICK_GIB": str(brick_gib) if planned.has_brick else "",
                 "AUTHORIZED_KEY": login.public,
+                # A PHP node stops its services and lets its mount go before it leaves.
+                "GRACE_SECONDS": str(GRACE_SECONDS) if planned.role is Role.PHP else "0",
+                "REASON": drift.off_reason(step, planned.name),
             },
-            # Another address or host key is another machine. Another image is not: it serves new machines, while those
-            # that hold sessions stay and get new packages installed.
-            triggers=[planned.address, host_key.public],
+            # Another address or host key is another machine, and so is one whose disk is gone. Another image is not: it
+            # serves new machines, while those that hold sessions stay and get new packages installed.
+            triggers=[planned.address, host_key.public, *([lost] if lost else [])],
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[network], delete_before_replace=True),
         )
@@ -110,6 +122,7 @@ class LocalMachine(pulumi.ComponentResource):
             user="root",
             ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
             resource=running,
+            drift=drift,
         )
         self.register_outputs({"address": planned.address})
 
@@ -119,7 +132,7 @@ class LocalSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology) -> None:
+    def __init__(self, settings: Settings, plan: Topology, drift: Drift) -> None:
         stack = pulumi.get_stack()
         super().__init__("php-cluster:local:LocalSubstrate", "local", None)
         identity = checkout_identity()
@@ -160,6 +173,7 @@ class LocalSubstrate(pulumi.ComponentResource):
                 network=network,
                 login=login,
                 brick_gib=settings.brick_gib,
+                drift=drift,
                 opts=child,
             )
             for planned in plan.machines
@@ -170,6 +184,24 @@ class LocalSubstrate(pulumi.ComponentResource):
         self.register_outputs({"network": str(plan.network)})
 
 
-def create(settings: Settings, plan: Topology) -> Mapping[str, Machine]:
+def create(settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
     """Makes the machines of a plan on this box."""
-    return LocalSubstrate(settings, plan).machines
+    return LocalSubstrate(settings, plan, drift).machines
+
+
+def states(names: tuple[str, ...]) -> States:
+    """Looks at the machines of the current stack with these names. Nothing is known of them without root."""
+    lab = lab_id(pulumi.get_stack(), checkout_identity())
+    done = subprocess.run(
+        [PROJECT_FOLDER / LAB_SCRIPTS / "states", *names],
+        env={**os.environ, "LAB": lab},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pulumi.log.warn(f"whether machines are off is not seen: {done.stderr.strip()}")
+        return {}
+    found = dict(line.split() for line in done.stdout.splitlines())
+    return {name: state for name, state in found.items() if state in (OFF, GONE)}

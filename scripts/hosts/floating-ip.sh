@@ -3,6 +3,6 @@
 #
 # Input: FLOATING_IP. Postcondition: the address answers; its owner is named.
 
-owner() { curl --silent --fail --max-time 2 "http://$FLOATING_IP:8404/.php-cluster/balancer" >/dev/null; }
+owner() { curl --silent --fail --max-time 2 --connect-timeout 0.3 "http://$FLOATING_IP:8404/.php-cluster/balancer" >/dev/null; }
 wait_until 60 "a load balancer answers on $FLOATING_IP" owner
 report "$FLOATING_IP answers"

@@ -1,21 +1,54 @@
 # shellcheck shell=bash
 # Makes HAProxy serve with the given configuration.
 #
-# Input: HAPROXY_CFG (text), TLS_PEM (certificate chain and key, or empty), TLS_PATH (where it belongs).
+# Input: HAPROXY_CFG (text), TLS_PEM (certificate chain and key, or empty), TLS_PATH (where it belongs), DRAIN_SECONDS.
 # Postcondition: HAProxy is enabled and runs with this configuration; a wrong one is refused before it replaces anything.
-# A second run changes nothing. A change reloads: established connections are served to their end.
+# A second run changes nothing. A change reloads: established connections are served to their end. A PHP node that leaves
+# the list gets no new requests, and up to DRAIN_SECONDS to answer those that it has.
+
+admin() { socat - UNIX-CONNECT:/run/haproxy/admin.sock <<<"$1"; }
+
+servers_of() { sed --quiet 's/^    server \([^ ]*\) .*/\1/p' "$1" 2>/dev/null | sort; }
+
+# busy SERVERS: those of them that still have requests, with their number.
+busy() {
+    admin "show stat" | awk -F , -v servers=" $1 " '$1 == "php" && index(servers, " " $2 " ") && $5 > 0 { print $2 " has " $5 }'
+}
+
+# drain SERVERS: keeps new requests away from them and waits for the last old one.
+drain() {
+    local servers server deadline=$((SECONDS + DRAIN_SECONDS)) left
+    servers=$(tr '\n' ' ' <<<"$1")
+    changing "drains ${servers% }"
+    # A daemon that does not run has nothing to drain.
+    systemctl is-active --quiet haproxy || return 0
+    for server in $servers; do
+        admin "set server php/$server state drain" >/dev/null || return 0
+    done
+    while left=$(busy "$servers") && [[ -n $left ]]; do
+        ((SECONDS < deadline)) || {
+            echo "goes on after ${DRAIN_SECONDS} s although ${left//$'\n'/, } requests under way"
+            return 0
+        }
+        sleep 0.2
+    done
+}
 
 if [[ -n $TLS_PEM ]]; then
     put_file "$TLS_PATH" 0600 "$TLS_PEM" || true
 elif [[ -e $TLS_PATH ]]; then
+    changing "removes $TLS_PATH"
     rm "$TLS_PATH"
-    changed "removed $TLS_PATH"
 fi
 mkdir -p /run/haproxy
 candidate=$(mktemp)
+trap 'rm -f "$candidate"' EXIT
 printf '%s' "$HAPROXY_CFG" >"$candidate"
-said=$(haproxy -c -q -f "$candidate" 2>&1) || fail "haproxy refuses its configuration: $said"
-rm "$candidate"
+if ! cmp --silent "$candidate" /etc/haproxy/haproxy.cfg; then
+    said=$(haproxy -c -q -f "$candidate" 2>&1) || fail "haproxy refuses its configuration: $said"
+    leaving=$(comm -23 <(servers_of /etc/haproxy/haproxy.cfg) <(servers_of "$candidate"))
+    [[ -z $leaving ]] || drain "$leaving"
+fi
 put_file /etc/haproxy/haproxy.cfg 0640 "$HAPROXY_CFG" root:haproxy || true
 # Debian restarts it on failure, but gives up after a few: a balancer never gives up.
 put_file /etc/systemd/system/haproxy.service.d/php-cluster.conf 0644 "[Unit]

@@ -6,9 +6,9 @@
 # A second run changes nothing.
 
 if [[ $(hostname) != "$HOST_NAME" ]]; then
+    changing "names the machine $HOST_NAME"
     echo "$HOST_NAME" >/etc/hostname
     hostname "$HOST_NAME"
-    changed "named the machine $HOST_NAME"
 fi
 
 begin='# php-cluster: brick hosts' end='# php-cluster: end'
@@ -17,8 +17,8 @@ grep --quiet --word-regexp localhost <<<"$rest" || rest="127.0.0.1 localhost"$'\
 # Not replaced by renaming: /etc/hosts may be a mount of its own.
 wanted=$(printf '%s\n%s\n%s\n%s' "$rest" "$begin" "${HOST_TABLE%$'\n'}" "$end")
 if [[ $(cat /etc/hosts) != "$wanted" ]]; then
+    changing "writes the brick hosts to /etc/hosts"
     printf '%s\n' "$wanted" >/etc/hosts
-    changed "wrote the brick hosts to /etc/hosts"
 fi
 
 read -r -a packages <<<"$PACKAGES"
@@ -27,12 +27,12 @@ for package in "${packages[@]}"; do
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then
+    changing "installs ${missing[*]}"
     apt-get update --quiet --quiet || fail "apt-get update failed; can this machine reach its package mirror?"
     for package in "${missing[@]}"; do
         apt-cache show "$package" >/dev/null 2>&1 || fail "there is no Debian package named $package"
     done
     apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null \
         || fail "apt-get could not install ${missing[*]}"
-    changed "installed ${missing[*]}"
 fi
 report "${#packages[@]} packages installed"

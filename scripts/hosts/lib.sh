@@ -1,26 +1,53 @@
 # shellcheck shell=bash
 # Common ground of every host script; components/remote.py puts this text before the script itself.
 #
-# The script arrives on standard input of `bash -s`, so nothing it carries is seen in a command line.
-# Each script observes first, changes only what differs, and ends with `report`: a second run says "nothing to change".
-# To run one by hand on a machine: (echo "STEP=name VARIABLE=…"; cat lib.sh script.sh) | bash -s
+# The text arrives on standard input of `bash -s`, so nothing it carries is seen in a command line; it stays on the machine
+# as /var/lib/php-cluster/steps/STEP, for root alone. Run that file by hand to do the step again. With CHECK=yes it only
+# looks: it ends with status 3 at the first difference and names it, which is how drift is seen (components/drift.py).
+#
+# Each script observes first, says `changing` before each change, and ends with `report`: a second run says "nothing to
+# change".
 
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 changes=0
+DIFFERS=3 # the status of a check that found a difference
+
+checking() { [[ ${CHECK-} == yes ]]; }
 
 # An engine that was killed may have left its last step running: the next one waits for it.
 exec 9>"/run/lock/php-cluster-${STEP:?}"
-flock --wait 300 9 || {
-    echo "step $STEP is still running on $(hostname) since an earlier update" >&2
-    exit 1
-}
+if checking; then
+    flock --nonblock 9 || {
+        echo "it is still running since an earlier update"
+        exit "$DIFFERS"
+    }
+else
+    flock --wait 300 9 || {
+        echo "step $STEP is still running on $(hostname) since an earlier update" >&2
+        exit 1
+    }
+fi
 
-# changed WHAT: notes one difference that this run removed.
-changed() {
+# There while a step is changing something: a run that was interrupted has written a file, but not told its daemon.
+UNFINISHED=/var/lib/php-cluster/unfinished-$STEP
+
+# changing WHAT: notes a difference that this run is about to remove; a check ends here.
+changing() {
+    if checking; then
+        echo "$1"
+        exit "$DIFFERS"
+    fi
     changes=$((changes + 1))
+    mkdir -p "$(dirname "$UNFINISHED")"
+    : >"$UNFINISHED"
     echo "$1"
 }
+unchanged() { ((changes == 0)); }
+if [[ -e $UNFINISHED ]]; then
+    changing "goes on where an interrupted run ended"
+    systemctl daemon-reload
+fi
 
 # fail MESSAGE: ends the step with one plain sentence.
 fail() {
@@ -35,13 +62,13 @@ put_file() {
         && [[ $(stat --format='%a %U:%G' "$path") == "${mode#0} $owner" ]]; then
         return 1
     fi
+    changing "writes $path"
     mkdir -p "$(dirname "$path")"
     temporary=$(mktemp "$(dirname "$path")/.$(basename "$path").XXXXXX")
     printf '%s' "$content" >"$temporary"
     chmod "$mode" "$temporary"
     chown "$owner" "$temporary"
     mv --force --no-target-directory "$temporary" "$path"
-    changed "wrote $path"
 }
 
 # wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails with WHAT and its last words after SECONDS.
@@ -50,6 +77,7 @@ wait_until() {
     shift 2
     deadline=$((SECONDS + limit))
     until said=$("$@" 2>&1); do
+        if checking; then changing "waits until $what: ${said:-no answer}"; fi
         ((SECONDS < deadline)) || fail "waited ${limit} s in vain until $what: ${said:-no answer}"
         sleep 0.2
     done
@@ -59,13 +87,13 @@ wait_until() {
 enabled_and_running() {
     local unit=$1 on_change=${2:-}
     if [[ $(systemctl is-enabled "$unit" 2>/dev/null) != enabled ]]; then
+        changing "enables $unit"
         systemctl enable --quiet "$unit"
-        changed "enabled $unit"
     fi
     if ! systemctl is-active --quiet "$unit"; then
+        changing "starts $unit"
         systemctl reset-failed "$unit" 2>/dev/null || true
         systemctl start "$unit" || fail "$unit does not start: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
-        changed "started $unit"
     elif [[ -n $on_change ]] && ((changes > 0)); then
         systemctl "$on_change" "$unit" || fail "$unit does not $on_change: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
     fi
@@ -73,6 +101,7 @@ enabled_and_running() {
 
 # report LINE: the step's one closing line.
 report() {
+    rm -f "$UNFINISHED"
     if ((changes > 0)); then
         echo "$1"
     else

@@ -9,20 +9,20 @@ unit=$(systemd-escape --path --suffix=mount "$MOUNT_POINT")
 is_mounted() { grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts; }
 
 if ! grep --quiet --fixed-strings --line-regexp "$FSTAB_LINE" /etc/fstab; then
+    changing "writes $MOUNT_POINT to /etc/fstab"
     touch /etc/fstab
     sed --in-place "\\#^[^ ]* $MOUNT_POINT #d" /etc/fstab
     printf '%s\n' "$FSTAB_LINE" >>/etc/fstab
-    changed "wrote $MOUNT_POINT to /etc/fstab"
     systemctl daemon-reload
 fi
 mkdir -p "$MOUNT_POINT"
 
 if [[ $GUARDED == yes ]]; then
     if ! is_mounted && [[ ! $(lsattr -d "$MOUNT_POINT" 2>/dev/null) =~ ^[^\ ]*i ]]; then
+        changing "makes the bare $MOUNT_POINT immutable"
         # Without its mount, a session must find no place at all rather than one on this node alone.
         chmod 0 "$MOUNT_POINT"
         chattr +i "$MOUNT_POINT" || fail "cannot make the bare mount point immutable"
-        changed "made the bare $MOUNT_POINT immutable"
     fi
     # systemd tries a mount once; a node that boots before the volume is there would stay without.
     put_file /usr/lib/php-cluster/keep-mounted 0755 "$KEEP_MOUNTED" || true
@@ -44,14 +44,14 @@ WantedBy=multi-user.target
 fi
 
 if ! is_mounted; then
+    changing "mounts $MOUNT_POINT"
     try_to_mount() { systemctl start "$unit" 2>&1; }
     wait_until 60 "$MOUNT_POINT is mounted" try_to_mount
-    changed "mounted $MOUNT_POINT"
 fi
 if [[ $(stat --format='%U %a' "$MOUNT_POINT") != "www-data 700" ]]; then
+    changing "gives the sessions to PHP's user"
     chown www-data:www-data "$MOUNT_POINT"
     chmod 700 "$MOUNT_POINT"
-    changed "gave the sessions to PHP's user"
 fi
 [[ $GUARDED == yes ]] && enabled_and_running php-cluster-sessions.service restart
 report "$MOUNT_POINT is mounted"

@@ -41,8 +41,8 @@ probe() {
 }
 
 if ! known_by_name "$PEER"; then
+    changing "probes $PEER"
     wait_until 60 "$PEER joins the pool" probe
-    changed "probed $PEER"
 fi
 # The probe returns before the peer has joined.
 wait_until 60 "the pool is complete" connected

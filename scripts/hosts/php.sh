@@ -19,8 +19,8 @@ if [[ -n $SESSION_RECORD_PHP ]]; then
 fi
 for default in "$etc/pool.d/www.conf" /etc/nginx/sites-enabled/default; do
     if [[ -e $default || -L $default ]]; then
+        changing "removes $default"
         rm "$default"
-        changed "removed $default"
     fi
 done
 
@@ -72,8 +72,8 @@ WantedBy=timers.target
     # Debian's own collector knows neither the record format nor the locks of other nodes.
 fi
 if [[ -n $SESSION_RECORD_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
+    changing "disables phpsessionclean.timer"
     systemctl disable --quiet --now phpsessionclean.timer
-    changed "disabled phpsessionclean.timer"
 fi
 
 answers() { curl --silent --fail --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health; }

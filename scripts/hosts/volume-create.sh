@@ -11,6 +11,7 @@ if info=$(gluster --mode=script volume info "$VOLUME" 2>/dev/null); then
         || fail "volume $VOLUME has the bricks $existing instead of $BRICKS; changing the profile of a living volume is not supported: destroy the stack first"
     report "volume $VOLUME exists"
 else
+    changing "creates $VOLUME"
     read -r -a bricks <<<"$BRICKS"
     read -r -a layout <<<"$LAYOUT"
     for brick in "${bricks[@]}"; do
@@ -19,6 +20,5 @@ else
     done
     said=$(gluster --mode=script volume create "$VOLUME" "${layout[@]}" transport tcp "${bricks[@]}" 2>&1) \
         || fail "volume create failed: $said"
-    changed "created $VOLUME"
     report "volume $VOLUME created: $LAYOUT"
 fi

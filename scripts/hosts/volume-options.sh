@@ -18,14 +18,14 @@ while read -r name value; do
     [[ ${current[$name]-} == "$value" ]] || set_now+=("$name" "$value")
 done <<<"$OPTIONS"
 if ((${#set_now[@]} > 0)); then
+    changing "sets ${set_now[*]}"
     said=$(gluster --mode=script volume set "$VOLUME" "${set_now[@]}" 2>&1) || fail "volume set ${set_now[*]} failed: $said"
-    changed "set ${set_now[*]}"
 fi
 if [[ -f $record ]]; then
     while read -r name; do
         [[ -n ${wanted[$name]-} || -z ${current[$name]-} ]] && continue
+        changing "resets $name"
         gluster --mode=script volume reset "$VOLUME" "$name" >/dev/null || fail "cannot reset $name"
-        changed "reset $name"
     done <"$record"
 fi
 put_file "$record" 0644 "$(printf '%s\n' "${!wanted[@]}" | sort)"$'\n' || true

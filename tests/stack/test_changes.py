@@ -1,19 +1,23 @@
 """A cluster in use is changed: its site, its certificate, its number of nodes. No visitor notices."""
 
+import functools
 import json
+import re
 import shutil
 import ssl
 import threading
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.commands import PROJECT
-from tests.stack.cluster import Cluster, leftovers, request, wait_for
+from tests.stack.cluster import Cluster, Visitor, leftovers, request, wait_for
 from tests.unit.test_settings import self_signed
 
 
@@ -83,23 +87,98 @@ def test_a_new_site_without_a_failing_request(changing: Cluster) -> None:
     assert set(answers) == {"old old", "new new"}, answers
 
 
-def test_one_more_node_and_away_again_without_a_failing_request(changing: Cluster) -> None:
+def touched(preview: str) -> set[str]:
+    """The names of the resources that a preview would create, change or delete."""
+    rows = re.findall(r"^ (?:\+|~|-|\+-|\+\+|--) +(\S+) (\S+) ", preview, flags=re.MULTILINE)
+    return {name for kind, name in rows if not kind.startswith("pulumi:pulumi:Stack")}
+
+
+LISTS = {
+    *("volume-admit", "volume-revoke", "volume-info"),
+    *(f"{balancer}-{step}" for balancer in ("lb1", "lb2") for step in ("haproxy", "site-answers")),
+}
+
+
+def have_answered(visitor: Visitor, since: int, expected: set[str]) -> bool:
+    """Whether all of these nodes have answered the visitor's next requests; that no other one does is asserted."""
+    visitor.visit()
+    nodes = {answer["node"] for answer in visitor.seen[since:]}
+    if not nodes <= expected:
+        raise RuntimeError(f"{nodes - expected} should be out of service")
+    return nodes == expected
+
+
+def test_more_nodes_and_fewer_again_without_a_failing_request(changing: Cluster) -> None:
     url = changing.outputs()["url"]
     visitor = changing.visitor()
     visitor.visit()
     with visitors(url + "release.php") as answers:
-        changing.configure({"phpNodes": "2"})
-        changing.up()
-        wait_for("the new node answers", lambda: visitor.visit()["node"] == "php2")
+        for count, coming_or_leaving in ((2, {"php2"}), (4, {"php3", "php4"}), (1, {"php2", "php3", "php4"})):
+            changing.configure({"phpNodes": str(count)})
+            names = touched(changing.pulumi("preview", "--stack", changing.name).stdout)
+            others = {name for name in names if name.partition("-")[0] not in coming_or_leaving}
+            assert others == LISTS, others
+            changing.up()
+            expected = {f"php{number}" for number in range(1, count + 1)}
+            since = len(visitor.seen)
+            wait_for("all nodes answer", functools.partial(have_answered, visitor, since, expected))
     assert set(answers) == {"new new"}, answers
-    assert visitor.count == len(visitor.seen)
-
-    changing.configure({"phpNodes": "1"})
-    changing.up()
-    for _ in range(5):
-        assert visitor.visit()["node"] == "php1"
+    # No update of the session was lost on the way, and none was done twice.
     assert visitor.count == len(visitor.seen)
     assert set(changing.outputs()["machines"]) == {"lb1", "lb2", "php1"}
+
+
+def test_a_leaving_node_answers_what_it_has_begun(changing: Cluster) -> None:
+    (changing.backend / "app" / "slow.php").write_text(
+        "<?php session_start(); sleep(8); $_SESSION['slow'] = gethostname(); echo gethostname();"
+    )
+    changing.configure({"phpNodes": "2"})
+    changing.up()
+    url = changing.outputs()["url"] + "slow.php"
+    changing.configure({"phpNodes": "1"})
+    # It takes a few seconds until the balancers hear of it: whoever asks meanwhile is answered.
+    with ThreadPoolExecutor(64) as pool:
+        updating = pool.submit(changing.up)
+        asked = []
+        while not updating.done():
+            asked.append(pool.submit(request, url, timeout=60))
+            # No more at a time than the workers of one node.
+            time.sleep(2.5)
+        updating.result()
+        answers = [one.result() for one in asked]
+    assert [answer.status for answer in answers if answer.status != 200] == []
+    assert {answer.text for answer in answers} == {"php1", "php2"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("broken.php", "<?php function (", "broken.php line 1: "),
+        ("index.php", "<?php session_start(); nobody_wrote_this();", "/ of the new site answers 500"),
+    ],
+)
+def test_a_site_that_cannot_work_is_never_seen(changing: Cluster, file: str, text: str, complaint: str) -> None:
+    changing.configure({"phpNodes": "2"})
+    changing.up()
+    folder = changing.backend / "app"
+    kept = (folder / file).read_text() if (folder / file).exists() else None
+    url = changing.outputs()["url"] + "release.php"
+    release(changing.backend, "never seen")
+    (folder / file).write_text(text)
+    try:
+        with visitors(url) as answers:
+            refused = changing.pulumi("up", "--yes", "--skip-preview", "--stack", changing.name, check=False)
+        assert refused.returncode != 0
+        assert complaint in refused.stdout + refused.stderr, refused.stdout
+        assert "the old one stays" in refused.stdout
+        assert set(answers) == {"new new"}, answers
+    finally:
+        release(changing.backend, "new")
+        (folder / file).unlink()
+        if kept is not None:
+            (folder / file).write_text(kept)
+    changing.up()
+    assert request(url).text == "new new"
 
 
 def test_what_a_visitor_claims_to_be_is_not_believed(changing: Cluster) -> None:

@@ -13,6 +13,7 @@ from pulumi.runtime import mocks, rpc
 
 from components import topology
 from components.cluster import PhpCluster
+from components.drift import no_drift
 from components.machine import Machine
 from components.settings import Settings, read_settings
 from components.site import Site
@@ -127,6 +128,7 @@ def machine(planned: PlannedMachine, *, user: str = "root") -> Machine:
         user=user,
         ssh_command=f"ssh {planned.name}",
         resource=box,
+        drift=no_drift(),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from components.drift import no_drift
 from components.substrates import local
 from tests.unit.graph import SECRET, Graph, cluster_graph, everything_before, graph_of, planned
 
@@ -37,10 +38,16 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("lb2-peer-probe-lb1", {"lb1-peer-probe-lb2"}),
         ("volume-create", {"lb1-peer-probe-lb2", "lb1-peer-probe-php1", "lb2-peer-probe-lb1", "php1-brick"}),
         ("volume-options", {"volume-create"}),
-        ("volume-start", {"volume-options"}),
-        ("volume-info", {"volume-start"}),
+        ("volume-admit", {"volume-options"}),
+        ("volume-start", {"volume-admit"}),
+        # Nobody is shut out before no balancer sends it requests.
+        ("volume-revoke", {"volume-start", "lb1-haproxy", "lb2-haproxy"}),
+        ("volume-info", {"volume-revoke"}),
         ("php3-mount", {"volume-start", "php3-install"}),
-        ("php3-site", {"php3-site-archive", "php3-install"}),
+        ("php3-site-staged", {"php3-site-archive", "php3-install"}),
+        ("php1-site-tried", {"php1-site-staged", "php1-php"}),
+        # Everywhere or nowhere.
+        ("php3-site", {"php1-site-staged", "php2-site-staged", "php3-site-staged", "php1-site-tried"}),
         ("php3-php", {"php3-mount"}),
         ("lb2-haproxy", {"lb2-install", "php1-php", "php1-site", "php3-php", "php3-site"}),
         ("lb2-keepalived", {"lb2-haproxy"}),
@@ -54,9 +61,9 @@ def test_the_articles_steps_come_in_order(safe: Graph, later: str, earlier: set[
 
 def test_what_can_go_side_by_side_does(safe: Graph) -> None:
     volume = {name for name in safe if name.startswith("volume-")}
-    for name in ("php2-site", "php2-install", "lb2-install"):
+    for name in ("php2-site-staged", "php2-install", "lb2-install"):
         assert not everything_before(safe, name) & volume, name
-    for name in ("php2-mount", "php2-php", "php2-site"):
+    for name in ("php2-mount", "php2-php", "php2-site-staged"):
         assert not [other for other in everything_before(safe, name) if other.startswith("php3")], name
     balancing = {"lb1-haproxy", "lb2-haproxy", "floating-ip"}
     assert not everything_before(safe, "php2-php") & balancing
@@ -97,7 +104,8 @@ def test_one_more_node_touches_the_lists_alone() -> None:
     changed = {name for name in before if before[name].inputs != after[name].inputs}
     assert changed == {
         # The access list of the volume.
-        "volume-options",
+        "volume-admit",
+        "volume-revoke",
         "volume-info",
         # The lists of the balancers, and the wait for all nodes.
         *(f"{balancer}-{step}" for balancer in ("lb1", "lb2") for step in ("haproxy", "site-answers")),
@@ -123,7 +131,7 @@ def test_one_node_collects(safe: Graph) -> None:
 
 def test_local_machines() -> None:
     settings, plan = planned(phpNodes=2)
-    graph = graph_of(lambda: local.create(settings, plan))
+    graph = graph_of(lambda: local.create(settings, plan, no_drift()))
     for name in ("lb1", "lb2", "php1", "php2"):
         node = graph[f"{name}-machine"]
         assert {"image", "network", f"{name}-host-key", "login-key"} <= everything_before(graph, f"{name}-machine")

@@ -9,18 +9,19 @@ from components.remote import HOST_SCRIPTS, render, script_text
 
 def test_variables_arrive_as_they_are() -> None:
     odd = "a 'quoted' \"value\" $HOME `id` \\ \n second line"
-    text = script_text("step", "lib.sh", {"ODD": odd}).split("set -euo pipefail")[0]
-    done = subprocess.run(["bash", "-c", f'{text} printf %s "$ODD"; }}'], capture_output=True, text=True, check=True)
+    text = script_text("step", "lib.sh", {"ODD": odd}).split("set -euo pipefail")[0].split("\n", 6)[-1]
+    done = subprocess.run(["bash", "-c", f'{text} printf %s "$ODD"'], capture_output=True, text=True, check=True)
     assert done.stdout == odd
 
 
 def test_a_command_of_a_script_cannot_swallow_the_rest() -> None:
-    # The braces and the closed standard input are what makes `bash -s` safe: shown on a script of the same form.
-    text = "{\ncat >/dev/null\necho reached\nexit\n} </dev/null\n"
-    done = subprocess.run(["bash", "-s"], input=text, capture_output=True, text=True, check=True)
-    assert done.stdout == "reached\n"
     whole = script_text("volume-start", "volume-start.sh", {"VOLUME": "sessions"})
-    assert whole.startswith("{\n") and whole.endswith("exit\n} </dev/null\n")
+    assert '\nbash "$text" </dev/null\n' in whole
+
+
+def test_a_value_cannot_end_the_text_early() -> None:
+    with pytest.raises(ValueError, match="must not contain"):
+        script_text("step", "volume-start.sh", {"VOLUME": "x\nEND-OF-STEP-64QF2Z\nreboot\n"})
 
 
 def test_names_of_variables_are_checked() -> None:

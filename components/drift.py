@@ -1,0 +1,193 @@
+"""What has become of the machines since the last update, looked at whenever the program runs.
+
+Commands have no read: the engine compares a step's inputs with those of the last run and never looks at the machine. So
+the program looks, before it asks for any step, and gives a step that has to run again a reason among its inputs:
+
+- Each machine keeps the steps that ran on it (`/var/lib/php-cluster/steps`). Run with CHECK=yes, a step changes nothing
+  and names the first difference between what it would leave behind and what it finds.
+- A substrate that can tell says which machines are off, or gone with their disks.
+
+A reason stays an input of its step until there is another one, so that a step that has been mended shows no changes.
+Machines, keys and reasons are read from the resources of the stack's own state, which an update that failed or was
+interrupted leaves there too, while it may lose the stack's outputs. A machine that cannot be reached keeps its reasons:
+looking can only add work, and a preview from afar shows what one from here shows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+OFF, GONE = "off", "gone"
+"""States of a machine that a substrate may tell of: it has no power, or neither it nor its disk exists any more."""
+
+States = Mapping[str, str]
+"""Name of a machine to its state; one that is not in it is taken for running."""
+
+CONNECT_SECONDS = 3
+"""A machine that does not answer by then is left out, so that a preview with dead machines stays quick."""
+
+CHECK_SECONDS = 30
+
+_FIRST_STEP = "-install"
+"""Every machine has this step, and it is the first: its connection is the machine's."""
+
+_REASON = re.compile(r" \(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\)$")
+_REPLACED = " replaced"
+"""Tells the reason to replace a step from the one to run it again."""
+
+_ASSIGNED_REASON = re.compile(r"^REASON=(.*)$", re.MULTILINE)
+
+# Prints a JSON object a line: {"step": …, "reason": …}. One after the other: Gluster's daemon takes one question at a
+# time.
+CHECK_ALL_STEPS = r"""
+cd /var/lib/php-cluster/steps 2>/dev/null || exit 0
+for step in *; do
+    [[ -f $step ]] || continue
+    said=$(CHECK=yes timeout 15 bash "./$step" </dev/null 2>&1) && continue
+    said=$(tail --lines 1 <<<"$said" | tr --complement --delete '[:print:]' | tr '"\\' "'/")
+    printf '{"step": "%s", "reason": "%s"}\n' "$step" "${said:-it ends with an error}"
+done
+"""
+
+
+class Drift:
+    """Reasons to run steps again."""
+
+    def __init__(self, states: States, reasons: Mapping[str, str], before: Mapping[str, str]) -> None:
+        """Knows what was found.
+
+        Args:
+            states: Machines that do not run.
+            reasons: Step to the difference that was found.
+            before: Step to the reason that it ran with last time.
+        """
+        self._states = states
+        self._reasons = reasons
+        self._before = before
+        self._given: dict[str, str] = {}
+
+    def reason(self, step: str, machine: str) -> str:
+        """Why a step on a machine has to run again: an input of it. Empty when it never had to.
+
+        A machine that is started again has its steps look after what they made; one that is made again is another
+        machine, and gets all its steps for that.
+        """
+        is_off = self._states.get(machine) == OFF
+        return self._judge(step, f"{machine} is off" if is_off else self._reasons.get(step))
+
+    def supply_reason(self, step: str, user: str) -> str:
+        """Why a step whose product another one, `user`, uses up has to be replaced: a trigger of it, if not empty."""
+        return self._judge(step + _REPLACED, self._reasons.get(user))
+
+    def off_reason(self, step: str, machine: str) -> str:
+        """Why the step that makes a machine has to run again: an input of it."""
+        return self._judge(step, f"{machine} is off" if self._states.get(machine) == OFF else None)
+
+    def gone_reason(self, step: str, machine: str) -> str:
+        """Why the step that makes a machine has to be replaced: a trigger of it, if not empty."""
+        return self._judge(step + _REPLACED, f"{machine} is gone" if self._states.get(machine) == GONE else None)
+
+    def _judge(self, step: str, reason: str | None) -> str:
+        if step not in self._given:
+            if reason is None:
+                self._given[step] = self._before.get(step, "")
+            else:
+                again = "is made again" if step.endswith(_REPLACED) else "runs again"
+                pulumi.log.warn(f"{step.removesuffix(_REPLACED)} {again}: {reason}")
+                # The time makes it another reason than that of last month.
+                self._given[step] = f"{reason} ({datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ})"
+        return self._given[step]
+
+
+def no_drift() -> Drift:
+    """For machines that nobody looks at."""
+    return Drift({}, {}, {})
+
+
+def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
+    """Looks at the machines of the last update.
+
+    Args:
+        machine_states: The substrate's own look at machines with these names.
+    """
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    # The engine's own function, as behind pulumi.StackReference; that one would stand as a resource in every preview.
+    state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value["outputs"]
+    known = {urn.rpartition("::")[2]: outputs for urn, outputs in state.items() if "command:" in urn}
+    machines = {
+        name.removesuffix(_FIRST_STEP): outputs["connection"]
+        for name, outputs in known.items()
+        if name.endswith(_FIRST_STEP) and "connection" in outputs
+    }
+    states = machine_states(tuple(machines)) if machines else {}
+    running = {name: connection for name, connection in machines.items() if name not in states}
+    return Drift(states, _check(running), reasons_in(known))
+
+
+def reasons_in(commands: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The reasons with which commands ran last: a variable of a step or of what makes a machine, or a trigger."""
+    reasons = {}
+    for name, outputs in commands.items():
+        if assigned := _ASSIGNED_REASON.search(outputs.get("stdin") or ""):
+            reasons[name] = "".join(shlex.split(assigned.group(1)))
+        elif given := (outputs.get("environment") or {}).get("REASON"):
+            reasons[name] = given
+        for cause in outputs.get("triggers") or []:
+            if _REASON.search(cause):
+                reasons[name + _REPLACED] = cause
+    return reasons
+
+
+def _check(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Asks every machine at once for its steps that have to run again."""
+    if not machines:
+        return {}
+    with ThreadPoolExecutor(len(machines)) as pool:
+        answers = pool.map(lambda one: _check_machine(one[0], one[1]), machines.items())
+        return {step: reason for answer in answers for step, reason in answer.items()}
+
+
+def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
+    address, user = connection["host"], connection.get("user") or "root"
+    with tempfile.TemporaryDirectory() as folder:
+        identity, known_hosts = Path(folder, "key"), Path(folder, "known_hosts")
+        identity.touch(mode=0o600)
+        identity.write_text(connection["privateKey"])
+        known_hosts.write_text(f"{address} {connection['hostKey']}\n")
+        options = {
+            "UserKnownHostsFile": str(known_hosts),
+            "StrictHostKeyChecking": "yes",
+            "IdentitiesOnly": "yes",
+            "BatchMode": "yes",
+            "ConnectTimeout": str(CONNECT_SECONDS),
+            "LogLevel": "ERROR",
+        }
+        settings = [f"-o{key}={value}" for key, value in options.items()]
+        shell = "bash -s" if user == "root" else "sudo --non-interactive bash -s"
+        try:
+            done = subprocess.run(
+                ["ssh", "-F", "none", "-i", str(identity), *settings, f"{user}@{address}", shell],
+                input=CHECK_ALL_STEPS,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=CONNECT_SECONDS + CHECK_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            pulumi.log.warn(f"what runs on {name} is not seen: {problem}")
+            return {}
+    if done.returncode != 0:
+        pulumi.log.warn(f"what runs on {name} is not seen: {done.stderr.strip()}")
+    found: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {one["step"]: one["reason"] for one in found}

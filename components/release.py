@@ -1,0 +1,100 @@
+"""One release of the site on all PHP nodes: everywhere or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.machine import Machine
+from components.remote import HOST_SCRIPTS, remote_copy, remote_step
+from components.site import Site
+
+
+@dataclass(frozen=True)
+class SiteHost:
+    """A PHP node that gets the site.
+
+    Attributes:
+        machine: Where it runs.
+        installed: The step after which packages are there.
+        php_running: The step after which PHP answers.
+    """
+
+    machine: Machine
+    installed: pulumi.Resource
+    php_running: pulumi.Resource
+
+
+class SiteRelease(pulumi.ComponentResource):
+    """The site unpacked and compiled on every node, tried on the first, and then switched to on all.
+
+    A node switches when the release lies ready on each of them and has answered on the first. What serves is left alone
+    until then, so a release that cannot work stops before anybody sees it.
+
+    Attributes:
+        switched: The steps after which the nodes serve it.
+    """
+
+    switched: list[pulumi.Resource]
+
+    def __init__(
+        self,
+        name: str,
+        hosts: Sequence[SiteHost],
+        site: Site,
+        *,
+        health_path: str,
+        host_name: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:release:SiteRelease", name, None, opts)
+        staged = [self._stage(host, site) for host in hosts]
+        first = hosts[0]
+        tried = remote_step(
+            f"{first.machine.name}-site-tried",
+            first.machine,
+            "site-try.sh",
+            parent=self,
+            variables={"HASH": site.sha256, "HEALTH_PATH": health_path, "HOST": host_name},
+            depends_on=[staged[0], first.php_running],
+        )
+        self.switched = [
+            remote_step(
+                f"{host.machine.name}-site",
+                host.machine,
+                "site-switch.sh",
+                parent=self,
+                variables={"HASH": site.sha256},
+                depends_on=[*staged, tried],
+            )
+            for host in hosts
+        ]
+        self.register_outputs({"sha256": site.sha256})
+
+    def _stage(self, host: SiteHost, site: Site) -> pulumi.Resource:
+        step = f"{host.machine.name}-site-staged"
+        # For the connection's user to write; the step believes only its hash.
+        archive = f"/var/tmp/php-cluster-{site.sha256}.tar.gz"  # noqa: S108
+        copied = remote_copy(
+            f"{host.machine.name}-site-archive",
+            host.machine,
+            pulumi.FileAsset(str(site.archive)),
+            archive,
+            parent=self,
+            depends_on=[host.installed],
+            needed_by=step,
+        )
+        return remote_step(
+            step,
+            host.machine,
+            "site-stage.sh",
+            parent=self,
+            variables={
+                "ARCHIVE": archive,
+                "HASH": site.sha256,
+                "COMPILES_PHP": (HOST_SCRIPTS / "php" / "compiles.php").read_text(),
+            },
+            depends_on=[copied],
+        )

@@ -1,0 +1,145 @@
+"""What `pulumi up` finds and mends: settings changed by hand, machines that are off, machines that are gone."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.stack.cluster import Cluster, Visitor, wait_for
+from tests.stack.test_failures import bricks_online, goes_on, pending_heals, used_session, whole_again
+
+
+@pytest.fixture(autouse=True)
+def mended(cluster: Cluster) -> Iterator[None]:
+    """What a failing test broke must not fail the next ones too."""
+    yield
+    if cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name, check=False).returncode != 0:
+        cluster.up()
+
+
+def planned(cluster: Cluster) -> str:
+    return cluster.pulumi("preview", "--stack", cluster.name).stdout
+
+
+def nothing_to_do(cluster: Cluster) -> None:
+    said = cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name).stdout
+    assert "warning" not in said, said
+
+
+@dataclass
+class Visits:
+    """What a visitor met who never stopped."""
+
+    lost: list[str] = field(default_factory=list)
+    """Answers that did not count on from the last one."""
+    longest_wait: float = 0.0
+    """Seconds from one answer to the next."""
+
+
+@contextmanager
+def visited(visitor: Visitor) -> Iterator[Visits]:
+    """Goes on visiting meanwhile."""
+    visits = Visits()
+    enough = threading.Event()
+
+    def visit() -> None:
+        answered = time.monotonic()
+        while not enough.is_set():
+            before = visitor.count
+            # A request that is refused in the very moment in which a brick joins is asked again, as its answer says.
+            with suppress(OSError, AssertionError):
+                visitor.visit()
+                if visitor.count <= before:
+                    visits.lost.append(f"{visitor.count} after {before}")
+                visits.longest_wait = max(visits.longest_wait, time.monotonic() - answered)
+                answered = time.monotonic()
+            enough.wait(0.1)
+        visits.longest_wait = max(visits.longest_wait, time.monotonic() - answered)
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    try:
+        yield visits
+    finally:
+        enough.set()
+        thread.join()
+
+
+DRIFT = {
+    "php1-php": ("php1", "echo '; by hand' >>/etc/php/8.2/fpm/conf.d/90-php-cluster.ini"),
+    "php2-php": ("php2", "systemctl stop nginx"),
+    "php2-mount": ("php2", "systemctl disable --now php-cluster-sessions && umount --lazy /media/sessions"),
+    "lb1-haproxy": ("lb1", "sed --in-place 's/timeout check 2s/timeout check 9s/' /etc/haproxy/haproxy.cfg"),
+    "lb2-keepalived": ("lb2", "systemctl disable --now keepalived"),
+    "volume-options": ("lb1", "gluster --mode=script volume set sessions performance.write-behind on"),
+    # Detached as far as Gluster lets that happen to a peer with a brick: it no longer knows the others.
+    "php1-brick": ("php1", "systemctl stop glusterd && rm /var/lib/glusterd/peers/*"),
+}
+
+
+def test_what_changed_by_hand_is_seen_and_mended(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    for machine, command in DRIFT.values():
+        cluster.enter(machine, command)
+    said = planned(cluster)
+    for step in DRIFT:
+        assert re.search(rf"warning: {step} runs again: ", said), f"{step} is not in\n{said}"
+    assert "sets performance.write-behind off" in said
+    up = cluster.up()
+    assert "created" not in up and "deleted" not in up and "replaced" not in up, up
+    nothing_to_do(cluster)
+    whole_again(cluster)
+    goes_on(visitor)
+    assert cluster.enter("php1", "gluster --mode=script pool list").count("Connected") == 3
+    assert "timeout check 2s" in cluster.enter("lb1", "cat /etc/haproxy/haproxy.cfg")
+
+
+def test_machines_that_are_off_are_started(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    # One by the operator's mistake, one by a power cut.
+    cluster.enter("php2", "systemctl --no-block poweroff")
+    cluster.lab_command("power-off", "lb2")
+    wait_for("php2 is off", lambda: not cluster.is_running("php2"))
+    said = planned(cluster)
+    for machine in ("php2", "lb2"):
+        assert f"warning: {machine}-machine runs again: {machine} is off" in said
+    assert "replace" not in said, said
+    cluster.up()
+    nothing_to_do(cluster)
+    # It is whole when `up` says so: nothing is waited for here.
+    assert (bricks_online(cluster), pending_heals(cluster)) == (3, 0)
+    goes_on(visitor)
+
+
+@pytest.mark.parametrize("victim", ["active balancer", "spare balancer", "php1", "php2"])
+def test_a_machine_that_burns_is_made_again(cluster: Cluster, victim: str) -> None:
+    visitor = used_session(cluster)
+    [active] = cluster.owners_of_floating_ip()
+    spare = "lb2" if active == "lb1" else "lb1"
+    machine = {"active balancer": active, "spare balancer": spare}.get(victim, victim)
+    pool = cluster.enter("lb1", "gluster --mode=script pool list | cut -f 1 | sort")
+    cluster.lab_command("lose", machine)
+    for _ in range(10):
+        goes_on(visitor)
+    with visited(visitor) as visits:
+        said = planned(cluster)
+        assert f"warning: {machine}-machine is made again: {machine} is gone" in said
+        cluster.up()
+        seen = len(visitor.seen)
+    assert visits.lost == []
+    # An outage is what a person would notice; seconds are for a box that has other work.
+    assert visits.longest_wait < 10, visits
+    nothing_to_do(cluster)
+    assert seen > 50
+    # The pool knows it by its old identity, and its brick is full, when `up` says so: nothing is waited for here.
+    assert cluster.enter("lb1", "gluster --mode=script pool list | cut -f 1 | sort") == pool
+    assert (bricks_online(cluster), pending_heals(cluster)) == (3, 0)
+    assert len(cluster.owners_of_floating_ip()) == 1
+    cookie = visitor.cookie.split("=")[1]
+    sums = {cluster.enter(name, f"sha256sum </session/brick/sess_{cookie}") for name in ("lb1", "lb2")}
+    assert len(sums) == 1
+    goes_on(visitor)

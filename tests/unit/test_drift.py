@@ -1,0 +1,58 @@
+"""When a step gets a reason to run again, and when it keeps the one it had."""
+
+import re
+
+import pytest
+
+from components.drift import GONE, OFF, Drift, reasons_in
+from components.remote import script_text
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulumi.log.warn", lambda *_: None)
+
+
+def test_nothing_found_gives_no_reason() -> None:
+    assert Drift({}, {}, {}).reason("php1-php", "php1") == ""
+
+
+def test_a_difference_is_a_reason_with_its_time() -> None:
+    drift = Drift({}, {"php1-php": "starts nginx"}, {"php1-php": "older", "php2-php": "older"})
+    assert re.fullmatch(r"starts nginx \(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\)", drift.reason("php1-php", "php1"))
+    # Asked twice, it is the same: the engine would take another one for another change.
+    assert drift.reason("php1-php", "php1") == drift.reason("php1-php", "php1")
+
+
+def test_a_reason_stays_until_there_is_another() -> None:
+    assert Drift({}, {}, {"php1-php": "older"}).reason("php1-php", "php1") == "older"
+
+
+def test_states_of_machines() -> None:
+    drift = Drift({"lb1": OFF, "php1": GONE}, {}, {})
+    assert drift.off_reason("lb1-machine", "lb1").startswith("lb1 is off (")
+    assert drift.gone_reason("lb1-machine", "lb1") == ""
+    # Its steps look after what they made; those of another machine are new anyway.
+    assert drift.reason("lb1-haproxy", "lb1").startswith("lb1 is off (")
+    assert drift.reason("php1-php", "php1") == ""
+    assert drift.off_reason("php1-machine", "php1") == ""
+    assert drift.gone_reason("php1-machine", "php1").startswith("php1 is gone (")
+
+
+def test_reasons_are_found_again_in_the_state() -> None:
+    when = "(2026-11-25T15:55:57Z)"
+    step = script_text("php1-php", "php.sh", {"NGINX_SITE": "REASONABLE=1", "REASON": f'it\'s "off" {when}'})
+    found = reasons_in(
+        {
+            "php1-php": {"stdin": step, "triggers": ["id"]},
+            "php1-machine": {"environment": {"REASON": f"off {when}"}, "triggers": ["a", "b", f"gone {when}"]},
+            "php1-site-archive": {"triggers": ["id", f"unpacks {when}"]},
+            "network": {"environment": {}, "triggers": None},
+        }
+    )
+    drift = Drift({}, {}, found)
+    assert drift.reason("php1-php", "php1") == f'it\'s "off" {when}'
+    assert drift.off_reason("php1-machine", "php1") == f"off {when}"
+    assert drift.gone_reason("php1-machine", "php1") == f"gone {when}"
+    assert drift.supply_reason("php1-site-archive", "php1-site-staged") == f"unpacks {when}"
+    assert drift.gone_reason("network", "php1") == ""
