@@ -7,6 +7,7 @@ wrong keys are reported at once, each with its value, the rule and a value that 
 from __future__ import annotations
 
 import difflib
+import enum
 import ipaddress
 import json
 import os
@@ -42,6 +43,13 @@ _RESERVED_INI = {
 }
 
 
+class Image(enum.Enum):
+    """What a local machine starts from: a tree with the packages in it, or a bare Debian that installs its own."""
+
+    PREBUILT = "prebuilt"
+    STOCK = "stock"
+
+
 class ConfigError(Exception):
     """One or more config keys have a value that cannot work; the text has a paragraph for each."""
 
@@ -51,6 +59,7 @@ class Settings:
     """Checked settings; Pulumi.yaml describes each."""
 
     substrate: str
+    image: Image
     php_nodes: int
     profile: Profile
     network: str | None
@@ -262,6 +271,13 @@ def read_settings(
     settings = Settings(
         substrate=reader.read(
             "substrate", _one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
+        ),
+        image=reader.read(
+            "image",
+            Image,
+            f"one of {', '.join(image.value for image in Image)}",
+            "image prebuilt",
+            Image.PREBUILT,
         ),
         php_nodes=reader.read(
             "phpNodes", _integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1

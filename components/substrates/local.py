@@ -15,7 +15,7 @@ import pulumi_command as command
 from components.drift import GONE, OFF, Drift, States
 from components.machine import Machine
 from components.packages import packages_of
-from components.settings import PROJECT_FOLDER, Settings
+from components.settings import PROJECT_FOLDER, Image, Settings
 from components.ssh_keys import KeyPair, key_pair
 from components.topology import PlannedMachine, Role, Topology
 
@@ -54,6 +54,13 @@ def default_network(stack: str) -> str:
     """One of the 512 networks of size 24 in 198.18.0.0/15, which RFC 2544 sets aside and no LAN or VPN uses."""
     index = int(lab_id(stack, checkout_identity()), 16) % 512
     return f"198.{18 + index // 256}.{index % 256}.0/24"
+
+
+def image_packages(settings: Settings, plan: Topology) -> list[str]:
+    """What the image holds beyond Debian's base: all that any machine needs, so that one image serves them all."""
+    if settings.image is Image.STOCK:
+        return []
+    return sorted({package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)})
 
 
 class LocalMachine(pulumi.ComponentResource):
@@ -145,14 +152,11 @@ class LocalSubstrate(pulumi.ComponentResource):
         }
         child = pulumi.ResourceOptions(parent=self)
         login = key_pair("login-key", self)
-        packages = sorted(
-            {package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)}
-        )
         image = command.local.Command(
             "image",
             create=f"{LAB_SCRIPTS}/image up",
             delete=f"{LAB_SCRIPTS}/image down",
-            environment={"PACKAGES": " ".join(packages)},
+            environment={"PACKAGES": " ".join(image_packages(settings, plan))},
             add_previous_output_in_env=False,
             opts=child,
         )

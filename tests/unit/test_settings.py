@@ -63,6 +63,7 @@ def test_every_key_is_in_the_readme() -> None:
     ("key", "value"),
     [
         ("substrate", "azure"),
+        ("image", "golden"),
         ("phpNodes", 0),
         ("phpNodes", 65),
         ("phpNodes", "two"),
@@ -105,7 +106,7 @@ def test_a_wrong_value_is_named(key: str, value: Any) -> None:
 def test_examples_are_accepted() -> None:
     """What a refusal suggests must work: each `key value` example is tried."""
     wrong = {"phpNodes": 0, "profile": "x", "network": "x", "siteName": "_", "appDir": "", "appMaxMiB": 0}
-    wrong |= {"phpWorkers": 0, "brickGiB": 0, "substrate": "x"}
+    wrong |= {"phpWorkers": 0, "brickGiB": 0, "substrate": "x", "image": "x"}
     examples = [line.split() for line in refusal(wrong).splitlines() if "Example:" in line]
     assert len(examples) == len(wrong)
     read_settings({words[4]: words[5] for words in examples})
