@@ -19,5 +19,8 @@ Both start with the image made, with a new network and new machines. They take t
 meets both; its load is printed with each run. The time of the program is that of the process `pulumi up`, from
 start to end; the floor's is from its first step's start to its last one's end. All times are in seconds.
 
+In each turn the program comes first, since the floor needs its state; what the box then has in memory helps the floor.
+And one run tells little: on a box with two busy cores the same floor took 23 s and, an hour later, 32 s.
+
 The engine's event log has whole seconds only; events are therefore timed when they arrive in it, to about 10 ms.
 """
