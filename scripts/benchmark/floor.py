@@ -198,7 +198,8 @@ async def _run_all(steps: Sequence[Step], folder: Path) -> list[Span]:
         async with asyncio.TaskGroup() as group:
             for step in steps:
                 group.create_task(run_in_turn(step))
-    except* FloorError as failures:
+    except ExceptionGroup as failures:
+        # Not by except*, which wraps what is raised in it again, in some versions of Python.
         raise failures.exceptions[0] from None
     return measured
 
