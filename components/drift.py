@@ -189,5 +189,10 @@ def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
             return {}
     if done.returncode != 0:
         pulumi.log.warn(f"what runs on {name} is not seen: {done.stderr.strip()}")
-    found: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return differences(done.stdout)
+
+
+def differences(said: str) -> dict[str, str]:
+    """Step to difference, from what `CHECK_ALL_STEPS` printed on a machine."""
+    found: list[dict[str, str]] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     return {one["step"]: one["reason"] for one in found}

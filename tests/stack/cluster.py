@@ -185,6 +185,18 @@ class Cluster:
         assert done.returncode == 0, f"scripts/lab/{verb} {arguments}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def status(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """What scripts/status says; its exit status is the caller's to judge."""
+        return subprocess.run(
+            ["scripts/status", "--stack", self.name, *options],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def owners_of_floating_ip(self) -> list[str]:
         """The load balancers that hold the address now."""
         address = self.outputs()["floatingIp"]

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import subprocess
+from typing import Any
 
 from tests.commands import PROJECT, said
 from tests.stack.cluster import Cluster, request, wait_for
@@ -71,6 +72,33 @@ def test_outputs_say_what_the_cluster_is(cluster: Cluster) -> None:
     assert "Number of Bricks: 1 x (2 + 1) = 3" in outputs["volumeInfo"]
     assert "Status: Started" in outputs["volumeInfo"]
     assert all("/media/sessions glusterfs" in line for line in outputs["mounts"].values())
+
+
+def test_status_finds_all_well(cluster: Cluster) -> None:
+    cluster.visitor().visit()
+    # Not before HAProxy's checks have seen what the tests before this one did.
+    status = wait_for("all is well", lambda: well(cluster))
+    assert status["site"] == "200" and status["drift"] == {}
+    assert status["sessions"] >= 1
+    assert list(status["floating_ip"]["owners"]) == cluster.owners_of_floating_ip()
+    assert status["balancers"] == {name: {"php1": "UP", "php2": "UP"} for name in ("lb1", "lb2")}
+    assert {host: brick["to_heal"] for host, brick in status["bricks"].items()} == {"lb1": "0", "lb2": "0", "php1": "0"}
+    assert {name: set(machine["daemons"]) for name, machine in status["machines"].items()} == {
+        "lb1": {"glusterd", "haproxy", "keepalived"},
+        "lb2": {"glusterd", "haproxy", "keepalived"},
+        "php1": {"glusterd", "nginx", "php8.2-fpm"},
+        "php2": {"nginx", "php8.2-fpm"},
+    }
+    assert status["machines"]["php1"]["mount"] == "mounted"
+    shown = cluster.status()
+    assert shown.returncode == 0 and "all is well" in shown.stdout
+
+
+def well(cluster: Cluster) -> dict[str, Any]:
+    done = cluster.status("--json")
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == 0, found["problems"]
+    return found
 
 
 def test_peers_are_connected(cluster: Cluster) -> None:

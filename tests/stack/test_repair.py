@@ -89,6 +89,10 @@ def test_what_changed_by_hand_is_seen_and_mended(cluster: Cluster) -> None:
     for step in DRIFT:
         assert re.search(rf"warning: {step} runs again: ", said), f"{step} is not in\n{said}"
     assert "sets performance.write-behind off" in said
+    status = cluster.status()
+    assert status.returncode == 1
+    for step in DRIFT:
+        assert f"! {step} would run again: " in status.stdout, status.stdout
     up = cluster.up()
     assert "created" not in up and "deleted" not in up and "replaced" not in up, up
     nothing_to_do(cluster)
@@ -125,6 +129,12 @@ def test_a_machine_that_burns_is_made_again(cluster: Cluster, victim: str) -> No
     cluster.lab_command("lose", machine)
     for _ in range(10):
         goes_on(visitor)
+    begin = time.monotonic()
+    seen_dead = cluster.status()
+    # The promise is five seconds; this is no measurement, it sees a status that waits for the dead.
+    assert time.monotonic() - begin < 20
+    assert seen_dead.returncode == 1, seen_dead
+    assert re.search(rf"^{machine} .* DOWN ", seen_dead.stdout, flags=re.MULTILINE), seen_dead.stdout
     with visited(visitor) as visits:
         said = planned(cluster)
         assert f"warning: {machine}-machine is made again: {machine} is gone" in said

@@ -1,0 +1,262 @@
+"""How a cluster is: asked of its machines, all at once, and of the site as a visitor would."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.drift import CHECK_ALL_STEPS, differences
+
+WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
+
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = 4.0
+"""Together with the look into the stack's state this stays under five seconds."""
+
+PROBE = Path(__file__).parent / "probe.sh"
+
+Facts = Sequence[Sequence[str]]
+"""What a machine said: the name of a fact, then its values."""
+
+
+@dataclass
+class Report:
+    """The whole cluster at one moment.
+
+    Attributes:
+        site: What the site answers: `200`, another status, or why there is no answer.
+        machines: Name to role, address, state (`up` or why not), boot time, daemons, site release, mount.
+        floating_ip: The address, its owners, and since when.
+        balancers: Balancer to PHP node to state, as HAProxy sees it.
+        peers: Member of the pool to other member to state.
+        bricks: Brick host to state and entries that wait to be healed.
+        sessions: Number of session files on a brick; None when no brick answered.
+        drift: Step to what differs from the last update.
+        problems: What is wrong, in sentences.
+    """
+
+    site: str
+    machines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    floating_ip: dict[str, Any] = field(default_factory=dict)
+    balancers: dict[str, dict[str, str]] = field(default_factory=dict)
+    peers: dict[str, dict[str, str]] = field(default_factory=dict)
+    bricks: dict[str, dict[str, str]] = field(default_factory=dict)
+    sessions: int | None = None
+    drift: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """For monitoring."""
+        if not self.site.startswith(("2", "3")):
+            return DOWN
+        return DEGRADED if self.problems else WELL
+
+
+def outputs_of(stack: str) -> dict[str, Any]:
+    """The outputs of a stack, secrets included; empty when there is none."""
+    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    outputs: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return outputs
+
+
+def ask_site(url: str) -> str:
+    """What a visitor gets, without following where it sends him."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: Any) -> None:
+            return None
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
+    try:
+        with opener.open(url, timeout=ANSWER_SECONDS) as answer:
+            return str(answer.status)
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+    except OSError as problem:
+        return f"no answer: {getattr(problem, 'reason', problem)}"
+
+
+def ask_machine(address: str, floating_ip: str, folder: Path) -> tuple[Facts, dict[str, str], str]:
+    """Facts, differences, and why there are no more of them (empty: that is all there is)."""
+    options = {
+        "UserKnownHostsFile": str(folder / "known_hosts"),
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "ConnectTimeout": str(CONNECT_SECONDS),
+        "LogLevel": "ERROR",
+    }
+    settings = [f"-o{key}={value}" for key, value in options.items()]
+    script = f"FLOATING_IP={floating_ip}\n{PROBE.read_text()}{CHECK_ALL_STEPS}"
+    process = subprocess.Popen(
+        ["ssh", "-F", "none", "-i", str(folder / "key"), *settings, f"root@{address}", "bash -s"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    why = ""
+    try:
+        said, problem = process.communicate(script, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, _ = process.communicate()
+        why = "it does not answer in time"
+    else:
+        why = problem.strip().splitlines()[-1] if process.returncode != 0 and problem.strip() else ""
+    lines = said.splitlines()
+    facts = [line.split() for line in lines if line and not line.startswith("{")]
+    return facts, differences("\n".join(line for line in lines if line.endswith("}"))), why
+
+
+def examine(outputs: Mapping[str, Any]) -> Report:
+    """Asks everybody at once, and judges what they say."""
+    machines: dict[str, dict[str, str]] = outputs["machines"]
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(len(machines) + 1) as pool:
+        folder = Path(temporary)
+        (folder / "key").touch(mode=0o600)
+        (folder / "key").write_text(outputs["sshPrivateKey"])
+        (folder / "known_hosts").write_text(outputs["knownHosts"] + "\n")
+        site = pool.submit(ask_site, outputs["url"])
+        asked = {
+            name: pool.submit(ask_machine, machine["address"], outputs["floatingIp"], folder)
+            for name, machine in machines.items()
+        }
+        report = Report(site.result())
+        report.floating_ip = {"address": outputs["floatingIp"], "owners": {}}
+        for name, answer in asked.items():
+            facts, differing, why = answer.result()
+            # One that has begun to tell is up; what it still waits for may be a dead member of the pool.
+            report.machines[name] = {**machines[name], "state": "up" if facts else why, "daemons": {}}
+            if facts and why:
+                report.problems.append(f"{name} did not tell everything in time")
+            report.drift |= differing
+            for fact in facts:
+                note(report, name, fact)
+    judge(report)
+    return report
+
+
+def note(report: Report, machine: str, fact: Sequence[str]) -> None:
+    """Puts one fact of a machine in its place."""
+    known = report.machines[machine]
+    match list(fact):
+        case ["booted", *when]:
+            known["booted"] = " ".join(when)
+        case ["daemon", name, state]:
+            known["daemons"][name] = state
+        case ["holds_floating_ip", since]:
+            report.floating_ip["owners"][machine] = since
+        case ["balances", node, *state]:
+            report.balancers.setdefault(machine, {})[node] = " ".join(state)
+        case ["site", release]:
+            known["site"] = release
+        case ["mount", state]:
+            known["mount"] = state
+        case ["sessions", count]:
+            report.sessions = max(report.sessions or 0, int(count))
+        case ["peer", name, *state]:
+            report.peers.setdefault(machine, {})[name] = " ".join(state)
+        case ["brick", name, pending, *state]:
+            # Whoever reaches it knows better than whoever does not.
+            if report.bricks.get(name, {}).get("state") != "Connected":
+                report.bricks[name] = {"state": " ".join(state), "to_heal": pending}
+
+
+def judge(report: Report) -> None:
+    """Says what is wrong."""
+    problems = report.problems
+    if report.exit_code == DOWN:
+        problems.append(f"the site: {report.site}")
+    for name, machine in report.machines.items():
+        if machine["state"] != "up":
+            problems.append(f"{name}: {machine['state']}")
+        stopped = {daemon: state for daemon, state in machine["daemons"].items() if state != "active"}
+        problems += [f"{name}: {daemon} is {state}" for daemon, state in stopped.items()]
+        if machine.get("mount") == "missing":
+            problems.append(f"{name}: /media/sessions is not mounted")
+    owners = report.floating_ip["owners"]
+    if len(owners) != 1:
+        problems.append(f"the floating IP is held by {' and '.join(owners) or 'nobody'}")
+    for balancer, nodes in report.balancers.items():
+        problems += [f"{balancer} sees {node} {state}" for node, state in nodes.items() if not state.startswith("UP")]
+    for member, others in report.peers.items():
+        problems += [
+            f"{member} sees {other} as {state}"
+            for other, state in others.items()
+            if state != "Peer in Cluster (Connected)"
+        ]
+    for host, brick in report.bricks.items():
+        if brick["state"] != "Connected":
+            problems.append(f"the brick of {host}: {brick['state']}")
+        elif brick["to_heal"] not in ("0", "-"):
+            problems.append(f"the brick of {host}: {brick['to_heal']} entries wait to be healed")
+    releases = {machine["site"] for machine in report.machines.values() if "site" in machine}
+    if len(releases) > 1:
+        problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")
+    problems += [f"{step} would run again: {reason}" for step, reason in report.drift.items()]
+
+
+def screen(stack: str, report: Report) -> str:
+    """The report for a person, on one screen."""
+    lines = [f"stack {stack}   {time.strftime('%X')}   the site answers {report.site}"]
+    owners = [f"{owner} since {since}" for owner, since in report.floating_ip["owners"].items()]
+    lines.append(f"floating IP {report.floating_ip['address']}: {', '.join(owners) or 'nobody'}")
+    lines.append("")
+    for name, machine in report.machines.items():
+        daemons = " ".join(
+            daemon if state == "active" else f"{daemon}({state})" for daemon, state in machine["daemons"].items()
+        )
+        more = " ".join(f"{key} {machine[key]}" for key in ("mount", "site") if key in machine)
+        state = "up" if machine["state"] == "up" else "DOWN"
+        lines.append(f"{name:<6} {machine['role']:<14} {machine['address']:<16} {state:<5} {daemons}  {more}")
+    lines.append("")
+    for balancer, nodes in report.balancers.items():
+        lines.append(f"{balancer} balances: {', '.join(f'{node} {state}' for node, state in nodes.items())}")
+    bricks = [f"{host} {brick['state']}, to heal: {brick['to_heal']}" for host, brick in report.bricks.items()]
+    lines.append(f"bricks: {'; '.join(bricks) or 'no member of the pool answered'}")
+    lines.append(f"sessions: {'?' if report.sessions is None else report.sessions}")
+    lines.append("")
+    lines += [f"! {problem}" for problem in report.problems] or ["all is well"]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the report, once or again and again."""
+    parser = argparse.ArgumentParser(prog="scripts/status", description="How a cluster is.")
+    parser.add_argument("--stack", default="dev", help="name of the stack (default: dev)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
+    wanted = parser.parse_args(arguments)
+    outputs = outputs_of(wanted.stack)
+    if not outputs.get("machines"):
+        print(f"the stack {wanted.stack} has no cluster that is up; make up builds one", file=sys.stderr)
+        return NO_STACK
+    while True:
+        report = examine(outputs)
+        text = json.dumps(asdict(report), indent=2) if wanted.json else screen(wanted.stack, report)
+        if not wanted.watch:
+            print(text)
+            return report.exit_code
+        print("\033[H\033[2J" + text if sys.stdout.isatty() else text, flush=True)
+        time.sleep(2)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
+# First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
+#
+# Input: FLOATING_IP. Changes nothing.
+
+echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
+for unit in haproxy keepalived glusterd nginx 'php*-fpm'; do
+    for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
+        [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
+    done
+done
+if [[ -d /etc/keepalived ]]; then
+    if ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"; then
+        since=$(journalctl --unit keepalived --output short-iso --no-pager --quiet --grep 'Entering MASTER STATE' --lines 1 | awk '{ print $1 }')
+        echo "holds_floating_ip ${since:-?}"
+    fi
+    [[ ! -S /run/haproxy/admin.sock ]] || echo "show stat" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock \
+        | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
+fi
+[[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
+if grep --quiet ' /media/sessions ' /etc/fstab; then
+    grep --quiet ' /media/sessions fuse.glusterfs ' /proc/self/mounts && echo "mount mounted" || echo "mount missing"
+fi
+if [[ -d /session/brick/.glusterfs ]]; then
+    echo "sessions $(find /session/brick -maxdepth 1 -name 'sess_*' | wc -l)"
+    gluster --mode=script peer status | awk '/^Hostname: / { name = $2 } /^State: / { print "peer", name, substr($0, 8) }'
+    timeout 3 gluster --mode=script volume heal sessions info summary \
+        | awk '/^Brick / { split($2, part, ":"); name = part[1] } /^Status: / { state = substr($0, 9) }
+               /in heal pending: / { print "brick", name, $NF, state }'
+fi
+echo "end"

@@ -1,0 +1,64 @@
+"""What scripts/status makes of what machines say."""
+
+from typing import Any
+
+import pytest
+
+from scripts import cluster_status
+from scripts.cluster_status import DEGRADED, DOWN, WELL, Report, judge, note
+
+SAYS = {
+    "lb1": [
+        "booted 2026-11-25 10:00",
+        "daemon haproxy active",
+        "holds_floating_ip 2026-11-25T10:01:02+0000",
+        "balances php1 UP",
+        "sessions 3",
+        "peer lb2 Peer in Cluster (Connected)",
+        "brick lb1 0 Connected",
+        "brick lb2 0 Connected",
+    ],
+    "lb2": ["booted 2026-11-25 10:00", "balances php1 UP", "sessions 3"],
+    "php1": ["booted 2026-11-25 10:00", "mount mounted", "site 0123456789ab"],
+}
+
+
+def report(changes: dict[str, list[str]] | None = None, site: str = "200") -> Report:
+    """A healthy cluster's report, but for what these machines say instead."""
+    made = Report(site, floating_ip={"address": "198.18.7.10", "owners": {}})
+    for name, lines in (SAYS | (changes or {})).items():
+        made.machines[name] = {"role": "", "address": "", "state": "up" if lines else "no route", "daemons": {}}
+        for line in lines:
+            note(made, name, line.split())
+    judge(made)
+    return made
+
+
+def test_well() -> None:
+    assert (report().problems, report().exit_code) == ([], WELL)
+    assert "lb1 since 2026-11-25T10:01:02+0000" in cluster_status.screen("dev", report())
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"php1": []}, "php1: no route"),
+        ({"lb1": SAYS["lb1"][:2]}, "the floating IP is held by nobody"),
+        ({"lb2": [SAYS["lb1"][2]]}, "the floating IP is held by lb1 and lb2"),
+        ({"lb2": ["daemon keepalived failed"]}, "lb2: keepalived is failed"),
+        ({"lb2": ["balances php1 DOWN 1/2"]}, "lb2 sees php1 DOWN 1/2"),
+        ({"lb2": ["peer lb1 Peer Rejected (Connected)"]}, "lb2 sees lb1 as Peer Rejected (Connected)"),
+        ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 7 Connected"]}, "the brick of lb2: 7 entries wait to be healed"),
+        ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 - Transport endpoint"]}, "the brick of lb2: Transport endpoint"),
+        ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
+        ({"php2": ["site ffff"]}, "nodes serve different releases of the site: 0123456789ab, ffff"),
+    ],
+)
+def test_what_is_wrong_is_said(changes: dict[str, Any], problem: str) -> None:
+    found = report(changes)
+    assert (found.problems, found.exit_code) == ([problem], DEGRADED)
+
+
+def test_a_site_that_does_not_answer_is_down() -> None:
+    assert report(site="503").exit_code == DOWN
+    assert report(site="no answer: timed out").problems == ["the site: no answer: timed out"]
