@@ -124,7 +124,11 @@ def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     # The engine's own function, as behind pulumi.StackReference; that one would stand as a resource in every preview.
     state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value["outputs"]
-    known = {urn.rpartition("::")[2]: outputs for urn, outputs in state.items() if "command:" in urn}
+    known = {
+        urn.rpartition("::")[2]: resource["outputs"]
+        for urn, resource in state.items()
+        if resource["type"].startswith("command:")
+    }
     machines = {
         name.removesuffix(_FIRST_STEP): outputs["connection"]
         for name, outputs in known.items()
