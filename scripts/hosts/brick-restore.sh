@@ -21,19 +21,22 @@ everyone_sees_us() {
     done
 }
 
-# Both halves again when one fails: the second wants a brick that the first has stopped.
-reset_brick() {
+# take_back: the whole of it again when a part fails. The daemon looks for the folders of the bricks that it knows when it
+# starts, and takes one that it has not found for a new one; the second half of a reset wants what the first has stopped.
+# No brick runs here, so a restart cuts nobody off.
+take_back() {
     local brick
     brick=$(hostname):$BRICK
+    systemctl restart glusterd
+    wait_until 60 "the pool is complete" everyone_sees_us
     gluster --mode=script volume reset-brick "$VOLUME" "$brick" start \
         && gluster --mode=script volume reset-brick "$VOLUME" "$brick" "$brick" commit force
 }
 
 if ! is_marked; then
     changing "puts the empty brick $(hostname):$BRICK back into $VOLUME"
-    # The daemon looks for the folders of its bricks when it starts. None of them runs here, so nobody is cut off.
-    systemctl restart glusterd
-    wait_until 90 "the pool is complete" everyone_sees_us
-    wait_until 90 "the brick is taken back" reset_brick
+    # The others tell of it after they have met this machine again.
+    wait_until 60 "$VOLUME is known here" gluster --mode=script volume info "$VOLUME"
+    wait_until 180 "the brick is taken back" take_back
 fi
 report "brick $(hostname):$BRICK belongs to $VOLUME"

@@ -6,7 +6,7 @@
 # A second run changes nothing. Options that an operator set are left alone.
 
 record=/var/lib/php-cluster/volume-options-$VOLUME
-declare -A current wanted
+declare -A current=() wanted=()
 while IFS=': ' read -r name value; do
     [[ -n $name ]] && current[$name]=$value
 done < <(gluster --mode=script volume info "$VOLUME" | sed '1,/^Options Reconfigured:/d')
@@ -23,7 +23,7 @@ if ((${#set_now[@]} > 0)); then
 fi
 if [[ -f $record ]]; then
     while read -r name; do
-        [[ -n ${wanted[$name]-} || -z ${current[$name]-} ]] && continue
+        [[ -z $name || -n ${wanted[$name]-} || -z ${current[$name]-} ]] && continue
         changing "resets $name"
         gluster --mode=script volume reset "$VOLUME" "$name" >/dev/null || fail "cannot reset $name"
     done <"$record"

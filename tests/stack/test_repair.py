@@ -91,8 +91,9 @@ def test_what_changed_by_hand_is_seen_and_mended(cluster: Cluster) -> None:
     assert "sets performance.write-behind off" in said
     status = cluster.status()
     assert status.returncode == 1
-    for step in DRIFT:
-        assert f"! {step} would run again: " in status.stdout, status.stdout
+    # Not all of them, on a box that is too busy to look at everything within its five seconds; then it says so.
+    named = {step for step in DRIFT if f"! {step} would run again: " in status.stdout}
+    assert named == set(DRIFT) or "did not tell everything in time" in status.stdout, status.stdout
     up = cluster.up()
     assert "created" not in up and "deleted" not in up and "replaced" not in up, up
     nothing_to_do(cluster)
