@@ -72,8 +72,8 @@ def outputs_of(stack: str) -> dict[str, Any]:
     return outputs
 
 
-def ask_site(url: str) -> str:
-    """What a visitor gets, without following where it sends him."""
+def ask_site(url: str, seconds: float) -> str:
+    """What a visitor gets within that time, without following where it sends him."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: Any) -> None:
@@ -81,7 +81,7 @@ def ask_site(url: str) -> str:
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
     try:
-        with opener.open(url, timeout=ANSWER_SECONDS) as answer:
+        with opener.open(url, timeout=seconds) as answer:
             return str(answer.status)
     except urllib.error.HTTPError as error:
         return str(error.code)
@@ -89,7 +89,7 @@ def ask_site(url: str) -> str:
         return f"no answer: {getattr(problem, 'reason', problem)}"
 
 
-def ask_machine(address: str, floating_ip: str, folder: Path) -> tuple[Facts, dict[str, str], str]:
+def ask_machine(address: str, floating_ip: str, folder: Path, seconds: float) -> tuple[Facts, dict[str, str], str]:
     """Facts, differences, and why there are no more of them (empty: that is all there is)."""
     options = {
         "UserKnownHostsFile": str(folder / "known_hosts"),
@@ -110,7 +110,7 @@ def ask_machine(address: str, floating_ip: str, folder: Path) -> tuple[Facts, di
     )
     why = ""
     try:
-        said, problem = process.communicate(script, timeout=ANSWER_SECONDS)
+        said, problem = process.communicate(script, timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         said, _ = process.communicate()
@@ -122,17 +122,17 @@ def ask_machine(address: str, floating_ip: str, folder: Path) -> tuple[Facts, di
     return facts, differences("\n".join(line for line in lines if line.endswith("}"))), why
 
 
-def examine(outputs: Mapping[str, Any]) -> Report:
-    """Asks everybody at once, and judges what they say."""
+def examine(outputs: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Report:
+    """Asks everybody at once, waits that long, and judges what they say."""
     machines: dict[str, dict[str, str]] = outputs["machines"]
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(len(machines) + 1) as pool:
         folder = Path(temporary)
         (folder / "key").touch(mode=0o600)
         (folder / "key").write_text(outputs["sshPrivateKey"])
         (folder / "known_hosts").write_text(outputs["knownHosts"] + "\n")
-        site = pool.submit(ask_site, outputs["url"])
+        site = pool.submit(ask_site, outputs["url"], seconds)
         asked = {
-            name: pool.submit(ask_machine, machine["address"], outputs["floatingIp"], folder)
+            name: pool.submit(ask_machine, machine["address"], outputs["floatingIp"], folder, seconds)
             for name, machine in machines.items()
         }
         report = Report(site.result())
@@ -240,13 +240,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", default="dev", help="name of the stack (default: dev)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
+    parser.add_argument("--seconds", type=float, default=ANSWER_SECONDS, help="how long to listen (default: 4)")
     wanted = parser.parse_args(arguments)
     outputs = outputs_of(wanted.stack)
     if not outputs.get("machines"):
         print(f"the stack {wanted.stack} has no cluster that is up; make up builds one", file=sys.stderr)
         return NO_STACK
     while True:
-        report = examine(outputs)
+        report = examine(outputs, wanted.seconds)
         text = json.dumps(asdict(report), indent=2) if wanted.json else screen(wanted.stack, report)
         if not wanted.watch:
             print(text)

