@@ -93,6 +93,14 @@ kill_machine() {
     remove_groups "$MACHINE"
 }
 
+# remove_machine: nothing of it is left, whatever there was.
+remove_machine() {
+    cut_link
+    kill_machine
+    unmount_parts
+    rm -rf --one-file-system "$FOLDER"
+}
+
 # remove_traces: what outlives a machine, and on which the next one of the same name fails. Its network namespace, and with
 # it the link, stays as long as the kernel tries to deliver the last packets of connections that nobody holds any more.
 remove_traces() {
