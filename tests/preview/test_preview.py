@@ -32,15 +32,7 @@ def test_a_new_stack_is_previewed_in_no_time_with_no_rights(stack: Cluster) -> N
     times = []
     for _ in range(3):
         begin = time.monotonic()
-        done = subprocess.run(
-            [*isolated, "sh", "-c", command if isolated else command.removeprefix("ip link set lo up && ")],
-            cwd=PROJECT,
-            env=stack.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = stack.run(*isolated, "sh", "-c", command if isolated else command.removeprefix("ip link set lo up && "))
         times.append(time.monotonic() - begin)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "volume-create" in done.stdout and "php2-mount" in done.stdout

@@ -110,16 +110,14 @@ class Cluster:
     def lab(self) -> str:
         return lab_id(self.name, checkout_identity())
 
-    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["pulumi", "--non-interactive", "--color", "never", *arguments],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+    def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """A command of the project on this stack's state; output, errors and status are the caller's to judge."""
+        return subprocess.run(
+            command, cwd=PROJECT, env=self.environment, input=stdin, capture_output=True, text=True, check=False
         )
+
+    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = self.run("pulumi", "--non-interactive", "--color", "never", *arguments)
         if check and done.returncode != 0:
             raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
         return done
@@ -155,15 +153,7 @@ class Cluster:
 
     def ssh(self, machine: str, command: str, stdin: str | None = None, check: bool = True) -> str:
         """Runs a command on a machine the way the README says."""
-        done = subprocess.run(
-            ["scripts/ssh", "--stack", self.name, machine, command],
-            cwd=PROJECT,
-            env=self.environment,
-            input=stdin if stdin is not None else "",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self.run("scripts/ssh", "--stack", self.name, machine, command, stdin=stdin or "")
         if check and done.returncode != 0:
             raise AssertionError(f"{machine}: {command!r} failed:\n{done.stdout}\n{done.stderr}")
         return done.stdout
@@ -173,29 +163,13 @@ class Cluster:
         return self.lab_command("enter", machine, "bash", "-c", command)
 
     def lab_command(self, verb: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [f"scripts/lab/{verb}", "--stack", self.name, *arguments],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self.run(f"scripts/lab/{verb}", "--stack", self.name, *arguments)
         assert done.returncode == 0, f"scripts/lab/{verb} {arguments}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def status(self, *options: str) -> subprocess.CompletedProcess[str]:
         """What scripts/status says; its exit status is the caller's to judge."""
-        return subprocess.run(
-            ["scripts/status", "--stack", self.name, *options],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return self.run("scripts/status", "--stack", self.name, *options)
 
     def owners_of_floating_ip(self) -> list[str]:
         """The load balancers that hold the address now."""

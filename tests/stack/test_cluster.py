@@ -4,10 +4,9 @@ import base64
 import itertools
 import json
 import re
-import subprocess
 from typing import Any
 
-from tests.commands import PROJECT, said
+from tests.commands import said
 from tests.stack.cluster import Cluster, request, wait_for
 
 
@@ -58,15 +57,7 @@ def test_outputs_say_what_the_cluster_is(cluster: Cluster) -> None:
     assert set(outputs["machines"]) == {"lb1", "lb2", "php1", "php2"}
     for name, machine in outputs["machines"].items():
         assert set(machine) == {"role", "address", "ssh"}
-        done = subprocess.run(
-            [*machine["ssh"].split(), "hostname"],
-            cwd=PROJECT,
-            env=cluster.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = cluster.run(*machine["ssh"].split(), "hostname")
         assert done.stdout.strip() == name, done.stderr
     assert "Type: Replicate" in outputs["volumeInfo"]
     assert "Number of Bricks: 1 x (2 + 1) = 3" in outputs["volumeInfo"]
