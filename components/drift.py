@@ -28,6 +28,8 @@ from typing import Any
 
 import pulumi
 
+from components.pinned_ssh import ssh_command
+
 OFF, GONE = "off", "gone"
 """States of a machine that a substrate may tell of: it has no power, or neither it nor its disk exists any more."""
 
@@ -165,23 +167,12 @@ def _check(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
     address, user = connection["host"], connection.get("user") or "root"
     with tempfile.TemporaryDirectory() as folder:
-        identity, known_hosts = Path(folder, "key"), Path(folder, "known_hosts")
-        identity.touch(mode=0o600)
-        identity.write_text(connection["privateKey"])
-        known_hosts.write_text(f"{address} {connection['hostKey']}\n")
-        options = {
-            "UserKnownHostsFile": str(known_hosts),
-            "StrictHostKeyChecking": "yes",
-            "IdentitiesOnly": "yes",
-            "BatchMode": "yes",
-            "ConnectTimeout": str(CONNECT_SECONDS),
-            "LogLevel": "ERROR",
-        }
-        settings = [f"-o{key}={value}" for key, value in options.items()]
+        known_host = f"{address} {connection['hostKey']}"
+        ssh = ssh_command(Path(folder), connection["privateKey"], known_host, CONNECT_SECONDS)
         shell = "bash -s" if user == "root" else "sudo --non-interactive bash -s"
         try:
             done = subprocess.run(
-                ["ssh", "-F", "none", "-i", str(identity), *settings, f"{user}@{address}", shell],
+                [*ssh, f"{user}@{address}", shell],
                 input=CHECK_ALL_STEPS,
                 capture_output=True,
                 text=True,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.drift import CHECK_ALL_STEPS, differences
+from components.pinned_ssh import ssh_command
 
 WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
 
@@ -89,20 +90,13 @@ def ask_site(url: str, seconds: float) -> str:
         return f"no answer: {getattr(problem, 'reason', problem)}"
 
 
-def ask_machine(address: str, floating_ip: str, folder: Path, seconds: float) -> tuple[Facts, dict[str, str], str]:
+def ask_machine(
+    ssh: Sequence[str], address: str, floating_ip: str, seconds: float
+) -> tuple[Facts, dict[str, str], str]:
     """Facts, differences, and why there are no more of them (empty: that is all there is)."""
-    options = {
-        "UserKnownHostsFile": str(folder / "known_hosts"),
-        "StrictHostKeyChecking": "yes",
-        "IdentitiesOnly": "yes",
-        "BatchMode": "yes",
-        "ConnectTimeout": str(CONNECT_SECONDS),
-        "LogLevel": "ERROR",
-    }
-    settings = [f"-o{key}={value}" for key, value in options.items()]
     script = f"FLOATING_IP={floating_ip}\n{PROBE.read_text()}{CHECK_ALL_STEPS}"
     process = subprocess.Popen(
-        ["ssh", "-F", "none", "-i", str(folder / "key"), *settings, f"root@{address}", "bash -s"],
+        [*ssh, f"root@{address}", "bash -s"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -126,13 +120,10 @@ def examine(outputs: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Repo
     """Asks everybody at once, waits that long, and judges what they say."""
     machines: dict[str, dict[str, str]] = outputs["machines"]
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(len(machines) + 1) as pool:
-        folder = Path(temporary)
-        (folder / "key").touch(mode=0o600)
-        (folder / "key").write_text(outputs["sshPrivateKey"])
-        (folder / "known_hosts").write_text(outputs["knownHosts"] + "\n")
+        ssh = ssh_command(Path(temporary), outputs["sshPrivateKey"], outputs["knownHosts"], CONNECT_SECONDS)
         site = pool.submit(ask_site, outputs["url"], seconds)
         asked = {
-            name: pool.submit(ask_machine, machine["address"], outputs["floatingIp"], folder, seconds)
+            name: pool.submit(ask_machine, ssh, machine["address"], outputs["floatingIp"], seconds)
             for name, machine in machines.items()
         }
         report = Report(site.result())

@@ -29,4 +29,3 @@ if [[ -d /session/brick/.glusterfs ]]; then
         | awk '/^Brick / { split($2, part, ":"); name = part[1] } /^Status: / { state = substr($0, 9) }
                /in heal pending: / { print "brick", name, $NF, state }'
 fi
-echo "end"
