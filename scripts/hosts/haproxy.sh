@@ -56,7 +56,7 @@ StartLimitIntervalSec=0
 [Service]
 Restart=always
 RestartSec=1
-" && systemctl daemon-reload
+" || true
 enabled_and_running haproxy reload
 
 answers() { curl --silent --fail --max-time 2 http://127.0.0.1:8404/.php-cluster/balancer; }

@@ -23,7 +23,7 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file /etc/php-cluster/vrrp.nft
 [Install]
 WantedBy=multi-user.target
-" && systemctl daemon-reload
+" || true
 enabled_and_running php-cluster-vrrp-filter restart
 
 candidate=$(mktemp)
@@ -37,6 +37,6 @@ StartLimitIntervalSec=0
 [Service]
 Restart=always
 RestartSec=1
-" && systemctl daemon-reload
+" || true
 enabled_and_running keepalived reload
 report "keepalived watches the other load balancer"

@@ -83,12 +83,20 @@ wait_until() {
     done
 }
 
+# reread_if_changed UNIT…: makes systemd read its files again if one of the units has changed on disk. To read all of them
+# takes 0.1 s, and a machine has a dozen steps.
+reread_if_changed() {
+    [[ $(systemctl show --property=NeedDaemonReload --value "$@") != *yes* ]] || systemctl daemon-reload
+}
+
 # enabled_and_running UNIT [reload|restart]: enables and starts the unit; if this run changed anything, reloads or restarts it instead.
 enabled_and_running() {
     local unit=$1 on_change=${2:-}
+    reread_if_changed "$unit"
     if [[ $(systemctl is-enabled "$unit" 2>/dev/null) != enabled ]]; then
         changing "enables $unit"
-        systemctl enable --quiet "$unit"
+        # A unit's start does not need what enabling it says to the next boot, so nothing is read again for it.
+        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$unit"
     fi
     if ! systemctl is-active --quiet "$unit"; then
         changing "starts $unit"

@@ -28,7 +28,8 @@ if [[ $GUARDED == yes ]]; then
     put_file /usr/lib/php-cluster/keep-mounted 0755 "$KEEP_MOUNTED" || true
     put_file "/etc/systemd/system/$unit.d/php-cluster.conf" 0644 "[Unit]
 StartLimitIntervalSec=0
-" && systemctl daemon-reload
+" || true
+    reread_if_changed "$unit"
     put_file /etc/systemd/system/php-cluster-sessions.service 0644 "[Unit]
 Description=Keep $MOUNT_POINT mounted, and PHP running on it
 After=network-online.target
@@ -40,7 +41,7 @@ Restart=always
 RestartSec=1
 [Install]
 WantedBy=multi-user.target
-" && systemctl daemon-reload
+" || true
 fi
 
 if ! is_mounted; then

@@ -45,7 +45,7 @@ StartLimitIntervalSec=0
 [Service]
 Restart=on-failure
 RestartSec=1
-" && systemctl daemon-reload
+" || true
 fi
 enabled_and_running "$fpm" reload
 put_file /etc/nginx/conf.d/php-cluster.conf 0644 "$NGINX_SITE" || true
@@ -59,7 +59,7 @@ Description=Remove expired sessions
 Type=oneshot
 User=www-data
 ExecStart=/usr/bin/php -c $etc -d auto_prepend_file= /usr/lib/php-cluster/collect_sessions.php
-" && systemctl daemon-reload
+" || true
     put_file /etc/systemd/system/php-cluster-collect.timer 0644 "[Unit]
 Description=Remove expired sessions every half hour
 [Timer]
@@ -67,7 +67,8 @@ OnBootSec=10min
 OnUnitActiveSec=30min
 [Install]
 WantedBy=timers.target
-" && systemctl daemon-reload
+" || true
+    reread_if_changed php-cluster-collect.service
     enabled_and_running php-cluster-collect.timer
     # Debian's own collector knows neither the record format nor the locks of other nodes.
 fi

@@ -26,23 +26,26 @@ all_reached() {
     awk '/^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
          END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
 }
+wait_for_bricks() { wait_until 120 "all bricks of $VOLUME are reached" all_reached; }
 
-# A brick that has died while its daemon goes on stays dead until it is told to start.
-if ! checking && unchanged && ! all_reached >/dev/null; then
+if checking || ! unchanged; then
+    wait_for_bricks
+elif ! all_reached >/dev/null; then
+    # A brick that has died while its daemon goes on stays dead until it is told to start.
     changing "starts what bricks do not run"
     timeout 60 gluster --mode=script volume start "$VOLUME" force >/dev/null 2>&1 || true
+    wait_for_bricks
 fi
-wait_until 120 "all bricks of $VOLUME are reached" all_reached
 
-# count WHAT: how many entries all bricks together say to be WHAT, "heal pending" or "split-brain".
-count() {
-    local said
-    said=$(summary) || fail "cannot ask what waits to be healed: $(tail --lines 1 <<<"$said")"
-    awk -v what="in $1: " 'index($0, what) { entries += $NF } END { print entries + 0 }' <<<"$said"
-}
+# entries WHAT: how many entries all bricks together say to be WHAT, "heal pending" or "split-brain", in $answer.
+entries() { awk -v what="in $1: " 'index($0, what) { entries += $NF } END { print entries + 0 }' <<<"$answer"; }
+
 if ! checking; then
     deadline=$((SECONDS + HEAL_SECONDS)) told=$SECONDS
-    until left=$(count "heal pending") && ((left == 0)); do
+    while true; do
+        answer=$(summary) || fail "cannot ask what waits to be healed: $(tail --lines 1 <<<"$answer")"
+        left=$(entries "heal pending")
+        ((left > 0)) || break
         ((SECONDS < deadline)) || fail "after ${HEAL_SECONDS} s $left entries of $VOLUME still wait to be healed"
         if ((SECONDS >= told + 2)); then
             echo "$left entries wait to be healed"
@@ -50,7 +53,7 @@ if ! checking; then
         fi
         sleep 0.5
     done
-    left=$(count split-brain)
+    left=$(entries split-brain)
     ((left == 0)) || fail "$left entries of $VOLUME are in split-brain: gluster volume heal $VOLUME info split-brain"
 fi
 report "volume $VOLUME is started, all bricks hold the same"
