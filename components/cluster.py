@@ -25,6 +25,7 @@ from components.remote import remote_step
 from components.settings import Settings
 from components.site import Site
 from components.topology import Topology
+from components.volume_options import options_of
 
 
 class PhpCluster(pulumi.ComponentResource):
@@ -77,7 +78,8 @@ class PhpCluster(pulumi.ComponentResource):
             [BrickHost(machines[host.name], installed[host.name]) for host in plan.brick_hosts],
             opts=child,
         )
-        volume = Volume(topology.VOLUME, plan, settings.profile, pool, opts=child)
+        options = options_of(settings.profile, settings.volume_options)
+        volume = Volume(topology.VOLUME, plan, options, pool, opts=child)
 
         nodes = [
             PhpNode(
@@ -89,6 +91,7 @@ class PhpCluster(pulumi.ComponentResource):
                     volume_started=volume.started,
                     php_settings=settings.php_settings,
                     workers=settings.php_workers,
+                    request_seconds=settings.request_seconds,
                     balancers=plan.balancers,
                 ),
                 opts=child,
@@ -116,6 +119,7 @@ class PhpCluster(pulumi.ComponentResource):
                 machines=balancers,
                 installed=[installed[balancer.name] for balancer in balancers],
                 nodes_serving=serving,
+                request_seconds=settings.request_seconds,
                 statistics_password=password.result,
                 certificate=_certificate(settings),
             ),

@@ -10,36 +10,7 @@ import pulumi
 from components import topology
 from components.machine import Machine
 from components.remote import remote_step
-from components.topology import Profile, Topology
-
-SAFE_OPTIONS: Mapping[str, str] = {
-    # A dead brick is noticed in seconds instead of 42 (network.ping-timeout) or minutes (TCP).
-    "network.ping-timeout": "2",
-    "client.tcp-user-timeout": "3",
-    "server.tcp-user-timeout": "3",
-    "server.keepalive-time": "2",
-    "server.keepalive-interval": "1",
-    "server.keepalive-count": "2",
-    # PHP's locks on a session must not be forgotten when a client reconnects.
-    "client.strict-locks": "on",
-    # A brick that was away is healed within seconds, not after ten minutes.
-    "cluster.heal-timeout": "10",
-    # Nothing is acknowledged before the bricks have it.
-    "performance.write-behind": "off",
-    "performance.flush-behind": "off",
-    # Nothing is answered from a copy that another node may have outdated.
-    "performance.stat-prefetch": "off",
-    "performance.quick-read": "off",
-    "performance.open-behind": "off",
-    "performance.read-ahead": "off",
-    "performance.io-cache": "off",
-    "performance.readdir-ahead": "off",
-    # Fewer thread changes for the small records of sessions.
-    "performance.iot-pass-through": "on",
-    "client.event-threads": "1",
-    "server.event-threads": "1",
-}
-"""Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
+from components.topology import Topology
 
 
 def volume_layout(plan: Topology) -> str:
@@ -126,7 +97,7 @@ class Volume(pulumi.ComponentResource):
         self,
         name: str,
         plan: Topology,
-        profile: Profile,
+        options: Mapping[str, str],
         pool: TrustedPool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -134,8 +105,7 @@ class Volume(pulumi.ComponentResource):
         self._first = pool.first
         identities = pulumi.Output.all(*[host.identity for host in pool.machines]).apply(" ".join)
         layout = {"VOLUME": topology.VOLUME, "LAYOUT": volume_layout(plan), "BRICKS": " ".join(plan.bricks)}
-        safe = SAFE_OPTIONS if profile is Profile.SAFE else {}
-        options = "".join(f"{key} {value}\n" for key, value in safe.items())
+        lines = "".join(f"{key} {value}\n" for key, value in options.items())
         self.addresses = ",".join(machine.address for machine in plan.php_nodes)
         created = remote_step(
             "volume-create",
@@ -161,7 +131,7 @@ class Volume(pulumi.ComponentResource):
             pool.first,
             "volume-options.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "OPTIONS": options},
+            variables={"VOLUME": topology.VOLUME, "OPTIONS": lines},
             depends_on=belonging,
         )
         # A node that leaves keeps its access until no request is on it: see `revoke`.
@@ -176,7 +146,7 @@ class Volume(pulumi.ComponentResource):
             limit_seconds=3600,
             depends_on=[admitting],
         )
-        self._layout, self._options = layout, options
+        self._layout, self._options = layout, lines
 
     def _access(self, name: str, *, exact: bool, depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:
         return remote_step(

@@ -32,7 +32,12 @@ class Certificate:
 
 
 def haproxy_configuration(
-    balancer: PlannedMachine, php_nodes: Sequence[PlannedMachine], statistics_password: str, *, tls: bool
+    balancer: PlannedMachine,
+    php_nodes: Sequence[PlannedMachine],
+    statistics_password: str,
+    *,
+    tls: bool,
+    request_seconds: int,
 ) -> str:
     """The text of haproxy.cfg for one load balancer."""
     return render(
@@ -43,6 +48,7 @@ def haproxy_configuration(
         certificate_path=TLS_PATH if tls else "",
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,
+        request_seconds=request_seconds,
     )
 
 
@@ -77,6 +83,7 @@ class LoadBalancerPairArgs:
         installed: For each of them, the step after which its packages are there.
         nodes_serving: The steps after which the PHP nodes serve. HAProxy takes a server that it reads of for a good one
             until the first check, so a node is in its list only from then on.
+        request_seconds: How long a page may take.
         statistics_password: The password of HAProxy's statistics page.
         certificate: For HTTPS; None serves plain HTTP.
     """
@@ -85,6 +92,7 @@ class LoadBalancerPairArgs:
     machines: Sequence[Machine]
     installed: Sequence[pulumi.Resource]
     nodes_serving: Sequence[pulumi.Resource]
+    request_seconds: int
     statistics_password: pulumi.Output[str]
     certificate: Certificate | None
 
@@ -109,7 +117,11 @@ class LoadBalancerPair(pulumi.ComponentResource):
         def configuration(balancer: PlannedMachine) -> pulumi.Output[str]:
             return args.statistics_password.apply(
                 lambda password: haproxy_configuration(
-                    balancer, args.plan.php_nodes, password, tls=certificate is not None
+                    balancer,
+                    args.plan.php_nodes,
+                    password,
+                    tls=certificate is not None,
+                    request_seconds=args.request_seconds,
                 )
             )
 

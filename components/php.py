@@ -30,6 +30,7 @@ class PhpNodeArgs:
         volume_started: The step after which the volume can be mounted.
         php_settings: PHP ini settings.
         workers: PHP processes.
+        request_seconds: How long a page may take.
         balancers: Whose word about a visitor's address is believed.
     """
 
@@ -39,6 +40,7 @@ class PhpNodeArgs:
     volume_started: pulumi.Resource
     php_settings: Mapping[str, str]
     workers: int
+    request_seconds: int
     balancers: Sequence[PlannedMachine]
 
 
@@ -48,12 +50,13 @@ def max_body_size(php_settings: Mapping[str, str]) -> str:
     return size if re.fullmatch(r"[0-9]+[kmg]?", size) else DEFAULT_POST_MAX_SIZE.lower()
 
 
-def nginx_site(balancers: Sequence[PlannedMachine], php_settings: Mapping[str, str]) -> str:
+def nginx_site(balancers: Sequence[PlannedMachine], php_settings: Mapping[str, str], request_seconds: int) -> str:
     """The text of nginx's server block."""
     return render(
         "nginx-site.conf.j2",
         balancer_addresses=[balancer.address for balancer in balancers],
         max_body_size=max_body_size(php_settings),
+        request_seconds=request_seconds,
     )
 
 
@@ -95,7 +98,7 @@ class PhpNode(pulumi.ComponentResource):
             "php.sh",
             parent=self,
             variables={
-                "NGINX_SITE": nginx_site(args.balancers, args.php_settings),
+                "NGINX_SITE": nginx_site(args.balancers, args.php_settings, args.request_seconds),
                 "FPM_POOL": fpm_pool(args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings),
                 "HEALTH_PHP": (files / "health.php").read_text(),

@@ -21,7 +21,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from components import topology
+from components import topology, volume_options
 from components.topology import Profile
 
 NAMESPACE = "php-cluster"
@@ -36,6 +36,7 @@ _HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
 _INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
+_OPTION_VALUE = re.compile(r"[A-Za-z0-9._%+-]+")
 _RESERVED_INI = {
     "auto_prepend_file": "the session store uses it",
     "session.save_handler": "the profile decides it",
@@ -73,8 +74,10 @@ class Settings:
     health_path: str
     php_settings: Mapping[str, str]
     php_workers: int
+    request_seconds: int
     extra_packages: tuple[str, ...]
     brick_gib: int
+    volume_options: Mapping[str, str]
 
 
 def declared_defaults() -> dict[str, Any]:
@@ -184,6 +187,21 @@ def _ini(value: Any) -> Mapping[str, str]:
     return result
 
 
+def _volume_options(profile: Profile) -> Callable[[Any], Mapping[str, str]]:
+    def parse(value: Any) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise TypeError
+        result = {}
+        for name, setting in value.items():
+            text = ("on" if setting else "off") if isinstance(setting, bool) else str(setting)
+            if not volume_options.is_allowed(name, profile) or not _OPTION_VALUE.fullmatch(text):
+                raise ValueError
+            result[name] = text
+        return result
+
+    return parse
+
+
 def _app_dir(value: Any) -> Path:
     folder = PROJECT_FOLDER / _text(value)
     if not value or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
@@ -268,6 +286,13 @@ def read_settings(
             f"{NAMESPACE}:{unknown} is no key of this project\n    {hint}Known keys: "
             f"{', '.join(sorted(defaults))}.\n    Remove it: pulumi config rm {unknown}"
         )
+    profile = reader.read(
+        "profile",
+        Profile,
+        f"one of {', '.join(profile.value for profile in Profile)}",
+        "profile safe",
+        Profile.SAFE,
+    )
     settings = Settings(
         substrate=reader.read(
             "substrate", _one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
@@ -282,13 +307,7 @@ def read_settings(
         php_nodes=reader.read(
             "phpNodes", _integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
         ),
-        profile=reader.read(
-            "profile",
-            Profile,
-            f"one of {', '.join(profile.value for profile in Profile)}",
-            "profile safe",
-            Profile.SAFE,
-        ),
+        profile=profile,
         network=reader.read(
             "network",
             _optional(_private_network),
@@ -335,6 +354,9 @@ def read_settings(
             {},
         ),
         php_workers=reader.read("phpWorkers", _integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
+        request_seconds=reader.read(
+            "requestSeconds", _integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
+        ),
         extra_packages=reader.read(
             "extraPackages",
             _list_of(_matching(_PACKAGE_NAME)),
@@ -343,6 +365,14 @@ def read_settings(
             (),
         ),
         brick_gib=reader.read("brickGiB", _integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
+        volume_options=reader.read(
+            "volumeOptions",
+            _volume_options(profile),
+            "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to "
+            + f"plain values; profile safe keeps {', '.join(sorted(volume_options.RESERVED))} as they are",
+            "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
+            {},
+        ),
     )
     _check_network(reader, settings)
     _check_tls(reader, settings, secret_keys)

@@ -18,7 +18,7 @@ PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
 
 
 def haproxy(*, tls: bool) -> str:
-    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls)
+    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls, request_seconds=60)
 
 
 # The daemon's own check of /files/file.
@@ -40,7 +40,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "haproxy with TLS": lambda: haproxy(tls=True),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "nft": lambda: vrrp_filter(PLAN, 1),
-    "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}),
+    "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}, 60),
     "php-fpm pool": lambda: fpm_pool(8),
     "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",

@@ -76,7 +76,7 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         port = free.getsockname()[1]
     texts = {
         "nginx.conf": "user www-data;\nevents {}\nhttp {\n"
-        + nginx_site([], {}).replace("listen 80", f"listen 127.0.0.1:{port}")
+        + nginx_site([], {}, 60).replace("listen 80", f"listen 127.0.0.1:{port}")
         + "}\n",
         "fpm.conf": "[global]\nerror_log = /dev/stderr\n" + fpm_pool(WORKERS),
         "90-php-cluster.ini": php_ini(Profile.SAFE, {}).replace(MOUNT_POINT, "/files/sessions"),

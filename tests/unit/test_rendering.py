@@ -14,7 +14,7 @@ PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
 
 
 def haproxy(*, tls: bool = False) -> str:
-    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls)
+    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls, request_seconds=60)
 
 
 def test_haproxy_balances_over_every_node() -> None:
@@ -73,11 +73,11 @@ def test_a_user_has_the_last_word() -> None:
 )
 def test_nginx_takes_what_php_takes(setting: dict[str, str], limit: str) -> None:
     assert max_body_size(setting) == limit
-    assert f"client_max_body_size {limit};" in nginx_site(PLAN.balancers, setting)
+    assert f"client_max_body_size {limit};" in nginx_site(PLAN.balancers, setting, 60)
 
 
 def test_only_balancers_say_who_the_visitor_is() -> None:
-    trusted = re.findall(r"set_real_ip_from (\S+);", nginx_site(PLAN.balancers, {}))
+    trusted = re.findall(r"set_real_ip_from (\S+);", nginx_site(PLAN.balancers, {}, 60))
     # On the site that serves and on the one that is tried.
     assert trusted == ["198.18.7.11", "198.18.7.12"] * 2
 

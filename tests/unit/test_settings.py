@@ -94,6 +94,14 @@ def test_every_key_is_in_the_readme() -> None:
         ("extraPackages", ["php-mysql; reboot"]),
         ("extraPackages", "php-mysql"),
         ("brickGiB", 0),
+        ("requestSeconds", 0),
+        ("requestSeconds", "60s"),
+        ("volumeOptions", ["performance.cache-size"]),
+        ("volumeOptions", {"performance.write-behind": "on"}),
+        ("volumeOptions", {"network.ping-timeout": 42}),
+        ("volumeOptions", {"auth.allow": "*"}),
+        ("volumeOptions", {"performance.cache-size": "64MB\nauth.allow *"}),
+        ("volumeOptions", {"performance.cache-size": {"a": 1}}),
     ],
 )
 def test_a_wrong_value_is_named(key: str, value: Any) -> None:
@@ -103,10 +111,15 @@ def test_a_wrong_value_is_named(key: str, value: Any) -> None:
     assert "1 config key needs another value" in said
 
 
+def test_options_of_the_volume_are_the_stack_s_own_business_in_the_article_s_profile() -> None:
+    settings = read_settings({"profile": "article", "volumeOptions": {"network.ping-timeout": 10}})
+    assert settings.volume_options == {"network.ping-timeout": "10"}
+
+
 def test_examples_are_accepted() -> None:
     """What a refusal suggests must work: each `key value` example is tried."""
     wrong = {"phpNodes": 0, "profile": "x", "network": "x", "siteName": "_", "appDir": "", "appMaxMiB": 0}
-    wrong |= {"phpWorkers": 0, "brickGiB": 0, "substrate": "x", "image": "x"}
+    wrong |= {"phpWorkers": 0, "brickGiB": 0, "requestSeconds": 0, "substrate": "x", "image": "x"}
     examples = [line.split() for line in refusal(wrong).splitlines() if "Example:" in line]
     assert len(examples) == len(wrong)
     read_settings({words[4]: words[5] for words in examples})

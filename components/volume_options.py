@@ -1,0 +1,53 @@
+"""The options of the volume: what a profile needs, and what a stack may add. Pure data, no Pulumi in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from components.topology import Profile
+
+SAFE_OPTIONS: Mapping[str, str] = {
+    # A dead brick is noticed in seconds instead of 42 (network.ping-timeout) or minutes (TCP).
+    "network.ping-timeout": "2",
+    "client.tcp-user-timeout": "3",
+    "server.tcp-user-timeout": "3",
+    "server.keepalive-time": "2",
+    "server.keepalive-interval": "1",
+    "server.keepalive-count": "2",
+    # PHP's locks on a session must not be forgotten when a client reconnects.
+    "client.strict-locks": "on",
+    # A brick that was away is healed within seconds, not after ten minutes.
+    "cluster.heal-timeout": "10",
+    # Nothing is acknowledged before the bricks have it.
+    "performance.write-behind": "off",
+    "performance.flush-behind": "off",
+    # Nothing is answered from a copy that another node may have outdated.
+    "performance.stat-prefetch": "off",
+    "performance.quick-read": "off",
+    "performance.open-behind": "off",
+    "performance.read-ahead": "off",
+    "performance.io-cache": "off",
+    "performance.readdir-ahead": "off",
+    # Fewer thread changes for the small records of sessions.
+    "performance.iot-pass-through": "on",
+    "client.event-threads": "1",
+    "server.event-threads": "1",
+}
+"""Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
+
+_OPTION_NAME = re.compile(r"(client|cluster|diagnostics|network|performance|server|storage)\.[a-z][a-z0-9-]*")
+"""Those that change how a volume works. Others would change who may mount it (`auth`) or what it is (`features`)."""
+
+RESERVED = frozenset({*SAFE_OPTIONS, "cluster.quorum-type", "cluster.quorum-count", "cluster.server-quorum-type"})
+"""What the promise of profile `safe` rests on, whatever a stack would like."""
+
+
+def is_allowed(name: str, profile: Profile) -> bool:
+    """Whether a stack may set the option itself. Gluster knows whether there is one of this name."""
+    return _OPTION_NAME.fullmatch(name) is not None and not (profile is Profile.SAFE and name in RESERVED)
+
+
+def options_of(profile: Profile, added: Mapping[str, str]) -> Mapping[str, str]:
+    """All options of the volume: the profile's and those that the stack adds."""
+    return {**(SAFE_OPTIONS if profile is Profile.SAFE else {}), **added}
