@@ -41,12 +41,12 @@ elif [[ -e $TLS_PATH ]]; then
     rm "$TLS_PATH"
 fi
 mkdir -p /run/haproxy
-candidate=$(mktemp)
-trap 'rm -f "$candidate"' EXIT
-printf '%s' "$HAPROXY_CFG" >"$candidate"
-if ! cmp --silent "$candidate" /etc/haproxy/haproxy.cfg; then
+if ! holds /etc/haproxy/haproxy.cfg "$HAPROXY_CFG"; then
+    candidate=$(mktemp)
+    printf '%s' "$HAPROXY_CFG" >"$candidate"
     said=$(haproxy -c -q -f "$candidate" 2>&1) || fail "haproxy refuses its configuration: $said"
     leaving=$(comm -23 <(servers_of /etc/haproxy/haproxy.cfg) <(servers_of "$candidate"))
+    rm "$candidate"
     [[ -z $leaving ]] || drain "$leaving"
 fi
 put_file /etc/haproxy/haproxy.cfg 0640 "$HAPROXY_CFG" root:haproxy || true

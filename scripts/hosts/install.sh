@@ -22,9 +22,11 @@ if [[ $(cat /etc/hosts) != "$wanted" ]]; then
 fi
 
 read -r -a packages <<<"$PACKAGES"
+# It knows some under the name of their architecture too, and fails when there is one that it does not know.
+installed=$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null) || true
 missing=()
 for package in "${packages[@]}"; do
-    [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+    grep --quiet --line-regexp --fixed-strings "$package installed" <<<"$installed" || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then
     changing "installs ${missing[*]}"

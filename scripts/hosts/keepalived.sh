@@ -26,10 +26,12 @@ WantedBy=multi-user.target
 " || true
 enabled_and_running php-cluster-vrrp-filter restart
 
-candidate=$(mktemp)
-printf '%s' "$KEEPALIVED_CONF" >"$candidate"
-said=$(keepalived --use-file="$candidate" --config-test 2>&1) || fail "keepalived refuses its configuration: $said"
-rm "$candidate"
+if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
+    candidate=$(mktemp)
+    printf '%s' "$KEEPALIVED_CONF" >"$candidate"
+    said=$(keepalived --use-file="$candidate" --config-test 2>&1) || fail "keepalived refuses its configuration: $said"
+    rm "$candidate"
+fi
 put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF" || true
 put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
 After=php-cluster-vrrp-filter.service haproxy.service

@@ -55,10 +55,13 @@ fail() {
     exit 1
 }
 
+# holds PATH CONTENT: whether the file has this content already.
+holds() { printf '%s' "$2" | cmp --silent - "$1"; }
+
 # put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ; true when it changed it.
 put_file() {
     local path=$1 mode=$2 content=$3 owner=${4:-root:root} temporary
-    if [[ -f $path && ! -L $path ]] && printf '%s' "$content" | cmp --silent - "$path" \
+    if [[ -f $path && ! -L $path ]] && holds "$path" "$content" \
         && [[ $(stat --format='%a %U:%G' "$path") == "${mode#0} $owner" ]]; then
         return 1
     fi

@@ -24,19 +24,22 @@ for default in "$etc/pool.d/www.conf" /etc/nginx/sites-enabled/default; do
     fi
 done
 
-# Checked in a folder of its own, so that a wrong setting never reaches what serves.
-candidate=$(mktemp --directory)
-cp --recursive "$etc/conf.d" "$candidate/conf.d"
-printf '%s' "$PHP_INI" >"$candidate/conf.d/90-php-cluster.ini"
-printf '[global]\nerror_log = syslog\n%s' "$FPM_POOL" >"$candidate/fpm.conf"
-said=$(PHP_INI_SCAN_DIR=$candidate/conf.d "php-fpm$version" --test --fpm-config "$candidate/fpm.conf" 2>&1) \
-    || fail "php-fpm refuses its configuration: $said"
-printf 'events {}\nhttp {\n%s}\n' "$NGINX_SITE" >"$candidate/nginx.conf"
-said=$(nginx -t -q -c "$candidate/nginx.conf" 2>&1) || fail "nginx refuses its configuration: $said"
-rm -r "$candidate"
+ini=$etc/conf.d/90-php-cluster.ini pool=$etc/pool.d/php-cluster.conf site=/etc/nginx/conf.d/php-cluster.conf
+if ! holds "$ini" "$PHP_INI" || ! holds "$pool" "$FPM_POOL" || ! holds "$site" "$NGINX_SITE"; then
+    # Tried in a folder of its own, so that a wrong setting never reaches what serves.
+    candidate=$(mktemp --directory)
+    cp --recursive "$etc/conf.d" "$candidate/conf.d"
+    printf '%s' "$PHP_INI" >"$candidate/conf.d/90-php-cluster.ini"
+    printf '[global]\nerror_log = syslog\n%s' "$FPM_POOL" >"$candidate/fpm.conf"
+    said=$(PHP_INI_SCAN_DIR=$candidate/conf.d "php-fpm$version" --test --fpm-config "$candidate/fpm.conf" 2>&1) \
+        || fail "php-fpm refuses its configuration: $said"
+    printf 'events {}\nhttp {\n%s}\n' "$NGINX_SITE" >"$candidate/nginx.conf"
+    said=$(nginx -t -q -c "$candidate/nginx.conf" 2>&1) || fail "nginx refuses its configuration: $said"
+    rm -r "$candidate"
+fi
 
-put_file "$etc/conf.d/90-php-cluster.ini" 0644 "$PHP_INI" || true
-put_file "$etc/pool.d/php-cluster.conf" 0644 "$FPM_POOL" || true
+put_file "$ini" 0644 "$PHP_INI" || true
+put_file "$pool" 0644 "$FPM_POOL" || true
 if [[ -n $MOUNT_UNIT ]]; then
     put_file "/etc/systemd/system/$fpm.service.d/php-cluster.conf" 0644 "[Unit]
 BindsTo=$MOUNT_UNIT
@@ -48,7 +51,7 @@ RestartSec=1
 " || true
 fi
 enabled_and_running "$fpm" reload
-put_file /etc/nginx/conf.d/php-cluster.conf 0644 "$NGINX_SITE" || true
+put_file "$site" 0644 "$NGINX_SITE" || true
 enabled_and_running nginx reload
 
 if [[ -n $COLLECT_PHP ]]; then
