@@ -93,11 +93,12 @@ class Visitor:
 
 @dataclass
 class Cluster:
-    """One stack of this checkout, with a backend of its own."""
+    """One stack of this checkout or another one, with a backend of its own."""
 
     backend: Path
     config: Mapping[str, str]
     name: str = field(default_factory=lambda: f"test-{secrets.token_hex(3)}")
+    checkout: Path = PROJECT
 
     def __post_init__(self) -> None:
         self.backend.mkdir(mode=0o700, exist_ok=True)
@@ -108,12 +109,12 @@ class Cluster:
 
     @property
     def lab(self) -> str:
-        return lab_id(self.name, checkout_identity())
+        return lab_id(self.name, checkout_identity(self.checkout / ".cluster" / "identity"))
 
     def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A command of the project on this stack's state; output, errors and status are the caller's to judge."""
         return subprocess.run(
-            command, cwd=PROJECT, env=self.environment, input=stdin, capture_output=True, text=True, check=False
+            command, cwd=self.checkout, env=self.environment, input=stdin, capture_output=True, text=True, check=False
         )
 
     def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

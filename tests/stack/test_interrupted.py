@@ -1,52 +1,94 @@
 """`make up` that ends in the middle, and is run again."""
 
+import json
 import os
 import signal
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from tests.commands import PROJECT, said
+from tests.commands import said
 from tests.stack.cluster import Cluster, leftovers, wait_for
 
+# A step of each kind in the order in which they come, and how the run ends there: Ctrl-C, or a loss of power.
+MOMENTS = [
+    ("lb1-host-key", signal.SIGKILL),
+    ("network", signal.SIGINT),
+    ("lb1-machine", signal.SIGKILL),
+    ("lb2-install", signal.SIGINT),
+    ("php1-site-staged", signal.SIGKILL),
+    ("lb2-brick", signal.SIGKILL),
+    ("lb1-peer-probe-php1", signal.SIGKILL),
+    ("volume-create", signal.SIGKILL),
+    ("php1-brick-restore", signal.SIGINT),
+    ("volume-options", signal.SIGKILL),
+    ("volume-start", signal.SIGKILL),
+    ("php1-mount", signal.SIGKILL),
+    ("php1-php", signal.SIGKILL),
+    ("php1-site", signal.SIGINT),
+    ("lb1-haproxy", signal.SIGKILL),
+    ("lb2-keepalived", signal.SIGKILL),
+    ("floating-ip", signal.SIGKILL),
+]
 
-def state_text(stack: Cluster) -> str:
-    return (stack.backend / ".pulumi/stacks/php-cluster" / f"{stack.name}.json").read_text()
+
+def steps(stack: Cluster) -> tuple[set[str], set[str]]:
+    """The names of the resources that are there, and of those that are being made or changed now."""
+    text = (stack.backend / ".pulumi/stacks/php-cluster" / f"{stack.name}.json").read_text()
+    known = json.loads(text)["checkpoint"]["latest"] or {}
+    done = [one["urn"] for one in known.get("resources", [])]
+    under_way = [one["resource"]["urn"] for one in known.get("pending_operations", [])]
+    return {urn.rpartition("::")[2] for urn in done}, {urn.rpartition("::")[2] for urn in under_way}
 
 
-@pytest.mark.parametrize(
-    ("ending", "moment"),
-    [
-        # The power of the operator's own computer fails, while machines boot and while the volume is made.
-        (signal.SIGKILL, "lb1-host-key"),
-        (signal.SIGKILL, "lb1-peer-probe"),
-        # Ctrl-C, once.
-        (signal.SIGINT, "lb2-install"),
-    ],
-)
-def test_up_goes_on_where_it_was_stopped(fresh_backend: Path, ending: signal.Signals, moment: str) -> None:
+def has_begun(stack: Cluster, step: str) -> bool:
+    """Whether the step runs, or is done already: some last for a moment only."""
+    return step in set.union(*steps(stack))
+
+
+def interrupt(stack: Cluster, step: str, ending: signal.Signals) -> str:
+    """Runs `make up`'s command until a step has begun, and ends it there."""
+    running = subprocess.Popen(
+        # A shell that starts something in the background tells it to ignore Ctrl-C; this one is in the foreground.
+        ["env", "--default-signal=INT", "scripts/up", stack.name],
+        cwd=stack.checkout,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"{step} has begun", lambda: running.poll() is not None or has_begun(stack, step), 300)
+    finally:
+        os.killpg(running.pid, ending)
+        output, _ = running.communicate()
+    assert running.returncode != 0, f"it was over before {step} had begun:\n{output}"
+    return step
+
+
+def test_up_goes_on_wherever_it_was_stopped(fresh_backend: Path) -> None:
     stack = Cluster(fresh_backend, {"phpNodes": "1"})
     try:
-        running = subprocess.Popen(
-            # A shell that starts something in the background tells it to ignore Ctrl-C; this one is in the foreground.
-            ["env", "--default-signal=INT", "scripts/up", stack.name],
-            cwd=PROJECT,
-            env=stack.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        wait_for(f"{moment} is reached", lambda: moment in state_text(stack))
-        os.killpg(running.pid, ending)
-        running.communicate()
-        assert running.returncode != 0
-
+        # A step may be done already, beside the one at which the last run ended.
+        interrupted = [interrupt(stack, step, ending) for step, ending in MOMENTS if not has_begun(stack, step)]
+        assert len(interrupted) >= 12
         assert "The cluster is up" in said("scripts/up", stack.name, environment=stack.environment)
         visitor = stack.visitor()
         assert [visitor.visit()["counter"] for _ in range(3)] == [1, 2, 3]
+        stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)
+
+        # In a change of what is there, too.
+        stack.configure({"phpWorkers": "5"})
+        running = subprocess.Popen(
+            ["scripts/up", stack.name], cwd=stack.checkout, env=stack.environment, start_new_session=True
+        )
+        wait_for("php1 is being changed", lambda: "php1-php" in steps(stack)[1] or running.poll() is not None)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        said("scripts/up", stack.name, environment=stack.environment)
+        assert "pm.max_children = 5" in stack.ssh("php1", "cat /etc/php/*/fpm/pool.d/php-cluster.conf")
+        assert visitor.visit()["counter"] == 4
         stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)
     finally:
         stack.remove()
