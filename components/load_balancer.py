@@ -10,14 +10,11 @@ import pulumi
 
 from components.machine import Machine
 from components.remote import remote_step, render
-from components.topology import PlannedMachine, Topology
+from components.topology import DRAIN_SECONDS, PlannedMachine, Topology
 
 STATISTICS_PORT = 8404
 STATISTICS_USER = "admin"
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
-
-DRAIN_SECONDS = 30
-"""How long a PHP node that leaves may take for the requests that it has."""
 
 PRIORITIES = (150, 100)
 """VRRP priorities of lb1 and lb2: they differ so that a simultaneous start has one winner."""

@@ -11,7 +11,7 @@ import pulumi
 from components.machine import Machine
 from components.mount import MOUNT_UNIT, Mount
 from components.remote import HOST_SCRIPTS, remote_step, render
-from components.topology import MOUNT_POINT, PlannedMachine, Profile
+from components.topology import DRAIN_SECONDS, MOUNT_POINT, PlannedMachine, Profile
 
 COLLECTING_NODE = "php1"
 """Expired sessions are removed by one node for all; which one does not matter, but it must always exist."""
@@ -60,9 +60,9 @@ def nginx_site(balancers: Sequence[PlannedMachine], php_settings: Mapping[str, s
     )
 
 
-def fpm_pool(workers: int) -> str:
-    """The text of php-fpm's pool."""
-    return render("php-fpm-pool.conf.j2", workers=workers)
+def fpm_configuration(workers: int) -> str:
+    """The text of php-fpm's own configuration file."""
+    return render("php-fpm.conf.j2", workers=workers)
 
 
 def php_ini(profile: Profile, php_settings: Mapping[str, str]) -> str:
@@ -99,11 +99,13 @@ class PhpNode(pulumi.ComponentResource):
             parent=self,
             variables={
                 "NGINX_SITE": nginx_site(args.balancers, args.php_settings, args.request_seconds),
-                "FPM_POOL": fpm_pool(args.workers),
+                "FPM_CONF": fpm_configuration(args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings),
                 "HEALTH_PHP": (files / "health.php").read_text(),
                 "SESSION_RECORD_PHP": (files / "session_record.php").read_text() if safe else "",
                 "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and name == COLLECTING_NODE else "",
+                "SERVE_PHP": (files / "serve-php").read_text(),
+                "DRAIN_SECONDS": str(DRAIN_SECONDS),
                 "MOUNT_UNIT": MOUNT_UNIT if safe else "",
             },
             depends_on=[mount.mounted],

@@ -23,6 +23,9 @@ and the brick stays down rather than fill the root disk."""
 VOLUME = "sessions"
 MOUNT_POINT = "/media/sessions"
 
+DRAIN_SECONDS = 30
+"""How long a PHP node that leaves, or a PHP that is replaced, may take for the requests that it has begun."""
+
 
 class Role(enum.Enum):
     """What runs on a machine."""

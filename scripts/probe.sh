@@ -5,11 +5,14 @@
 # Input: FLOATING_IP. Changes nothing.
 
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx 'php*-fpm'; do
+for unit in haproxy keepalived glusterd nginx; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
 done
+if [[ -x /usr/lib/php-cluster/serve-php ]]; then
+    /usr/lib/php-cluster/serve-php is-current && echo "daemon php-fpm active" || echo "daemon php-fpm inactive"
+fi
 if [[ -d /etc/keepalived ]]; then
     if ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"; then
         since=$(journalctl --unit keepalived --output short-iso --no-pager --quiet --grep 'Entering MASTER STATE' --lines 1 | awk '{ print $1 }')

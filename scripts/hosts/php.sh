@@ -1,56 +1,71 @@
 # shellcheck shell=bash
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
-# Input: NGINX_SITE, FPM_POOL, PHP_INI, HEALTH_PHP, SESSION_RECORD_PHP (empty: PHP's own files handler), COLLECT_PHP (empty:
-# no collector on this node), MOUNT_UNIT (empty: PHP runs without the mount too, as in the article).
+# Input: NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_RECORD_PHP (empty: PHP's own files handler), COLLECT_PHP (empty:
+# no collector on this node), SERVE_PHP, MOUNT_UNIT (empty: PHP runs without the mount too, as in the article), DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
-# A second run changes nothing. A change reloads: requests under way are answered.
+# A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
 shopt -s nullglob
 versions=(/etc/php/*/fpm)
 ((${#versions[@]} > 0)) || fail "php-fpm is not installed"
 etc=${versions[-1]}
 version=$(basename "$(dirname "$etc")")
-fpm=php$version-fpm
 
-put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
-if [[ -n $SESSION_RECORD_PHP ]]; then
-    put_file /usr/lib/php-cluster/session_record.php 0644 "$SESSION_RECORD_PHP" || true
-fi
-for default in "$etc/pool.d/www.conf" /etc/nginx/sites-enabled/default; do
-    if [[ -e $default || -L $default ]]; then
-        changing "removes $default"
-        rm "$default"
-    fi
-done
-
-ini=$etc/conf.d/90-php-cluster.ini pool=$etc/pool.d/php-cluster.conf site=/etc/nginx/conf.d/php-cluster.conf
-if ! holds "$ini" "$PHP_INI" || ! holds "$pool" "$FPM_POOL" || ! holds "$site" "$NGINX_SITE"; then
+ini=$etc/conf.d/90-php-cluster.ini conf=/etc/php-cluster/fpm.conf site=/etc/nginx/conf.d/php-cluster.conf
+if ! holds "$ini" "$PHP_INI" || ! holds "$conf" "$FPM_CONF" || ! holds "$site" "$NGINX_SITE"; then
     # Tried in a folder of its own, so that a wrong setting never reaches what serves.
     candidate=$(mktemp --directory)
     cp --recursive "$etc/conf.d" "$candidate/conf.d"
     printf '%s' "$PHP_INI" >"$candidate/conf.d/90-php-cluster.ini"
-    printf '[global]\nerror_log = syslog\n%s' "$FPM_POOL" >"$candidate/fpm.conf"
-    said=$(PHP_INI_SCAN_DIR=$candidate/conf.d "php-fpm$version" --test --fpm-config "$candidate/fpm.conf" 2>&1) \
+    printf '%s' "$FPM_CONF" >"$candidate/fpm.conf"
+    said=$(FPM=x PHP_INI_SCAN_DIR=$candidate/conf.d "php-fpm$version" --test --fpm-config "$candidate/fpm.conf" 2>&1) \
         || fail "php-fpm refuses its configuration: $said"
     printf 'events {}\nhttp {\n%s}\n' "$NGINX_SITE" >"$candidate/nginx.conf"
     said=$(nginx -t -q -c "$candidate/nginx.conf" 2>&1) || fail "nginx refuses its configuration: $said"
     rm -r "$candidate"
 fi
 
+# Debian's own PHP service would run a second PHP. Its reload ends what is under way, or makes new requests wait for that.
+if [[ $(systemctl is-enabled "php$version-fpm" 2>/dev/null) == enabled ]]; then
+    changing "disables php$version-fpm"
+    systemctl disable --quiet --now "php$version-fpm"
+fi
+put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
+if [[ -n $SESSION_RECORD_PHP ]]; then
+    put_file /usr/lib/php-cluster/session_record.php 0644 "$SESSION_RECORD_PHP" || true
+fi
 put_file "$ini" 0644 "$PHP_INI" || true
-put_file "$pool" 0644 "$FPM_POOL" || true
-if [[ -n $MOUNT_UNIT ]]; then
-    put_file "/etc/systemd/system/$fpm.service.d/php-cluster.conf" 0644 "[Unit]
-BindsTo=$MOUNT_UNIT
-After=$MOUNT_UNIT
+put_file "$conf" 0644 "$FPM_CONF" || true
+put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP" || true
+put_file /etc/systemd/system/php-cluster-fpm@.service 0644 "[Unit]
+Description=PHP of the site, %i of two
 StartLimitIntervalSec=0
-[Service]
+${MOUNT_UNIT:+BindsTo=$MOUNT_UNIT
+After=$MOUNT_UNIT
+}[Service]
+Type=notify
+Environment=FPM=%i
+RuntimeDirectory=php-cluster
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/sbin/php-fpm$version --nodaemonize --fpm-config $conf
+ExecStartPost=/usr/lib/php-cluster/serve-php point %i
+# Lets requests under way end.
+KillSignal=SIGQUIT
+KillMode=mixed
+TimeoutStopSec=$DRAIN_SECONDS
 Restart=on-failure
 RestartSec=1
+[Install]
+WantedBy=multi-user.target
 " || true
+/usr/lib/php-cluster/serve-php is-current || changing "starts PHP"
+if ! unchanged; then
+    # The other instance starts with what is new, and takes over.
+    reread_if_changed php-cluster-fpm@a php-cluster-fpm@b
+    said=$(DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php anew 2>&1) || fail "PHP does not start: $said"
 fi
-enabled_and_running "$fpm" reload
+enabled_and_running php-cluster-fpm@a
 put_file "$site" 0644 "$NGINX_SITE" || true
 enabled_and_running nginx reload
 
@@ -61,6 +76,8 @@ Description=Remove expired sessions
 [Service]
 Type=oneshot
 User=www-data
+# With the settings of the PHP that serves.
+Environment=PHP_INI_SCAN_DIR=$etc/conf.d
 ExecStart=/usr/bin/php -c $etc -d auto_prepend_file= /usr/lib/php-cluster/collect_sessions.php
 " || true
     put_file /etc/systemd/system/php-cluster-collect.timer 0644 "[Unit]

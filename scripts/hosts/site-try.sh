@@ -16,6 +16,6 @@ if [[ $(readlink /srv/site/current 2>/dev/null) != "$release" ]]; then
     said=$(head --bytes 300 "$page" | tr --complement '[:print:]' ' ')
     rm -f "$page"
     [[ $status =~ ^[23] ]] || fail "$HEALTH_PATH of the new site answers $status, the old one stays: $said
-$(journalctl --unit 'php*-fpm' --since "$began" --output cat --quiet --lines 5)"
+$(journalctl --unit 'php-cluster-fpm@*' --since "$began" --output cat --quiet --lines 5)"
 fi
 report "release ${HASH:0:12} answers"

@@ -8,7 +8,7 @@ import pytest
 from components import topology
 from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration, vrrp_filter
 from components.mount import fstab_line
-from components.php import fpm_pool, nginx_site, php_ini
+from components.php import fpm_configuration, nginx_site, php_ini
 from components.topology import Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
@@ -29,8 +29,7 @@ JUDGES = {
     "/usr/lib/php-cluster/haproxy-answers; keepalived --use-file=/files/file --config-test",
     "nft": "nft --check --file /files/file",
     "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
-    "php-fpm pool": "rm /etc/php/8.2/fpm/pool.d/*; cp /files/file /etc/php/8.2/fpm/pool.d/x.conf; "
-    "mkdir -p /run/php; php-fpm8.2 --test",
+    "php-fpm": "mkdir -p /run/php-cluster; FPM=a php-fpm8.2 --test --fpm-config /files/file",
     "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -d auto_prepend_file= -r "exit(0);"',
     "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
 }
@@ -41,7 +40,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "nft": lambda: vrrp_filter(PLAN, 1),
     "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}, 60),
-    "php-fpm pool": lambda: fpm_pool(8),
+    "php-fpm": lambda: fpm_configuration(8),
     "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
 }
@@ -53,7 +52,7 @@ MISTAKES = {
     "keepalived": ("unicast_peer {", "unicast_pear {"),
     "nft": ("hook input", "hook inputs"),
     "nginx": ("real_ip_header", "real_ip_heather"),
-    "php-fpm pool": ("pm = static", "pm = statick"),
+    "php-fpm": ("pm = static", "pm = statick"),
     "php ini": ('"/media/sessions"', '"/media/sessions'),
     "fstab": ("/media/sessions", "/media/no-such-folder"),
 }

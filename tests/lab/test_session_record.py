@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.php import fpm_pool, nginx_site, php_ini
+from components.php import fpm_configuration, nginx_site, php_ini
 from components.topology import MOUNT_POINT, Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
@@ -78,18 +78,21 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         "nginx.conf": "user www-data;\nevents {}\nhttp {\n"
         + nginx_site([], {}, 60).replace("listen 80", f"listen 127.0.0.1:{port}")
         + "}\n",
-        "fpm.conf": "[global]\nerror_log = /dev/stderr\n" + fpm_pool(WORKERS),
-        "90-php-cluster.ini": php_ini(Profile.SAFE, {}).replace(MOUNT_POINT, "/files/sessions"),
+        "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
+        "90-php-cluster.ini": php_ini(Profile.SAFE, {})
+        .replace(MOUNT_POINT, "/files/sessions")
+        .replace("error_log = syslog", "error_log = /dev/stderr"),
         "session_record.php": (PROJECT / "scripts/hosts/php/session_record.php").read_text(),
     }
     for name, text in texts.items():
         (tmp_path / "etc" / name).write_text(text)
     script = """
-        mkdir -p /run/php /srv/site /usr/lib/php-cluster
+        mkdir -p /run/php-cluster /srv/site /usr/lib/php-cluster
         ln -s /files/site /srv/site/current
         cp /files/etc/session_record.php /usr/lib/php-cluster/
         cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
-        php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
+        ln -s site-a.sock /run/php-cluster/site.sock
+        FPM=a php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
         exec nginx -c /files/etc/nginx.conf -g "daemon off;"
     """
     log = (tmp_path / "log").open("w+")

@@ -1,5 +1,6 @@
 """A cluster in use is changed: its site, its certificate, its number of nodes. No visitor notices."""
 
+import base64
 import functools
 import json
 import re
@@ -179,6 +180,86 @@ def test_a_site_that_cannot_work_is_never_seen(changing: Cluster, file: str, tex
             (folder / file).write_text(kept)
     changing.up()
     assert request(url).text == "new new"
+
+
+def daemons(stack: Cluster) -> dict[str, str]:
+    """The main process of each daemon: another one after a restart, the same after a reload."""
+    units = {"lb1": "haproxy keepalived", "lb2": "haproxy keepalived", "php1": "nginx"}
+    return {name: stack.ssh(name, f"systemctl show --property=MainPID {those}") for name, those in units.items()}
+
+
+def test_settings_are_reloaded_by_their_own_steps_alone(changing: Cluster) -> None:
+    changing.configure({"phpNodes": "1"})
+    changing.up()
+    before = daemons(changing)
+    url = changing.outputs()["url"]
+    with visitors(url + "release.php") as answers:
+        for key, value, steps in (
+            ("phpSettings.memory_limit", "200M", {"php1-php"}),
+            ('volumeOptions["performance.cache-size"]', "64MB", {"volume-options", "volume-info"}),
+            ("requestSeconds", "45", {"php1-php", "lb1-haproxy", "lb2-haproxy"}),
+        ):
+            changing.pulumi("config", "set", "--path", key, "--stack", changing.name, "--", value)
+            assert touched(changing.pulumi("preview", "--stack", changing.name).stdout) == steps, key
+            changing.up()
+    assert set(answers) == {"new new"}, answers
+    assert daemons(changing) == before
+    assert "timeout server 45s" in changing.ssh("lb2", "cat /etc/haproxy/haproxy.cfg")
+    assert "performance.cache-size: 64MB" in changing.outputs()["volumeInfo"]
+    (changing.backend / "app" / "limit.php").write_text("<?php echo ini_get('memory_limit');")
+    changing.up()
+    assert request(url + "limit.php").text == "200M"
+
+    # What is no longer set is Gluster's default again.
+    changing.pulumi("config", "rm", "volumeOptions", "--stack", changing.name)
+    changing.up()
+    assert "performance.cache-size" not in changing.outputs()["volumeInfo"]
+
+
+def test_an_option_that_gluster_does_not_know_is_refused_by_it(changing: Cluster) -> None:
+    changing.pulumi("config", "set", "--path", 'volumeOptions["performance.no-such"]', "1", "--stack", changing.name)
+    try:
+        refused = changing.pulumi("up", "--yes", "--skip-preview", "--stack", changing.name, check=False)
+    finally:
+        changing.pulumi("config", "rm", "volumeOptions", "--stack", changing.name)
+    assert refused.returncode != 0
+    assert "performance.no-such" in refused.stdout
+    changing.up()
+
+
+def test_secrets_are_rotated_without_a_failing_request(changing: Cluster) -> None:
+    before, processes = changing.outputs(), daemons(changing)
+    with visitors(before["url"] + "release.php") as answers:
+        for secret in ("login-key", "statistics-password"):
+            changing.pulumi(
+                *("up", "--yes", "--skip-preview", "--stack", changing.name),
+                *("--replace", f"**RandomPassword::{secret}"),
+            )
+    assert set(answers) == {"new new"}, answers
+    after = changing.outputs()
+    assert daemons(changing) == processes
+
+    key, hosts = changing.backend / "old-key", changing.backend / "known-hosts"
+    hosts.write_text(after["knownHosts"] + "\n")
+    for private_key, admitted in ((before["sshPrivateKey"], False), (after["sshPrivateKey"], True)):
+        key.unlink(missing_ok=True)
+        key.touch(mode=0o600)
+        key.write_text(private_key)
+        for machine in after["machines"].values():
+            options = [f"UserKnownHostsFile={hosts}", "BatchMode=yes", "IdentitiesOnly=yes"]
+            login = [
+                "ssh",
+                "-i",
+                str(key),
+                *(f"-o{option}" for option in options),
+                f"root@{machine['address']}",
+                "true",
+            ]
+            assert (changing.run(*login).returncode == 0) is admitted
+    for password, status in ((before["statsPassword"], 401), (after["statsPassword"], 200)):
+        proof = base64.b64encode(f"admin:{password}".encode()).decode()
+        assert request(after["statsUrl"], {"Authorization": f"Basic {proof}"}).status == status
+    changing.pulumi("preview", "--expect-no-changes", "--stack", changing.name)
 
 
 def test_what_a_visitor_claims_to_be_is_not_believed(changing: Cluster) -> None:

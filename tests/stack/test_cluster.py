@@ -77,8 +77,8 @@ def test_status_finds_all_well(cluster: Cluster) -> None:
     assert {name: set(machine["daemons"]) for name, machine in status["machines"].items()} == {
         "lb1": {"glusterd", "haproxy", "keepalived"},
         "lb2": {"glusterd", "haproxy", "keepalived"},
-        "php1": {"glusterd", "nginx", "php8.2-fpm"},
-        "php2": {"nginx", "php8.2-fpm"},
+        "php1": {"glusterd", "nginx", "php-fpm"},
+        "php2": {"nginx", "php-fpm"},
     }
     assert status["machines"]["php1"]["mount"] == "mounted"
     shown = cluster.status("--seconds", "30")

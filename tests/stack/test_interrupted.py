@@ -87,7 +87,7 @@ def test_up_goes_on_wherever_it_was_stopped(fresh_backend: Path) -> None:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
         said("scripts/up", stack.name, environment=stack.environment)
-        assert "pm.max_children = 5" in stack.ssh("php1", "cat /etc/php/*/fpm/pool.d/php-cluster.conf")
+        assert "pm.max_children = 5" in stack.ssh("php1", "cat /etc/php-cluster/fpm.conf")
         assert visitor.visit()["counter"] == 4
         stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)
     finally:

@@ -7,7 +7,7 @@ import pytest
 from components import topology
 from components.load_balancer import PRIORITIES, haproxy_configuration, keepalived_configuration, vrrp_filter
 from components.mount import fstab_line
-from components.php import fpm_pool, max_body_size, nginx_site, php_ini
+from components.php import fpm_configuration, max_body_size, nginx_site, php_ini
 from components.topology import Profile
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
@@ -83,4 +83,4 @@ def test_only_balancers_say_who_the_visitor_is() -> None:
 
 
 def test_workers() -> None:
-    assert "pm.max_children = 5" in fpm_pool(5)
+    assert "pm.max_children = 5" in fpm_configuration(5)
