@@ -65,9 +65,16 @@ def fpm_configuration(workers: int) -> str:
     return render("php-fpm.conf.j2", workers=workers)
 
 
-def php_ini(profile: Profile, php_settings: Mapping[str, str]) -> str:
+def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: int) -> str:
     """The text of PHP's ini file: the session store's lines, then the user's."""
-    return render("php.ini.j2", mount_point=MOUNT_POINT, guarded=profile is Profile.SAFE, settings=php_settings)
+    return render(
+        "php.ini.j2",
+        mount_point=MOUNT_POINT,
+        guarded=profile is Profile.SAFE,
+        # So that whoever waits for a session's lock gets its answer before the balancer's time is over.
+        lock_seconds=max(1, request_seconds // 2),
+        settings=php_settings,
+    )
 
 
 class PhpNode(pulumi.ComponentResource):
@@ -100,7 +107,7 @@ class PhpNode(pulumi.ComponentResource):
             variables={
                 "NGINX_SITE": nginx_site(args.balancers, args.php_settings, args.request_seconds),
                 "FPM_CONF": fpm_configuration(args.workers),
-                "PHP_INI": php_ini(args.profile, args.php_settings),
+                "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
                 "HEALTH_PHP": (files / "health.php").read_text(),
                 "SESSION_RECORD_PHP": (files / "session_record.php").read_text() if safe else "",
                 "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and name == COLLECTING_NODE else "",

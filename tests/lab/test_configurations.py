@@ -41,7 +41,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "nft": lambda: vrrp_filter(PLAN, 1),
     "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}, 60),
     "php-fpm": lambda: fpm_configuration(8),
-    "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}),
+    "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
 }
 

@@ -1,7 +1,9 @@
 """The session record handler under nginx and php-fpm, inside the image; docs/sessions.md describes the format."""
 
+import fcntl
 import hashlib
 import http.cookies
+import re
 import socket
 import struct
 import subprocess
@@ -20,6 +22,7 @@ from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
 
 WORKERS = 4
+LOCK_SECONDS = 2
 
 SITE = {
     "count.php": "session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];",
@@ -32,6 +35,20 @@ SITE = {
     "doomed.php": "session_start(); $_SESSION['n'] = 1000; echo 'you are promised 1000'; @ob_flush(); flush(); "
     "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage');",
     "plain.php": "echo 'no session';",
+    "id.php": "session_start(); echo session_id();",
+    "draw.php": "session_start(); session_create_id(); usleep(2000); echo $_SESSION['n'] = $_SESSION['n'] + 1;",
+    "look_long.php": "session_start(['read_and_close' => true]); touch('has-read'); "
+    "for ($i = 0; $i < 3000 && !file_exists('go-on'); $i++) { usleep(10000); clearstatcache(); } echo $_SESSION['n'];",
+    "own.php": "session_set_save_handler(new class extends SessionHandler { "
+    "function open($p, $n): bool { return true; } function close(): bool { return true; } "
+    "function read($id): string { return 'who|s:4:\"mine\";'; } function write($id, $data): bool { return true; } "
+    "function create_sid(): string { return 'own'; } }); session_start(); echo $_SESSION['who'];",
+    # Writes what another node would have written, had the lock been lost.
+    "meanwhile.php": "session_start(); $data = 'n|i:900;'; $head = pack('JJ', strlen($data), 9); "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), "
+    "str_pad('PCSREC01' . $head . hash('sha256', $head . $data, true) . $data, 4096, \"\\0\")); $_SESSION['n'] = 2;",
+    "binary.php": "session_start(); $all = ''; for ($i = 0; $i < 256; $i++) { $all .= chr($i); } "
+    "if (!isset($_SESSION['b'])) { $_SESSION['b'] = str_repeat($all, 40); } echo hash('sha256', $_SESSION['b']);",
 }
 
 
@@ -41,6 +58,10 @@ class Server:
 
     url: str
     sessions: Path
+
+    def log(self) -> str:
+        """What nginx and PHP logged so far."""
+        return (self.sessions.parent / "log").read_text()
 
     def get(self, page: str, session: str | None = None) -> tuple[Answer, str | None]:
         """The answer, and the session's ID after it."""
@@ -69,6 +90,7 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
     # PHP's user is not the one who runs the tests.
     tmp_path.chmod(0o755)
     (tmp_path / "sessions").chmod(0o777)
+    (tmp_path / "site").chmod(0o777)
     for name, code in SITE.items():
         (tmp_path / "site" / name).write_text(f"<?php {code}")
     with socket.socket() as free:
@@ -79,7 +101,7 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         + nginx_site([], {}, 60).replace("listen 80", f"listen 127.0.0.1:{port}")
         + "}\n",
         "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
-        "90-php-cluster.ini": php_ini(Profile.SAFE, {})
+        "90-php-cluster.ini": php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)
         .replace(MOUNT_POINT, "/files/sessions")
         .replace("error_log = syslog", "error_log = /dev/stderr"),
         "session_record.php": (PROJECT / "scripts/hosts/php/session_record.php").read_text(),
@@ -114,13 +136,15 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
 
 
 def parsed(file: Path) -> tuple[int, bytes]:
-    """Sequence number and data of a record, read by the description and not by the handler's code."""
+    """Sequence number and data of a record, read by the description and not by the handler's code.
+
+    What lies behind the data means nothing: a longer record may have been there before.
+    """
     text = file.read_bytes()
     assert len(text) % 4096 == 0
     magic, length, sequence, checksum = struct.unpack(">8sQQ32s", text[:56])
-    assert magic == b"PCSREC01"
-    data = text[56 : 56 + length]
-    assert text[56 + length :].strip(b"\0") == b""
+    offset = {b"PCSREC01": 56, b"PCSREC02": struct.unpack(">Q", text[56:64])[0]}[magic]
+    data = text[offset : offset + length]
     assert checksum == hashlib.sha256(struct.pack(">QQ", length, sequence) + data).digest()
     return sequence, data
 
@@ -140,21 +164,70 @@ def test_a_look_changes_nothing(server: Server) -> None:
 
 def test_a_session_may_grow_and_shrink(server: Server) -> None:
     session = server.counted(1)
-    for size in (10, 4096, 100_000, 1):
+    for size in (10, 4096, 65_000, 66_000, 1_000_000, 70_000, 1_000_001, 1):
         answer, _ = server.get(f"size.php?n={size}", session)
         assert answer.text == str(size)
-        assert f's:{size}:"'.encode() in parsed_prefix(server.file(session))
-    answer, _ = server.get("count.php", session)
-    assert answer.text == "2"
+        assert f's:{size}:"'.encode() in parsed(server.file(session))[1]
+        assert server.get("look.php", session)[0].text == "1"
 
 
-def parsed_prefix(file: Path) -> bytes:
-    """The data of a record whose file may be longer than it: what a longer record left behind it is not cut off."""
-    text = file.read_bytes()
-    length, sequence = struct.unpack(">QQ", text[8:24])
-    data = text[56 : 56 + length]
-    assert text[24:56] == hashlib.sha256(struct.pack(">QQ", length, sequence) + data).digest()
-    return data
+def test_a_long_record_that_was_not_written_to_its_end_leaves_the_one_before(server: Server) -> None:
+    session = server.counted(1)
+    for size in (500_000, 500_001, 500_002):
+        before = server.file(session).read_bytes()
+        sequence, data = parsed(server.file(session))
+        server.get(f"size.php?n={size}", session)
+        after = server.file(session).read_bytes()
+        # The first write of two: what is new lies there, but the beginning still says what is old.
+        server.file(session).write_bytes(before[:4096] + after[4096:])
+        assert parsed(server.file(session)) == (sequence, data)
+        server.file(session).write_bytes(after)
+        assert parsed(server.file(session))[0] == sequence + 1
+
+
+def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(server: Server) -> None:
+    session = server.counted(2)
+    answer, _ = server.get(f"size.php?n={16 * 1024 * 1024}", session)
+    assert answer.status == 503
+    assert server.get("count.php", session)[0].text == "3"
+
+
+def test_a_long_record_of_the_first_version_is_read(server: Server) -> None:
+    """Before version 02 a record of any length followed its header."""
+    session = server.counted(1)
+    data = b"n|i:7;t|s:300000:" + b'"' + b"x" * 300_000 + b'";'
+    numbers = struct.pack(">QQ", len(data), 5)
+    record = b"PCSREC01" + numbers + hashlib.sha256(numbers + data).digest() + data
+    server.file(session).write_bytes(record + b"\0" * (-len(record) % 4096))
+    assert server.get("count.php", session)[0].text == "8"
+    sequence, stored = parsed(server.file(session))
+    assert sequence == 6 and stored.startswith(b"n|i:8;")
+
+
+def test_a_record_of_a_later_version_is_refused(server: Server) -> None:
+    session = server.counted(1)
+    server.file(session).write_bytes(b"PCSREC99" + server.file(session).read_bytes()[8:])
+    assert server.get("count.php", session)[0].status == 503
+    assert "a format that this node does not know" in server.log()
+
+
+PLAIN_SESSIONS = {
+    "small": b"n|i:41;",
+    "objects and arrays": b'user|O:8:"Customer":1:{s:2:"id";i:5;}n|i:41;cart|a:1:{i:0;s:1:"x";}',
+    "large": b'cart|s:200000:"' + b"c" * 200_000 + b'";n|i:41;',
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN_SESSIONS)
+def test_a_session_of_php_s_own_handler_is_taken_over(server: Server, kind: str) -> None:
+    session = server.counted(1)
+    server.file(session).write_bytes(PLAIN_SESSIONS[kind])
+    assert server.get("look.php", session)[0].text == "41"
+    assert server.file(session).read_bytes() == PLAIN_SESSIONS[kind]
+    assert server.get("count.php", session)[0].text == "42"
+    assert server.get("count.php", session)[0].text == "43"
+    sequence, data = parsed(server.file(session))
+    assert sequence == 2 and b"n|i:43;" in data
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -163,7 +236,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda text: text[:40],
     "cut off in the data": lambda text: text[:58],
     "zeros": lambda text: b"\0" * len(text),
-    "PHP's own format": lambda _text: b"n|i:3;",
+    "a plain session without its end": lambda _text: b'n|i:3;t|s:10:"abc',
+    "a plain session that does not decode": lambda _text: b'n|i:3;t|s:10:"abc";',
     "a length beyond the end": lambda text: text[:8] + b"\x00\x00\x00\x00\x7f\xff\xff\xff" + text[16:],
 }
 
@@ -179,6 +253,15 @@ def test_a_damaged_record_is_an_error_and_stays_for_inspection(server: Server, d
         assert "Please try again" in answer.text
         assert after == session, "a visitor must not be given another session"
     assert server.file(session).read_bytes() == damaged
+
+
+def test_a_refusal_is_one_line_in_the_log_that_does_not_give_the_session_away(server: Server) -> None:
+    session = server.counted(1)
+    server.file(session).write_bytes(b"garbage")
+    server.get("count.php", session)
+    [line] = [line for line in server.log().splitlines() if "refused" in line]
+    assert re.search(r"session [0-9a-f]{12} refused on \S+: it is no record", line)
+    assert session not in server.log()
 
 
 def test_nothing_is_promised_that_was_not_stored(server: Server) -> None:
@@ -235,6 +318,58 @@ def test_an_empty_file_is_nobodys_session(server: Server) -> None:
     server.file(reserved).chmod(0o666)
     answer, fresh = server.get("count.php", reserved)
     assert answer.text == "1" and fresh != reserved
+
+
+def test_a_session_without_data_keeps_its_id(server: Server) -> None:
+    answer, session = server.get("id.php")
+    assert answer.text == session
+    assert server.get("id.php", session)[0].text == session
+
+
+def test_an_id_can_be_drawn_while_a_session_is_open(server: Server) -> None:
+    session = server.counted(1)
+    with ThreadPoolExecutor(WORKERS) as visitors:
+        answers = list(visitors.map(lambda _: server.get("draw.php", session)[0].text, range(20)))
+    assert sorted(map(int, answers)) == list(range(2, 22))
+
+
+def test_read_and_close_lets_the_lock_go(server: Server) -> None:
+    session = server.counted(3)
+    with ThreadPoolExecutor(1) as other:
+        looking = other.submit(server.get, "look_long.php", session)
+        wait_for("it has read", (server.sessions.parent / "site" / "has-read").exists)
+        assert server.get("count.php", session)[0].text == "4"
+        (server.sessions.parent / "site" / "go-on").touch()
+        assert looking.result()[0].text == "3"
+
+
+def test_a_site_s_own_handler_is_its_own_business(server: Server) -> None:
+    answer, _ = server.get("own.php")
+    assert (answer.status, answer.text) == (200, "mine")
+    assert list(server.sessions.iterdir()) == []
+
+
+def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
+    session = server.counted(1)
+    with server.file(session).open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        answer, after = server.get("count.php", session)
+        assert answer.status == 503 and after == session
+        assert "another request has held its lock for too long" in server.log()
+    assert server.get("count.php", session)[0].text == "2"
+
+
+def test_a_session_that_changed_behind_the_lock_is_not_overwritten(server: Server) -> None:
+    """As after a lock that was lost with its connection."""
+    session = server.counted(1)
+    server.get("meanwhile.php", session)
+    assert "another request has changed it" in server.log()
+    assert parsed(server.file(session)) == (9, b"n|i:900;")
+
+
+def test_binary_data_is_kept(server: Server) -> None:
+    _, session = server.get("binary.php")
+    assert server.get("binary.php", session)[0].text == hashlib.sha256(bytes(range(256)) * 40).hexdigest()
 
 
 def test_requests_of_one_session_take_turns(server: Server) -> None:

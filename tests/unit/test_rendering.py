@@ -57,14 +57,14 @@ def test_fstab_lines() -> None:
 
 
 def test_php_keeps_its_sessions_on_the_mount() -> None:
-    article, safe = php_ini(Profile.ARTICLE, {}), php_ini(Profile.SAFE, {"memory_limit": "256M"})
+    article, safe = php_ini(Profile.ARTICLE, {}, 60), php_ini(Profile.SAFE, {"memory_limit": "256M"}, 60)
     assert 'session.save_path = "/media/sessions"' in article and "auto_prepend_file" not in article
     assert "auto_prepend_file" in safe and 'memory_limit = "256M"' in safe
 
 
 def test_a_user_has_the_last_word() -> None:
     """PHP takes the last of two lines; what the session store needs is refused in settings instead."""
-    lines = php_ini(Profile.SAFE, {"session.use_strict_mode": "0"}).splitlines()
+    lines = php_ini(Profile.SAFE, {"session.use_strict_mode": "0"}, 60).splitlines()
     assert lines[-1] == 'session.use_strict_mode = "0"'
 
 

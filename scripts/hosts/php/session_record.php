@@ -1,10 +1,7 @@
 <?php
 // PHP's sessions as checked records, one file each; docs/sessions.md says why each rule is here.
 //
-// A record: magic, length of the data, sequence number, SHA-256 over those two and the data, the data, zeros up to a
-// multiple of 4096 bytes. It is written by one write call under an exclusive lock that is held from the reading to the
-// end of the session. A file of size 0 is a session that was never stored, or was destroyed. Whatever cannot be read or
-// stored ends in an HTTP 503: never an empty session in place of a lost one.
+// Whatever cannot be read or stored ends in an HTTP 503: never an empty session in place of a lost one.
 
 declare(strict_types=1);
 
@@ -14,18 +11,262 @@ final class SessionUnavailable extends \RuntimeException
 {
 }
 
-final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTimestampHandlerInterface
+/** The locked file of one session: what it holds, and how that is replaced. */
+final class SessionFile
 {
-    private const MAGIC = "PCSREC01";
+    private const MAGIC = 'PCSREC';
+    /** The data follows the header. */
+    private const INLINE = self::MAGIC . '01';
+    /** The data lies apart, where the header says. */
+    private const APART = self::MAGIC . '02';
     private const HEADER_SIZE = 8 + 8 + 8 + 32;
     private const BLOCK = 4096;
-    private const MAX_SIZE = 64 * 1024 * 1024;
+    /** So much goes to the bricks as one operation, which happens or does not: a mount splits at 128 KiB. */
+    private const ONE_WRITE = 64 * 1024;
+    private const MAX_SIZE = 16 * 1024 * 1024;
+    /** What a session of PHP's `files` handler looks like, with its serializer `php` or `php_serialize`. */
+    private const PLAIN = '/^(?:[^|]+\|(?:[abdisONCErR][:;]).*[;}]|a:\d+:\{.*\})$/Ds';
 
-    private string $folder = '';
-    private string $id = '';
-    /** @var resource|null */
-    private $file = null;
+    public readonly string $id;
+    /** Unix time of the last change. */
+    public readonly int $changed;
+    public readonly bool $isNew;
+    private readonly int $size;
     private int $sequence = 0;
+    /** Where the data of a record with APART lies now; 0 for others. */
+    private int $offset = 0;
+    private int $length = 0;
+    /** @var resource */
+    private $file;
+
+    /**
+     * @param resource $file open and locked
+     * @param array{size: int, mtime: int} $status
+     */
+    private function __construct(string $id, $file, array $status)
+    {
+        $this->id = $id;
+        $this->file = $file;
+        $this->changed = $status['mtime'];
+        $this->size = $status['size'];
+        $this->isNew = $this->size === 0;
+    }
+
+    /**
+     * Opens and locks the file of a session.
+     *
+     * @param bool $create whether a file that is not there is made
+     * @return self|null null when it is not there and must not be made
+     */
+    public static function lock(string $folder, string $id, bool $create): ?self
+    {
+        if (!self::isWellFormed($id)) {
+            throw new SessionUnavailable('its id has a wrong form');
+        }
+        $deadline = microtime(true) + (float) (get_cfg_var('php_cluster.lock_seconds') ?: 30);
+        while (true) {
+            $file = self::open("$folder/sess_$id", $create);
+            if ($file === null) {
+                return null;
+            }
+            self::acquire($file, $deadline);
+            $status = fstat($file) ?: throw new SessionUnavailable('it cannot be examined');
+            if ($status['nlink'] > 0) {
+                return new self($id, $file, $status);
+            }
+            // While this request waited, the collector removed the file that it holds.
+            fclose($file);
+        }
+    }
+
+    public static function isWellFormed(string $id): bool
+    {
+        return preg_match('/^[a-zA-Z0-9,-]{22,256}$/D', $id) === 1;
+    }
+
+    /** The session's data, an empty text for a new one. */
+    public function read(): string
+    {
+        if ($this->isNew) {
+            return '';
+        }
+        $text = $this->bytes(0, min($this->size, self::ONE_WRITE));
+        if (!str_starts_with($text, self::MAGIC)) {
+            return $this->plain($text);
+        }
+        if (strlen($text) < self::HEADER_SIZE + 8) {
+            throw new SessionUnavailable('its record is damaged');
+        }
+        ['length' => $length, 'sequence' => $sequence] = unpack('Jlength/Jsequence', $text, 8);
+        if ($length < 0 || $length > self::MAX_SIZE) {
+            throw new SessionUnavailable('its record is damaged');
+        }
+        $offset = 0;
+        if (str_starts_with($text, self::INLINE)) {
+            // Before there was APART, long records were written like short ones.
+            $missing = self::HEADER_SIZE + $length - strlen($text);
+            $data = substr($text . ($missing > 0 ? $this->bytes(strlen($text), $missing) : ''), self::HEADER_SIZE, $length);
+        } elseif (str_starts_with($text, self::APART)) {
+            ['offset' => $offset] = unpack('Joffset', $text, self::HEADER_SIZE);
+            $data = $this->bytes($offset, $length);
+        } else {
+            throw new SessionUnavailable('its record has a format that this node does not know');
+        }
+        if (substr($text, 24, 32) !== self::checksum($length, $sequence, $data)) {
+            throw new SessionUnavailable('its record is damaged');
+        }
+        [$this->sequence, $this->offset, $this->length] = [$sequence, $offset, $length];
+        return $data;
+    }
+
+    public function write(string $data): void
+    {
+        $length = strlen($data);
+        if ($length > self::MAX_SIZE) {
+            throw new SessionUnavailable('it has more than 16 MiB');
+        }
+        $next = $this->sequence + 1;
+        $head = pack('JJ', $length, $next) . self::checksum($length, $next, $data);
+        $offset = 0;
+        if (self::HEADER_SIZE + $length <= self::ONE_WRITE) {
+            $record = self::INLINE . $head . $data;
+        } else {
+            // What is valid now stays as it is until one small write turns to what is new.
+            $offset = $this->room($length);
+            $this->put($offset, self::padded($data));
+            $record = self::APART . $head . pack('J', $offset);
+        }
+        $this->expectNoOther();
+        $this->put(0, self::padded($record));
+        [$this->sequence, $this->offset, $this->length] = [$next, $offset, $length];
+    }
+
+    /** Ends the session. Its file is emptied, not removed: others may wait for its lock. The collector removes it. */
+    public function destroy(): void
+    {
+        $this->expectNoOther();
+        if (!@ftruncate($this->file, 0)) {
+            throw new SessionUnavailable('it cannot be emptied');
+        }
+    }
+
+    public function release(): void
+    {
+        fclose($this->file);
+    }
+
+    /** @return resource|null */
+    private static function open(string $path, bool $create)
+    {
+        error_clear_last();
+        $file = @fopen($path, $create ? 'c+b' : 'r+b');
+        if ($file === false) {
+            $reason = error_get_last()['message'] ?? 'unknown error';
+            if (!$create && str_contains($reason, 'No such file or directory')) {
+                return null;
+            }
+            throw new SessionUnavailable('it cannot be opened: ' . substr($reason, (int) strrpos($reason, ': ') + 2));
+        }
+        // Nothing between this code and the file: no reading ahead, no splitting.
+        stream_set_read_buffer($file, 0);
+        stream_set_write_buffer($file, 0);
+        return $file;
+    }
+
+    /**
+     * Asks again and again rather than wait in the lock: a signal to a process that waits there can stop the whole mount
+     * (gluster/glusterfs#4371).
+     *
+     * @param resource $file
+     */
+    private static function acquire($file, float $deadline): void
+    {
+        $pause = 1000;
+        while (!flock($file, LOCK_EX | LOCK_NB, $held)) {
+            if ($held !== 1) {
+                throw new SessionUnavailable('its lock cannot be asked for');
+            }
+            if (microtime(true) >= $deadline) {
+                throw new SessionUnavailable('another request has held its lock for too long');
+            }
+            usleep($pause + random_int(0, $pause));
+            $pause = min($pause * 2, 16_000);
+        }
+    }
+
+    /** So many bytes from there, fewer only at the end of the file. */
+    private function bytes(int $offset, int $count): string
+    {
+        $text = '';
+        $part = fseek($this->file, $offset) === 0 ? null : false;
+        while ($part !== false && $part !== '' && strlen($text) < $count) {
+            $part = @fread($this->file, $count - strlen($text));
+            $text .= $part;
+        }
+        return $part !== false ? $text : throw new SessionUnavailable('it cannot be read');
+    }
+
+    private function put(int $offset, string $text): void
+    {
+        if (fseek($this->file, $offset) !== 0 || @fwrite($this->file, $text) !== strlen($text)) {
+            throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'unknown error'));
+        }
+    }
+
+    /** A session that PHP's own handler stored is taken over; whether it decodes is PHP's to say. */
+    private function plain(string $text): string
+    {
+        $text .= $this->bytes(strlen($text), $this->size - strlen($text));
+        $this->length = strlen($text);
+        return preg_match(self::PLAIN, $text) === 1 ? $text : throw new SessionUnavailable('it is no record');
+    }
+
+    /** A place of so many bytes beside the data that is valid now. */
+    private function room(int $length): int
+    {
+        $first = self::ONE_WRITE;
+        if ($this->offset === 0) {
+            // A long record in the old format, or a plain session, lies from the beginning on.
+            return max($first, self::roundedUp(self::HEADER_SIZE + $this->length, self::BLOCK));
+        }
+        $before = $this->offset - $first;
+        return $before >= self::roundedUp($length, self::BLOCK)
+            ? $first
+            : $this->offset + self::roundedUp($this->length, self::BLOCK);
+    }
+
+    /** The lock should have kept others out. Should it ever have been lost, the newer record stays. */
+    private function expectNoOther(): void
+    {
+        $text = $this->bytes(0, self::BLOCK);
+        $stored = str_starts_with($text, self::MAGIC) ? unpack('J', $text, 16)[1] : 0;
+        if ($stored !== $this->sequence) {
+            throw new SessionUnavailable('another request has changed it');
+        }
+    }
+
+    private static function checksum(int $length, int $sequence, string $data): string
+    {
+        return hash('sha256', pack('JJ', $length, $sequence) . $data, true);
+    }
+
+    private static function padded(string $text): string
+    {
+        return str_pad($text, self::roundedUp(strlen($text), self::BLOCK), "\0");
+    }
+
+    private static function roundedUp(int $size, int $unit): int
+    {
+        return intdiv($size + $unit - 1, $unit) * $unit;
+    }
+}
+
+/** What PHP asks for; each refusal ends the request. */
+final class SessionHandler implements \SessionHandlerInterface, \SessionUpdateTimestampHandlerInterface
+{
+    private string $folder = '';
+    private ?SessionFile $file = null;
+    private ?SessionUnavailable $problem = null;
 
     public function open(string $path, string $name): bool
     {
@@ -35,68 +276,74 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
 
     public function close(): bool
     {
-        $this->release();
+        $this->file?->release();
+        $this->file = null;
         return true;
+    }
+
+    public function validateId(string $id): bool
+    {
+        if (!SessionFile::isWellFormed($id)) {
+            return false; // a made-up cookie: its visitor gets a new session
+        }
+        try {
+            $file = SessionFile::lock($this->folder, $id, create: false);
+        } catch (SessionUnavailable $problem) {
+            // Said when it is read: refused here already, PHP would still send the visitor a new id.
+            $this->problem = $problem;
+            return true;
+        }
+        // A file of size 0 was never stored, or is destroyed: nobody's session.
+        $known = $file !== null && !$file->isNew;
+        if ($known && $this->file === null) {
+            $this->file = $file; // what is read next
+        } else {
+            $file?->release(); // a new id was drawn while a session is open
+        }
+        return $known;
     }
 
     public function read(string $id): string
     {
         return $this->orUnavailable($id, function () use ($id): string {
-            $this->lock($id);
-            [$this->sequence, $data] = $this->record();
-            return $data;
+            if ($this->problem !== null) {
+                throw $this->problem;
+            }
+            return $this->locked($id)->read();
         });
     }
 
     public function write(string $id, string $data): bool
     {
         return $this->orUnavailable($id, function () use ($id, $data): bool {
-            if ($this->file === null || $id !== $this->id) {
-                $this->lock($id);
-                [$this->sequence] = $this->record();
-            }
-            $this->store($data);
+            $this->current($id)->write($data);
             return true;
         });
     }
 
     public function updateTimestamp(string $id, string $data): bool
     {
-        // The collector goes by the time of the last change; a tenth of a session's life is fine enough.
-        $age = time() - (int) ($this->file === null ? 0 : (fstat($this->file)['mtime'] ?? 0));
-        return $age < (int) ini_get('session.gc_maxlifetime') / 10 || $this->write($id, $data);
-    }
-
-    public function validateId(string $id): bool
-    {
-        if (!self::isWellFormed($id)) {
-            return false; // a made-up cookie: its visitor gets a new session
-        }
-        return $this->orUnavailable($id, function () use ($id): bool {
-            $file = $this->openFile($id, 'r+b');
-            if ($file === null) {
-                return false;
+        return $this->orUnavailable($id, function () use ($id, $data): bool {
+            $file = $this->current($id);
+            // The collector goes by the time of the last change; a tenth of a session's life is fine enough.
+            if ($file->isNew || time() - $file->changed >= (int) ini_get('session.gc_maxlifetime') / 10) {
+                $file->write($data);
             }
-            // A file that was never written is nobody's session yet.
-            $known = (fstat($file)['size'] ?? 0) > 0;
-            fclose($file);
-            return $known;
+            return true;
         });
     }
 
     public function destroy(string $id): bool
     {
         return $this->orUnavailable($id, function () use ($id): bool {
-            if ($this->file === null || $id !== $this->id) {
-                $this->lock($id);
-                [$this->sequence] = $this->record();
+            // PHP itself destroys a session that it cannot decode, and would go on with an empty one.
+            foreach (debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS) as $caller) {
+                if ($caller['function'] === 'session_start') {
+                    throw new SessionUnavailable('PHP cannot decode it');
+                }
             }
-            // Emptied, not removed: others may wait for the lock of this very file. The collector removes it in time.
-            if (!ftruncate($this->file, 0)) {
-                throw new SessionUnavailable('the session cannot be emptied');
-            }
-            $this->release();
-            return true;
+            $this->current($id)->destroy();
+            return $this->close();
         });
     }
 
@@ -105,118 +352,23 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
         return 0; // collect_sessions.php on php1 does it for all nodes
     }
 
-    /** Opens and locks the session's file, creating it when there is none. */
-    private function lock(string $id): void
+    /** The session's file, locked, whether it is there already or not. */
+    private function locked(string $id): SessionFile
     {
-        $this->release();
-        do {
-            $file = $this->openFile($id, 'c+b') ?? throw new SessionUnavailable('the session cannot be created');
-            if (!flock($file, LOCK_EX)) {
-                throw new SessionUnavailable('the session cannot be locked');
-            }
-            // While this request waited, the collector may have removed the file that it holds.
-            clearstatcache();
-            $named = @stat($this->path($id));
-            $same = $named !== false && $named['ino'] === (fstat($file)['ino'] ?? null);
-            if (!$same) {
-                fclose($file);
-            }
-        } while (!$same);
-        $this->file = $file;
-        $this->id = $id;
+        if ($this->file?->id !== $id) {
+            $this->close();
+            $this->file = SessionFile::lock($this->folder, $id, create: true);
+        }
+        return $this->file ?? throw new SessionUnavailable('it cannot be made');
     }
 
-    private function release(): void
+    /** The same, with what it holds known: a write goes on from there. */
+    private function current(string $id): SessionFile
     {
-        if ($this->file !== null) {
-            fclose($this->file); // lets the lock go
-            $this->file = null;
+        if ($this->file?->id !== $id) {
+            $this->locked($id)->read();
         }
-    }
-
-    /** @return resource|null null when there is no such file */
-    private function openFile(string $id, string $mode)
-    {
-        error_clear_last();
-        $file = @fopen($this->path($id), $mode);
-        if ($file === false) {
-            $reason = error_get_last()['message'] ?? 'unknown error';
-            if (str_contains($reason, 'No such file or directory') && $mode === 'r+b') {
-                return null;
-            }
-            throw new SessionUnavailable("the session cannot be opened: $reason");
-        }
-        // Nothing between this code and the write call: no reading ahead, no splitting.
-        stream_set_read_buffer($file, 0);
-        stream_set_write_buffer($file, 0);
-        return $file;
-    }
-
-    private function path(string $id): string
-    {
-        if (!self::isWellFormed($id)) {
-            throw new SessionUnavailable('the session id has a wrong form');
-        }
-        return "$this->folder/sess_$id";
-    }
-
-    private static function isWellFormed(string $id): bool
-    {
-        return preg_match('/^[a-zA-Z0-9,-]{22,256}$/D', $id) === 1;
-    }
-
-    /** @return array{int, string} sequence number and data of what the file holds now */
-    private function record(): array
-    {
-        $size = fstat($this->file)['size'] ?? throw new SessionUnavailable('the session cannot be examined');
-        if ($size === 0) {
-            return [0, ''];
-        }
-        if ($size > self::MAX_SIZE || fseek($this->file, 0) !== 0) {
-            throw new SessionUnavailable('the session cannot be read');
-        }
-        $text = '';
-        while (strlen($text) < $size) {
-            $part = fread($this->file, $size - strlen($text));
-            if ($part === false || $part === '') {
-                throw new SessionUnavailable('the session cannot be read to its end');
-            }
-            $text .= $part;
-        }
-        if (strlen($text) < self::HEADER_SIZE || !str_starts_with($text, self::MAGIC)) {
-            throw new SessionUnavailable('the session is no record');
-        }
-        ['length' => $length, 'sequence' => $sequence] = unpack('Jlength/Jsequence', $text, 8);
-        $data = substr($text, self::HEADER_SIZE, $length);
-        if (substr($text, 24, 32) !== self::checksum($length, $sequence, $data)) {
-            throw new SessionUnavailable('the session record is damaged');
-        }
-        return [$sequence, $data];
-    }
-
-    private static function checksum(int $length, int $sequence, string $data): string
-    {
-        return hash('sha256', pack('JJ', $length, $sequence) . $data, true);
-    }
-
-    private function store(string $data): void
-    {
-        // The lock should have kept others out. Should it ever have been lost, the newer record stays.
-        [$stored] = $this->record();
-        if ($stored !== $this->sequence) {
-            throw new SessionUnavailable('the session was changed by another request');
-        }
-        $next = $this->sequence + 1;
-        $length = strlen($data);
-        $text = self::MAGIC . pack('JJ', $length, $next) . self::checksum($length, $next, $data) . $data;
-        $text = str_pad($text, (int) ceil(strlen($text) / self::BLOCK) * self::BLOCK, "\0");
-        if (strlen($text) > self::MAX_SIZE) {
-            throw new SessionUnavailable('the session is larger than 64 MiB');
-        }
-        if (fseek($this->file, 0) !== 0 || @fwrite($this->file, $text) !== strlen($text)) {
-            throw new SessionUnavailable('the session cannot be stored');
-        }
-        $this->sequence = $next;
+        return $this->locked($id);
     }
 
     /**
@@ -230,33 +382,18 @@ final class SessionRecord implements \SessionHandlerInterface, \SessionUpdateTim
             return $action();
         } catch (SessionUnavailable $problem) {
             // Whoever reads the log must not be able to take the session over.
-            error_log('session ' . substr(hash('sha256', $id), 0, 12) . ": {$problem->getMessage()}");
-            $this->release();
-            refuse();
+            $name = substr(hash('sha256', $id), 0, 12);
+            error_log("session $name refused on " . gethostname() . ": {$problem->getMessage()}");
+            $this->close();
+            Response::refuse();
         }
     }
-}
-
-/** Ends the request with a 503, with nothing of the page in it. */
-function refuse(): never
-{
-    while (ob_get_level() > 0 && @ob_end_clean()) {
-    }
-    Response::$refused = true;
-    if (!headers_sent()) {
-        header_remove();
-        http_response_code(503);
-        header('Content-Type: text/plain; charset=utf-8');
-        header('Retry-After: 1');
-        header('Cache-Control: no-store');
-    }
-    exit;
 }
 
 /** Holds the answer back until the session is stored: nobody is told of an update that might still fail. */
 final class Response
 {
-    public static bool $refused = false;
+    private static bool $refused = false;
 
     public static function hold(): void
     {
@@ -272,9 +409,25 @@ final class Response
             }
         }));
     }
+
+    /** Ends the request with a 503, with nothing of the page in it. */
+    public static function refuse(): never
+    {
+        while (ob_get_level() > 0 && @ob_end_clean()) {
+        }
+        self::$refused = true;
+        if (!headers_sent()) {
+            header_remove();
+            http_response_code(503);
+            header('Content-Type: text/plain; charset=utf-8');
+            header('Retry-After: 1');
+            header('Cache-Control: no-store');
+        }
+        exit;
+    }
 }
 
 if (PHP_SAPI !== 'cli') {
     Response::hold();
 }
-session_set_save_handler(new SessionRecord(), false);
+session_set_save_handler(new SessionHandler(), false);
