@@ -10,9 +10,6 @@ from components.machine import Machine
 from components.remote import HOST_SCRIPTS, remote_step
 from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile
 
-MOUNT_UNIT = "media-sessions.mount"
-"""systemd's name for `MOUNT_POINT`."""
-
 _ARTICLE_OPTIONS = ("defaults", "_netdev")
 _SAFE_OPTIONS = (
     "_netdev",

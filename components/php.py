@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.machine import Machine
-from components.mount import MOUNT_UNIT, Mount
+from components.mount import Mount
 from components.remote import HOST_SCRIPTS, remote_step, render
 from components.topology import DRAIN_SECONDS, MOUNT_POINT, PlannedMachine, Profile
 
@@ -113,7 +113,6 @@ class PhpNode(pulumi.ComponentResource):
                 "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and name == COLLECTING_NODE else "",
                 "SERVE_PHP": (files / "serve-php").read_text(),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
-                "MOUNT_UNIT": MOUNT_UNIT if safe else "",
             },
             depends_on=[mount.mounted],
         )

@@ -8,11 +8,11 @@
 
 admin() { socat - UNIX-CONNECT:/run/haproxy/admin.sock <<<"$1"; }
 
-servers_of() { sed --quiet 's/^    server \([^ ]*\) .*/\1/p' "$1" 2>/dev/null | sort; }
+servers_of() { sed --quiet 's/^    server \([^ ]*\) .*/\1/p' "$1" 2>/dev/null | sort --unique; }
 
 # busy SERVERS: those of them that still have requests, with their number.
 busy() {
-    admin "show stat" | awk -F , -v servers=" $1 " '$1 == "php" && index(servers, " " $2 " ") && $5 > 0 { print $2 " has " $5 }'
+    admin "show stat" | awk -F , -v servers=" $1 " '($1 == "php" || $1 == "waiting") && index(servers, " " $2 " ") && $5 > 0 { print $2 " has " $5 }'
 }
 
 # drain SERVERS: keeps new requests away from them and waits for the last old one.
@@ -23,7 +23,7 @@ drain() {
     # A daemon that does not run has nothing to drain.
     systemctl is-active --quiet haproxy || return 0
     for server in $servers; do
-        admin "set server php/$server state drain" >/dev/null || return 0
+        admin "set server php/$server state drain; set server waiting/$server state drain" >/dev/null || return 0
     done
     while left=$(busy "$servers") && [[ -n $left ]]; do
         ((SECONDS < deadline)) || {
@@ -61,4 +61,4 @@ enabled_and_running haproxy reload
 
 answers() { curl --silent --fail --max-time 2 http://127.0.0.1:8404/.php-cluster/balancer; }
 wait_until 30 "HAProxy answers" answers
-report "HAProxy serves $(grep --count '^    server ' /etc/haproxy/haproxy.cfg) PHP nodes"
+report "HAProxy serves $(servers_of /etc/haproxy/haproxy.cfg | wc --lines) PHP nodes"

@@ -92,15 +92,20 @@ reread_if_changed() {
     [[ $(systemctl show --property=NeedDaemonReload --value "$@") != *yes* ]] || systemctl daemon-reload
 }
 
+# enabled UNIT: has the unit started at every boot. Its start now does not need what is said to the next boot, so nothing is
+# read again for it.
+enabled() {
+    if [[ $(systemctl is-enabled "$1" 2>/dev/null) != enabled ]]; then
+        changing "enables $1"
+        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$1"
+    fi
+}
+
 # enabled_and_running UNIT [reload|restart]: enables and starts the unit; if this run changed anything, reloads or restarts it instead.
 enabled_and_running() {
     local unit=$1 on_change=${2:-}
     reread_if_changed "$unit"
-    if [[ $(systemctl is-enabled "$unit" 2>/dev/null) != enabled ]]; then
-        changing "enables $unit"
-        # A unit's start does not need what enabling it says to the next boot, so nothing is read again for it.
-        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$unit"
-    fi
+    enabled "$unit"
     if ! systemctl is-active --quiet "$unit"; then
         changing "starts $unit"
         systemctl reset-failed "$unit" 2>/dev/null || true

@@ -31,7 +31,7 @@ StartLimitIntervalSec=0
 " || true
     reread_if_changed "$unit"
     put_file /etc/systemd/system/php-cluster-sessions.service 0644 "[Unit]
-Description=Keep $MOUNT_POINT mounted, and PHP running on it
+Description=Keep $MOUNT_POINT mounted, and say whether it answers
 After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
@@ -39,6 +39,8 @@ StartLimitIntervalSec=0
 ExecStart=/usr/lib/php-cluster/keep-mounted $MOUNT_POINT $unit
 Restart=always
 RestartSec=1
+# Whoever asks a mount that hangs cannot be ended.
+TimeoutStopSec=2
 [Install]
 WantedBy=multi-user.target
 " || true

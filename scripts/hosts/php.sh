@@ -2,7 +2,7 @@
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
 # Input: NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_RECORD_PHP (empty: PHP's own files handler), COLLECT_PHP (empty:
-# no collector on this node), SERVE_PHP, MOUNT_UNIT (empty: PHP runs without the mount too, as in the article), DRAIN_SECONDS.
+# no collector on this node), SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
@@ -40,10 +40,9 @@ put_file "$conf" 0644 "$FPM_CONF" || true
 put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP" || true
 put_file /etc/systemd/system/php-cluster-fpm@.service 0644 "[Unit]
 Description=PHP of the site, %i of two
+After=remote-fs.target
 StartLimitIntervalSec=0
-${MOUNT_UNIT:+BindsTo=$MOUNT_UNIT
-After=$MOUNT_UNIT
-}[Service]
+[Service]
 Type=notify
 Environment=FPM=%i
 RuntimeDirectory=php-cluster
@@ -65,7 +64,12 @@ if ! unchanged; then
     reread_if_changed php-cluster-fpm@a php-cluster-fpm@b
     said=$(DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php anew 2>&1) || fail "PHP does not start: $said"
 fi
-enabled_and_running php-cluster-fpm@a
+# After a boot there is nothing old, and the first one serves.
+enabled php-cluster-fpm@a
+if [[ -e /etc/nginx/sites-enabled/default || -L /etc/nginx/sites-enabled/default ]]; then
+    changing "removes nginx's default site"
+    rm /etc/nginx/sites-enabled/default
+fi
 put_file "$site" 0644 "$NGINX_SITE" || true
 enabled_and_running nginx reload
 

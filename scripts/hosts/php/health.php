@@ -1,15 +1,28 @@
 <?php
-// Says whether this node can serve. Touches neither a session nor the mount: when a brick stalls, every node stalls with
-// it, and taking all of them out of service would turn a pause into an outage.
+// Says whether this node can serve: 200 if so, 503 if not, and 404 while its mount does not answer, which may be over in a
+// moment: requests under way should wait, and new ones go elsewhere. Asked with `?waiting` it says 200 then too: when a brick
+// stalls, every node stalls with it, and to take them all out of service would turn a pause into an outage.
+//
+// Touches neither a session nor the mount; keep-mounted does that, and only says when it was last answered.
 
 declare(strict_types=1);
 
+const LATE_SECONDS = 1.2;
+
 header('Content-Type: text/plain');
 header('Cache-Control: no-store');
+if (ini_get('auto_prepend_file') === '') {
+    exit("ok\n"); // profile article
+}
 $mountPoint = ini_get('session.save_path');
-$guarded = ini_get('auto_prepend_file') !== '';
-if ($guarded && !str_contains((string) file_get_contents('/proc/self/mounts'), " $mountPoint fuse.glusterfs ")) {
+$answered = @file_get_contents('/run/php-cluster/mount-answered');
+if (!str_contains((string) file_get_contents('/proc/self/mounts'), " $mountPoint fuse.glusterfs ") || $answered === false) {
     http_response_code(503);
-    exit("sessions are not mounted\n");
+    exit("the sessions' mount does not work\n");
+}
+$waits = (float) file_get_contents('/proc/uptime') - (int) $answered / 100;
+if ($waits > LATE_SECONDS) {
+    http_response_code(isset($_GET['waiting']) ? 200 : 404);
+    exit(sprintf("the sessions' mount has not answered for %.1f s\n", $waits));
 }
 echo "ok\n";
