@@ -161,3 +161,17 @@ def test_the_tree_stays_clean(cluster: Cluster) -> None:
     """What Pulumi writes into settings files is no news to git, while a user's own settings are."""
     assert cluster.name not in said("git", "status", "--porcelain", "--untracked-files=all")
     assert "encryptionsalt: v1" not in said("git", "diff", "HEAD", "--", "Pulumi.dev.yaml")
+
+
+def test_expired_sessions_are_collected_and_others_are_not(cluster: Cluster) -> None:
+    old, fresh = cluster.visitor(), cluster.visitor()
+    names = []
+    for visitor in (old, fresh):
+        visitor.visit()
+        names.append("sess_" + visitor.cookie.partition("=")[2])
+    cluster.ssh("php2", f"touch --date='2 days ago' /media/sessions/{names[0]}")
+    cluster.ssh("php1", "systemctl start php-cluster-collect")
+    left = cluster.ssh("php2", "ls /media/sessions").split()
+    assert names[0] not in left and names[1] in left
+    assert fresh.visit()["counter"] == 2
+    assert old.visit()["counter"] == 1

@@ -7,6 +7,8 @@ import pytest
 
 from tests.stack.cluster import Cluster, Visitor, wait_for
 
+HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1/.php-cluster/health"
+
 
 @pytest.fixture(autouse=True)
 def restored(cluster: Cluster) -> Iterator[None]:
@@ -124,7 +126,7 @@ def test_all_machines_lose_power_at_once(cluster: Cluster) -> None:
     goes_on(visitor)
 
 
-def test_php_does_not_run_without_its_mount(cluster: Cluster) -> None:
+def test_without_its_mount_a_node_is_out_of_service_until_it_is_back(cluster: Cluster) -> None:
     visitor = used_session(cluster)
     cluster.enter("php2", "systemctl stop media-sessions.mount || umount --lazy /media/sessions")
     wait_for("the session goes on", visitor.visit)
@@ -134,3 +136,17 @@ def test_php_does_not_run_without_its_mount(cluster: Cluster) -> None:
     assert "Operation not permitted" in bare or bare == ""
     whole_again(cluster)
     assert "fuse.glusterfs" in cluster.enter("php2", "findmnt --noheadings --output FSTYPE /media/sessions")
+
+
+def test_a_mount_that_hangs_is_made_again(cluster: Cluster) -> None:
+    """Its client is stopped for good, as by gluster/glusterfs#4371."""
+    visitor = used_session(cluster)
+    clients = "cat /sys/fs/cgroup/*/system.slice/media-sessions.mount/cgroup.procs | sort --unique"
+    stopped = cluster.enter("php2", f"{clients} | tee /dev/stderr | xargs kill -STOP; {clients}").split()
+    assert stopped
+    wait_for("the balancers have seen it", lambda: cluster.enter("php2", HEALTH) == "404")
+    for _ in range(20):
+        goes_on(visitor)
+    wait_for("another client has taken its place", lambda: cluster.enter("php2", clients).split() not in ([], stopped))
+    whole_again(cluster)
+    goes_on(visitor)

@@ -9,6 +9,10 @@ foreach (new FilesystemIterator((string) ini_get('session.save_path')) as $path 
     if (!str_starts_with($entry->getFilename(), 'sess_')) {
         continue;
     }
+    // Most are in use, and need not be opened to be known as such.
+    if ((@filemtime($path) ?: PHP_INT_MAX) >= $limit) {
+        continue;
+    }
     $file = @fopen($path, 'r+b');
     if ($file === false) {
         continue;
