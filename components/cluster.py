@@ -19,6 +19,7 @@ from components.load_balancer import (
 )
 from components.machine import Machine
 from components.packages import packages_of
+from components.packet_filter import packet_filter
 from components.php import PhpNode, PhpNodeArgs
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
@@ -66,6 +67,7 @@ class PhpCluster(pulumi.ComponentResource):
                 variables={
                     "HOST_NAME": planned.name,
                     "HOST_TABLE": plan.host_table,
+                    "PACKET_FILTER": packet_filter(plan, planned),
                     "PACKAGES": " ".join(packages_of(planned, settings.extra_packages)),
                 },
                 limit_seconds=900,

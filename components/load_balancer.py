@@ -65,11 +65,6 @@ def keepalived_configuration(plan: Topology, index: int, interface: str) -> str:
     )
 
 
-def vrrp_filter(plan: Topology, index: int) -> str:
-    """nftables rules that admit VRRP packets from the other load balancer only."""
-    return render("vrrp.nft.j2", peer_address=plan.balancers[1 - index].address)
-
-
 @dataclass(frozen=True)
 class LoadBalancerPairArgs:
     """What the pair is made from.
@@ -166,10 +161,7 @@ class FloatingIp(pulumi.ComponentResource):
                 machine,
                 "keepalived.sh",
                 parent=self,
-                variables={
-                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface),
-                    "VRRP_NFT": vrrp_filter(plan, index),
-                },
+                variables={"KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface)},
                 depends_on=[balancing[index]],
             )
             for index, machine in enumerate(machines)

@@ -9,7 +9,7 @@ from components.topology import PlannedMachine, Role
 _BRICK_HOST = ("glusterfs-server", "xfsprogs")
 _BY_ROLE = {
     Role.LOAD_BALANCER: ("curl", "haproxy", "keepalived", "nftables", "socat"),
-    Role.PHP: ("curl", "glusterfs-client", "nginx-light", "php-cli", "php-fpm"),
+    Role.PHP: ("curl", "glusterfs-client", "nftables", "nginx-light", "php-cli", "php-fpm"),
 }
 
 

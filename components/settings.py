@@ -22,12 +22,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components import topology, volume_options
-from components.topology import Profile
+from components.topology import MAX_PHP_NODES, Profile
 
 NAMESPACE = "php-cluster"
 PROJECT_FOLDER = Path(__file__).parent.parent
 INDEX_FILES = ("index.php", "index.html")
-MAX_PHP_NODES = 64
 SECRET_KEYS = frozenset({"tlsKey"})
 
 T = TypeVar("T")

@@ -12,6 +12,8 @@ FLOATING_IP_OFFSET = 10
 FIRST_PHP_OFFSET = 20
 """php1 is at the network's address plus 21. The gap leaves room for what an operator adds by hand."""
 
+MAX_PHP_NODES = 64
+
 BALANCERS = ("lb1", "lb2")
 SHARED_BRICK_DISK = "/session"
 """Where a brick's disk is mounted, the article's path."""
@@ -95,6 +97,12 @@ class Topology:
     def bricks(self) -> tuple[str, ...]:
         """`host:/path` of each brick, in the order of `volume create`."""
         return tuple(f"{machine.name}:{BRICK}" for machine in self.brick_hosts)
+
+    @property
+    def php_range(self) -> tuple[str, str]:
+        """The first and the last address that a PHP node may have."""
+        last = min(FIRST_PHP_OFFSET + MAX_PHP_NODES, self.network.num_addresses - 2)
+        return str(self.network[FIRST_PHP_OFFSET + 1]), str(self.network[last])
 
     @property
     def host_table(self) -> str:

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Gives a machine its packages and the names of the brick hosts.
+# Gives a machine its packages, the names of the brick hosts, and the rules for packets from elsewhere.
 #
-# Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME.
-# Postcondition: every package is installed, every brick host's name resolves, clocks and services are left alone.
+# Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules).
+# Postcondition: every package is installed, every brick host's name resolves, the rules hold, now and from before any daemon
+# starts at a boot.
 # A second run changes nothing.
 
 if [[ $(hostname) != "$HOST_NAME" ]]; then
@@ -37,4 +38,23 @@ if ((${#missing[@]} > 0)); then
     apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null \
         || fail "apt-get could not install ${missing[*]}"
 fi
+
+put_file /etc/php-cluster/packet-filter.nft 0644 "$PACKET_FILTER" || true
+put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
+Description=Take packets of the cluster's machines only
+DefaultDependencies=no
+Before=network-pre.target shutdown.target
+Wants=network-pre.target
+Conflicts=shutdown.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft --file /etc/php-cluster/packet-filter.nft
+[Install]
+WantedBy=multi-user.target
+" || true
+if ! unchanged; then
+    said=$(nft --check --file /etc/php-cluster/packet-filter.nft 2>&1) || fail "nft refuses the packet filter: $said"
+fi
+enabled_and_running php-cluster-packet-filter restart
 report "${#packages[@]} packages installed"

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Makes keepalived watch the other load balancer and HAProxy, and own the floating IP when it is due.
 #
-# Input: KEEPALIVED_CONF, VRRP_NFT (texts).
-# Postcondition: keepalived is enabled and runs with this configuration; only the peer's VRRP packets are admitted, from
-# before keepalived starts. A wrong configuration is refused before it replaces anything. A second run changes nothing.
+# Input: KEEPALIVED_CONF (text).
+# Postcondition: keepalived is enabled and runs with this configuration. A wrong one is refused before it replaces anything.
+# A second run changes nothing.
 
 # Bash's own TCP: no other program is started every second.
 # shellcheck disable=SC2016  # its own variables
@@ -13,19 +13,6 @@ printf "GET /.php-cluster/balancer HTTP/1.0\r\n\r\n" >&3
 read -r -t 1 line <&3 && [[ $line == *" 200 "* ]]
 ' || true
 
-put_file /etc/php-cluster/vrrp.nft 0644 "$VRRP_NFT" || true
-put_file /etc/systemd/system/php-cluster-vrrp-filter.service 0644 "[Unit]
-Description=Admit VRRP packets of the other load balancer only
-Before=keepalived.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft --file /etc/php-cluster/vrrp.nft
-[Install]
-WantedBy=multi-user.target
-" || true
-enabled_and_running php-cluster-vrrp-filter restart
-
 if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
     candidate=$(mktemp)
     printf '%s' "$KEEPALIVED_CONF" >"$candidate"
@@ -34,7 +21,7 @@ if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
 fi
 put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF" || true
 put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
-After=php-cluster-vrrp-filter.service haproxy.service
+After=haproxy.service
 StartLimitIntervalSec=0
 [Service]
 Restart=always

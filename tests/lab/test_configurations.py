@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from components import topology
-from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration, vrrp_filter
+from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration
 from components.mount import fstab_line
+from components.packet_filter import packet_filter
 from components.php import fpm_configuration, nginx_site, php_ini
 from components.topology import Profile
 from tests.commands import PROJECT
@@ -27,7 +28,8 @@ JUDGES = {
     "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
     "keepalived": "ip link add host0 type veth peer name other; install -D -m 755 /bin/true "
     "/usr/lib/php-cluster/haproxy-answers; keepalived --use-file=/files/file --config-test",
-    "nft": "nft --check --file /files/file",
+    "nft, balancer": "nft --check --file /files/file",
+    "nft, PHP node": "nft --check --file /files/file",
     "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
     "php-fpm": "mkdir -p /run/php-cluster; FPM=a php-fpm8.2 --test --fpm-config /files/file",
     "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -d auto_prepend_file= -r "exit(0);"',
@@ -38,7 +40,8 @@ TEXTS: dict[str, Callable[[], str]] = {
     "haproxy": lambda: haproxy(tls=False),
     "haproxy with TLS": lambda: haproxy(tls=True),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
-    "nft": lambda: vrrp_filter(PLAN, 1),
+    "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
+    "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
     "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}, 60),
     "php-fpm": lambda: fpm_configuration(8),
     "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60),
@@ -50,7 +53,8 @@ MISTAKES = {
     "haproxy": ("balance roundrobin", "balance roundrobbin"),
     "haproxy with TLS": ("alpn h2,http/1.1", "alpm h2,http/1.1"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
-    "nft": ("hook input", "hook inputs"),
+    "nft, balancer": ("hook input", "hook inputs"),
+    "nft, PHP node": ("tcp flags", "tcp flogs"),
     "nginx": ("real_ip_header", "real_ip_heather"),
     "php-fpm": ("pm = static", "pm = statick"),
     "php ini": ('"/media/sessions"', '"/media/sessions'),
