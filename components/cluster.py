@@ -94,7 +94,7 @@ class PhpCluster(pulumi.ComponentResource):
                     php_settings=settings.php_settings,
                     workers=settings.php_workers,
                     request_seconds=settings.request_seconds,
-                    balancers=plan.balancers,
+                    plan=plan,
                 ),
                 opts=child,
             )

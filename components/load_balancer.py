@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pulumi
 
 from components.machine import Machine
-from components.remote import remote_step, render
-from components.topology import DRAIN_SECONDS, PlannedMachine, Topology
+from components.remote import HOST_SCRIPTS, remote_step, render
+from components.topology import DRAIN_SECONDS, Topology
 
 STATISTICS_PORT = 8404
 STATISTICS_USER = "admin"
@@ -29,19 +29,15 @@ class Certificate:
 
 
 def haproxy_configuration(
-    balancer: PlannedMachine,
-    php_nodes: Sequence[PlannedMachine],
-    statistics_password: str,
-    *,
-    tls: bool,
-    request_seconds: int,
+    plan: Topology, index: int, statistics_password: str, *, tls: bool, request_seconds: int
 ) -> str:
-    """The text of haproxy.cfg for one load balancer."""
+    """The text of haproxy.cfg for the load balancer with this index (0 or 1)."""
     return render(
         "haproxy.cfg.j2",
-        name=balancer.name,
-        address=balancer.address,
-        php_nodes=php_nodes,
+        name=plan.balancers[index].name,
+        address=plan.balancers[index].address,
+        peer=plan.balancers[1 - index],
+        php_nodes=plan.php_nodes,
         certificate_path=TLS_PATH if tls else "",
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,
@@ -106,11 +102,11 @@ class LoadBalancerPair(pulumi.ComponentResource):
             chain = certificate.chain
             pem = certificate.key.apply(lambda key: f"{chain.rstrip()}\n{key.rstrip()}\n")
 
-        def configuration(balancer: PlannedMachine) -> pulumi.Output[str]:
+        def configuration(index: int) -> pulumi.Output[str]:
             return args.statistics_password.apply(
                 lambda password: haproxy_configuration(
-                    balancer,
-                    args.plan.php_nodes,
+                    args.plan,
+                    index,
                     password,
                     tls=certificate is not None,
                     request_seconds=args.request_seconds,
@@ -118,7 +114,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
             )
 
         self.serving = []
-        for planned, machine, packages in zip(args.plan.balancers, args.machines, args.installed, strict=True):
+        for index, (machine, packages) in enumerate(zip(args.machines, args.installed, strict=True)):
             self.serving.append(
                 remote_step(
                     f"{machine.name}-haproxy",
@@ -126,7 +122,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     "haproxy.sh",
                     parent=self,
                     variables={
-                        "HAPROXY_CFG": configuration(planned),
+                        "HAPROXY_CFG": configuration(index),
                         "TLS_PEM": pem,
                         "TLS_PATH": TLS_PATH,
                         "DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -155,13 +151,21 @@ class FloatingIp(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
+        watch_balancer = (HOST_SCRIPTS / "balancer" / "watch-balancer").read_text()
         watching = [
             remote_step(
                 f"{machine.name}-keepalived",
                 machine,
                 "keepalived.sh",
                 parent=self,
-                variables={"KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface)},
+                variables={
+                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface),
+                    "WATCH_BALANCER": watch_balancer,
+                    "FLOATING_IP": plan.floating_ip,
+                    "PEER": plan.balancers[1 - index].name,
+                    # The one that is always there.
+                    "WITNESS": plan.php_nodes[0].address,
+                },
                 depends_on=[balancing[index]],
             )
             for index, machine in enumerate(machines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -11,7 +11,7 @@ import pulumi
 from components.machine import Machine
 from components.mount import Mount
 from components.remote import HOST_SCRIPTS, remote_step, render
-from components.topology import DRAIN_SECONDS, MOUNT_POINT, PlannedMachine, Profile
+from components.topology import DRAIN_SECONDS, MOUNT_POINT, Profile, Topology
 
 COLLECTING_NODE = "php1"
 """Expired sessions are removed by one node for all; which one does not matter, but it must always exist."""
@@ -31,7 +31,7 @@ class PhpNodeArgs:
         php_settings: PHP ini settings.
         workers: PHP processes.
         request_seconds: How long a page may take.
-        balancers: Whose word about a visitor's address is believed.
+        plan: Addresses of all machines.
     """
 
     machine: Machine
@@ -41,7 +41,7 @@ class PhpNodeArgs:
     php_settings: Mapping[str, str]
     workers: int
     request_seconds: int
-    balancers: Sequence[PlannedMachine]
+    plan: Topology
 
 
 def max_body_size(php_settings: Mapping[str, str]) -> str:
@@ -50,11 +50,12 @@ def max_body_size(php_settings: Mapping[str, str]) -> str:
     return size if re.fullmatch(r"[0-9]+[kmg]?", size) else DEFAULT_POST_MAX_SIZE.lower()
 
 
-def nginx_site(balancers: Sequence[PlannedMachine], php_settings: Mapping[str, str], request_seconds: int) -> str:
-    """The text of nginx's server block."""
+def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds: int) -> str:
+    """The text of nginx's server block. It does not know the other PHP nodes: adding one must not touch it."""
     return render(
         "nginx-site.conf.j2",
-        balancer_addresses=[balancer.address for balancer in balancers],
+        balancer_addresses=[balancer.address for balancer in plan.balancers],
+        floating_ip=plan.floating_ip,
         max_body_size=max_body_size(php_settings),
         request_seconds=request_seconds,
     )
@@ -105,7 +106,7 @@ class PhpNode(pulumi.ComponentResource):
             "php.sh",
             parent=self,
             variables={
-                "NGINX_SITE": nginx_site(args.balancers, args.php_settings, args.request_seconds),
+                "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
                 "FPM_CONF": fpm_configuration(args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
                 "HEALTH_PHP": (files / "health.php").read_text(),

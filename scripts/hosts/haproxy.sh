@@ -8,7 +8,7 @@
 
 admin() { socat - UNIX-CONNECT:/run/haproxy/admin.sock <<<"$1"; }
 
-servers_of() { sed --quiet 's/^    server \([^ ]*\) .*/\1/p' "$1" 2>/dev/null | sort --unique; }
+servers_of() { sed --quiet 's/^    server \([^ ]*\) .*:80$/\1/p' "$1" 2>/dev/null | sort --unique; }
 
 # busy SERVERS: those of them that still have requests, with their number.
 busy() {

@@ -1,17 +1,25 @@
 # shellcheck shell=bash
 # Makes keepalived watch the other load balancer and HAProxy, and own the floating IP when it is due.
 #
-# Input: KEEPALIVED_CONF (text).
+# Input: KEEPALIVED_CONF, WATCH_BALANCER (texts), FLOATING_IP, PEER (the other balancer's name), WITNESS (address of a PHP node).
 # Postcondition: keepalived is enabled and runs with this configuration. A wrong one is refused before it replaces anything.
 # A second run changes nothing.
 
-# Bash's own TCP: no other program is started every second.
-# shellcheck disable=SC2016  # its own variables
-put_file /usr/lib/php-cluster/haproxy-answers 0755 '#!/bin/bash
-exec 3<>/dev/tcp/127.0.0.1/8404 || exit 1
-printf "GET /.php-cluster/balancer HTTP/1.0\r\n\r\n" >&3
-read -r -t 1 line <&3 && [[ $line == *" 200 "* ]]
-' || true
+put_file /usr/lib/php-cluster/watch-balancer 0755 "$WATCH_BALANCER" || true
+put_file /etc/systemd/system/php-cluster-balancer.service 0644 "[Unit]
+Description=Say whether this balancer may hold the floating IP
+After=haproxy.service
+StartLimitIntervalSec=0
+[Service]
+# After a boot, not before this balancer has been looked at.
+ExecStartPre=/bin/sh -c 'mkdir -p /run/php-cluster; test -e /run/php-cluster/may-hold || echo -254 >/run/php-cluster/may-hold'
+ExecStart=/usr/lib/php-cluster/watch-balancer $PEER $FLOATING_IP $WITNESS
+Restart=always
+RestartSec=1
+[Install]
+WantedBy=multi-user.target
+" || true
+enabled_and_running php-cluster-balancer restart
 
 if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
     candidate=$(mktemp)
@@ -21,7 +29,7 @@ if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
 fi
 put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF" || true
 put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
-After=haproxy.service
+After=haproxy.service php-cluster-balancer.service
 StartLimitIntervalSec=0
 [Service]
 Restart=always

@@ -19,15 +19,14 @@ PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
 
 
 def haproxy(*, tls: bool) -> str:
-    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls, request_seconds=60)
+    return haproxy_configuration(PLAN, 0, "hidden", tls=tls, request_seconds=60)
 
 
 # The daemon's own check of /files/file.
 JUDGES = {
     "haproxy": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
     "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
-    "keepalived": "ip link add host0 type veth peer name other; install -D -m 755 /bin/true "
-    "/usr/lib/php-cluster/haproxy-answers; keepalived --use-file=/files/file --config-test",
+    "keepalived": "ip link add host0 type veth peer name other; keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
     "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
@@ -42,7 +41,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
-    "nginx": lambda: nginx_site(PLAN.balancers, {"post_max_size": "64M"}, 60),
+    "nginx": lambda: nginx_site(PLAN, {"post_max_size": "64M"}, 60),
     "php-fpm": lambda: fpm_configuration(8),
     "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from components import topology
 from components.php import fpm_configuration, nginx_site, php_ini
 from components.topology import MOUNT_POINT, Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
 
+PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
 WORKERS = 4
 LOCK_SECONDS = 2
 
@@ -98,7 +100,7 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         port = free.getsockname()[1]
     texts = {
         "nginx.conf": "user www-data;\nevents {}\nhttp {\n"
-        + nginx_site([], {}, 60).replace("listen 80", f"listen 127.0.0.1:{port}")
+        + nginx_site(PLAN, {}, 60).replace("listen 80", f"listen 127.0.0.1:{port}")
         + "}\n",
         "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
         "90-php-cluster.ini": php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)

@@ -15,13 +15,14 @@ PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
 
 
 def haproxy(*, tls: bool = False) -> str:
-    return haproxy_configuration(PLAN.balancers[0], PLAN.php_nodes, "hidden", tls=tls, request_seconds=60)
+    return haproxy_configuration(PLAN, 0, "hidden", tls=tls, request_seconds=60)
 
 
 def test_haproxy_balances_over_every_node() -> None:
     servers = re.findall(r"^    server (\S+) (\S+)$", haproxy(), re.MULTILINE)
-    # Once for good days, once for the moments in which no mount answers.
-    assert servers == 2 * [(f"php{number}", f"198.18.7.{20 + number}:80") for number in (1, 2, 3)]
+    nodes = [(f"php{number}", f"198.18.7.{20 + number}:80") for number in (1, 2, 3)]
+    # Once for good days, once for the moments in which no mount answers; and the other balancer, to be watched.
+    assert servers == [*nodes, *nodes, ("lb2", "198.18.7.12:8404")]
 
 
 def test_haproxy_speaks_https_only_with_a_certificate() -> None:
@@ -75,11 +76,11 @@ def test_a_user_has_the_last_word() -> None:
 )
 def test_nginx_takes_what_php_takes(setting: dict[str, str], limit: str) -> None:
     assert max_body_size(setting) == limit
-    assert f"client_max_body_size {limit};" in nginx_site(PLAN.balancers, setting, 60)
+    assert f"client_max_body_size {limit};" in nginx_site(PLAN, setting, 60)
 
 
 def test_only_balancers_say_who_the_visitor_is() -> None:
-    trusted = re.findall(r"set_real_ip_from (\S+);", nginx_site(PLAN.balancers, {}, 60))
+    trusted = re.findall(r"set_real_ip_from (\S+);", nginx_site(PLAN, {}, 60))
     # On the site that serves and on the one that is tried.
     assert trusted == ["198.18.7.11", "198.18.7.12"] * 2
 
