@@ -8,7 +8,7 @@ import pulumi
 
 from components.machine import Machine
 from components.remote import HOST_SCRIPTS, remote_step
-from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile
+from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile, Topology
 
 _ARTICLE_OPTIONS = ("defaults", "_netdev")
 _SAFE_OPTIONS = (
@@ -47,6 +47,8 @@ class Mount(pulumi.ComponentResource):
         name: str,
         machine: Machine,
         profile: Profile,
+        plan: Topology,
+        *,
         depends_on: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Mount(pulumi.ComponentResource):
             variables={
                 "FSTAB_LINE": self.line,
                 "MOUNT_POINT": MOUNT_POINT,
+                "BRICK_ADDRESSES": " ".join(host.address for host in plan.brick_hosts if host.name != machine.name),
                 "GUARDED": "yes" if safe else "no",
                 "KEEP_MOUNTED": (HOST_SCRIPTS / "php" / "keep-mounted").read_text() if safe else "",
             },

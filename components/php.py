@@ -96,7 +96,12 @@ class PhpNode(pulumi.ComponentResource):
         self.name = name
         machine, safe = args.machine, args.profile is Profile.SAFE
         mount = Mount(
-            name, machine, args.profile, [args.installed, args.volume_started], pulumi.ResourceOptions(parent=self)
+            name,
+            machine,
+            args.profile,
+            args.plan,
+            depends_on=[args.installed, args.volume_started],
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.mount_line = mount.line
         files = HOST_SCRIPTS / "php"

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from components.topology import Profile
 
 SAFE_OPTIONS: Mapping[str, str] = {
-    # A dead brick is noticed in seconds instead of 42 (network.ping-timeout) or minutes (TCP).
+    # A dead brick, and a dead node with its locks, is noticed in seconds instead of 42 (network.ping-timeout) or minutes
+    # (TCP).
     "network.ping-timeout": "2",
     "client.tcp-user-timeout": "3",
-    "server.tcp-user-timeout": "3",
-    "server.keepalive-time": "2",
+    "server.tcp-user-timeout": "2",
+    "server.keepalive-time": "1",
     "server.keepalive-interval": "1",
     "server.keepalive-count": "2",
     # PHP's locks on a session must not be forgotten when a client reconnects.

@@ -1,7 +1,6 @@
 <?php
 // Says whether this node can serve: 200 if so, 503 if not, and 404 while its mount does not answer, which may be over in a
-// moment: requests under way should wait, and new ones go elsewhere. Asked with `?waiting` it says 200 then too: when a brick
-// stalls, every node stalls with it, and to take them all out of service would turn a pause into an outage.
+// moment: requests under way should wait, and new ones go elsewhere.
 //
 // Touches neither a session nor the mount; keep-mounted does that, and only says when it was last answered.
 
@@ -22,7 +21,7 @@ if (!str_contains((string) file_get_contents('/proc/self/mounts'), " $mountPoint
 }
 $waits = (float) file_get_contents('/proc/uptime') - (int) $answered / 100;
 if ($waits > LATE_SECONDS) {
-    http_response_code(isset($_GET['waiting']) ? 200 : 404);
+    http_response_code(404);
     exit(sprintf("the sessions' mount has not answered for %.1f s\n", $waits));
 }
 echo "ok\n";
