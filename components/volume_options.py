@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from components.topology import Profile
 
 SAFE_OPTIONS: Mapping[str, str] = {
-    # A dead brick, and a dead node with its locks, is noticed in seconds, not in 42 s (network.ping-timeout) or minutes.
+    # A dead brick, and a dead node with its locks, is noticed in seconds, not in 42 s or in minutes.
     "network.ping-timeout": "2",
     "client.tcp-user-timeout": "3",
     "server.tcp-user-timeout": "2",
