@@ -100,7 +100,9 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         port = free.getsockname()[1]
     texts = {
         "nginx.conf": "user www-data;\nevents {}\nhttp {\n"
-        + nginx_site(PLAN, {}, 60).replace("listen 80", f"listen 127.0.0.1:{port}")
+        + nginx_site(PLAN, {}, 60)
+        .replace("listen 80", f"listen 127.0.0.1:{port}")
+        .replace("127.0.0.1:8081", "unix:/run/trial.sock")
         + "}\n",
         "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
         "90-php-cluster.ini": php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)
@@ -261,7 +263,7 @@ def test_a_refusal_is_one_line_in_the_log_that_does_not_give_the_session_away(se
     session = server.counted(1)
     server.file(session).write_bytes(b"garbage")
     server.get("count.php", session)
-    [line] = [line for line in server.log().splitlines() if "refused" in line]
+    [line] = [line for line in server.log().splitlines() if "refused on" in line]
     assert re.search(r"session [0-9a-f]{12} refused on \S+: it is no record", line)
     assert session not in server.log()
 

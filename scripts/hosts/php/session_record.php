@@ -24,6 +24,8 @@ final class SessionFile
     /** So much goes to the bricks as one operation, which happens or does not: a mount splits at 128 KiB. */
     private const ONE_WRITE = 64 * 1024;
     private const MAX_SIZE = 16 * 1024 * 1024;
+    /** Pauses before a file that is not found is looked for again, in microseconds. */
+    private const SECOND_LOOKS = [10_000, 40_000, 100_000];
     /** What a session of PHP's `files` handler looks like, with its serializer `php` or `php_serialize`. */
     private const PLAIN = '/^(?:[^|]+\|(?:[abdisONCErR][:;]).*[;}]|a:\d+:\{.*\})$/Ds';
 
@@ -49,16 +51,18 @@ final class SessionFile
         $this->file = $file;
         $this->changed = $status['mtime'];
         $this->size = $status['size'];
-        $this->isNew = $this->size === 0;
+        // The arbiter knows every file as one of size 0, and may be the only one that answers. It cannot be read.
+        $this->isNew = $this->size === 0 && $this->bytes(0, self::BLOCK) === '';
     }
 
     /**
      * Opens and locks the file of a session.
      *
      * @param bool $create whether a file that is not there is made
+     * @param bool $lookAgain whether it should be there
      * @return self|null null when it is not there and must not be made
      */
-    public static function lock(string $folder, string $id, bool $create): ?self
+    public static function lock(string $folder, string $id, bool $create, bool $lookAgain = false): ?self
     {
         if (!self::isWellFormed($id)) {
             throw new SessionUnavailable('its id has a wrong form');
@@ -66,6 +70,15 @@ final class SessionFile
         $deadline = microtime(true) + (float) (get_cfg_var('php_cluster.lock_seconds') ?: 30);
         while (true) {
             $file = self::open("$folder/sess_$id", $create);
+            // While a brick is down and another one is not healed yet, Gluster may say of a file that it is just healing
+            // that there is none. A visitor without a session waits a little, one with a session keeps it.
+            foreach ($file === null && $lookAgain ? self::SECOND_LOOKS : [] as $pause) {
+                usleep($pause);
+                clearstatcache();
+                if (($file = self::open("$folder/sess_$id", $create)) !== null) {
+                    break;
+                }
+            }
             if ($file === null) {
                 return null;
             }
@@ -90,7 +103,7 @@ final class SessionFile
         if ($this->isNew) {
             return '';
         }
-        $text = $this->bytes(0, min($this->size, self::ONE_WRITE));
+        $text = $this->bytes(0, min(max($this->size, self::BLOCK), self::ONE_WRITE));
         if (!str_starts_with($text, self::MAGIC)) {
             return $this->plain($text);
         }
@@ -262,11 +275,16 @@ final class SessionFile
 }
 
 /** What PHP asks for; each refusal ends the request. */
-final class SessionHandler implements \SessionHandlerInterface, \SessionUpdateTimestampHandlerInterface
+final class SessionHandler implements
+    \SessionHandlerInterface,
+    \SessionIdInterface,
+    \SessionUpdateTimestampHandlerInterface
 {
     private string $folder = '';
     private ?SessionFile $file = null;
     private ?SessionUnavailable $problem = null;
+    /** The id that this request drew last; nobody has it yet. */
+    private string $drawn = '';
 
     public function open(string $path, string $name): bool
     {
@@ -281,13 +299,18 @@ final class SessionHandler implements \SessionHandlerInterface, \SessionUpdateTi
         return true;
     }
 
+    public function create_sid(): string
+    {
+        return $this->drawn = bin2hex(random_bytes(20));
+    }
+
     public function validateId(string $id): bool
     {
         if (!SessionFile::isWellFormed($id)) {
             return false; // a made-up cookie: its visitor gets a new session
         }
         try {
-            $file = SessionFile::lock($this->folder, $id, create: false);
+            $file = SessionFile::lock($this->folder, $id, create: false, lookAgain: $id !== $this->drawn);
         } catch (SessionUnavailable $problem) {
             // Said when it is read: refused here already, PHP would still send the visitor a new id.
             $this->problem = $problem;
