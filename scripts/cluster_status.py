@@ -43,6 +43,7 @@ class Report:
         peers: Member of the pool to other member to state.
         bricks: Brick host to state and entries that wait to be healed.
         sessions: Number of session files on a brick; None when no brick answered.
+        refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
         drift: Step to what differs from the last update.
         problems: What is wrong, in sentences.
     """
@@ -54,6 +55,7 @@ class Report:
     peers: dict[str, dict[str, str]] = field(default_factory=dict)
     bricks: dict[str, dict[str, str]] = field(default_factory=dict)
     sessions: int | None = None
+    refused: int = 0
     drift: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -157,6 +159,8 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             known["site"] = release
         case ["mount", state]:
             known["mount"] = state
+        case ["refused", count]:
+            report.refused += int(count)
         case ["sessions", count]:
             report.sessions = max(report.sessions or 0, int(count))
         case ["peer", name, *state]:
@@ -219,7 +223,8 @@ def screen(stack: str, report: Report) -> str:
         lines.append(f"{balancer} balances: {', '.join(f'{node} {state}' for node, state in nodes.items())}")
     bricks = [f"{host} {brick['state']}, to heal: {brick['to_heal']}" for host, brick in report.bricks.items()]
     lines.append(f"bricks: {'; '.join(bricks) or 'no member of the pool answered'}")
-    lines.append(f"sessions: {'?' if report.sessions is None else report.sessions}")
+    sessions = "?" if report.sessions is None else report.sessions
+    lines.append(f"sessions: {sessions}; requests refused in the last hour: {report.refused}")
     lines.append("")
     lines += [f"! {problem}" for problem in report.problems] or ["all is well"]
     return "\n".join(lines)

@@ -5,7 +5,7 @@
 # Input: FLOATING_IP. Changes nothing.
 
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx; do
+for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-sessions; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
@@ -24,6 +24,9 @@ fi
 [[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
 if grep --quiet ' /media/sessions ' /etc/fstab; then
     grep --quiet ' /media/sessions fuse.glusterfs ' /proc/self/mounts && echo "mount mounted" || echo "mount missing"
+fi
+if [[ -e /usr/lib/php-cluster/session_record.php ]]; then
+    echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
 fi
 if [[ -d /session/brick/.glusterfs ]]; then
     echo "sessions $(find /session/brick -maxdepth 1 -name 'sess_*' | wc -l)"
