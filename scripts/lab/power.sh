@@ -25,7 +25,8 @@ ssh_answers() {
     [[ $banner == SSH-* ]]
 }
 
-is_mounted() { mountpoint --quiet "$1"; }
+# By the kernel's list: `mountpoint` asks the file system, and one that has failed does not answer.
+is_mounted() { grep --quiet --fixed-strings " $1 " /proc/self/mountinfo; }
 link_is_gone() { [[ ! -e /sys/class/net/$LINK ]]; }
 no_process_left() { [[ -z $(processes_of "$MACHINE") ]]; }
 is_frozen() { [[ $(cat "$(freezer_of "$MACHINE")" 2>/dev/null) == 1 ]]; }
@@ -92,6 +93,16 @@ kill_machine() {
     remove_traces
     remove_groups "$MACHINE"
 }
+
+# take_power: not even its network connections say goodbye.
+take_power() {
+    cut_link
+    kill_machine
+    unmount_parts
+}
+
+# disk_has_failed: whether its brick's disk gives nothing but errors.
+disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
 
 # remove_machine: nothing of it is left, whatever there was.
 remove_machine() {
