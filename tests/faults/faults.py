@@ -7,7 +7,7 @@ left to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -44,7 +44,7 @@ def _named(name: str) -> Pick:
 
 ACTIVE: Pick = attrgetter("active")
 SPARE: Pick = attrgetter("spare")
-PHP1, PHP2, ALL = _named("php1"), _named("php2"), _named("all")
+PHP1, PHP2, EVERYONE = _named("php1"), _named("php2"), _named("all")
 
 MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "php2": PHP2}
 """Every machine is one of a kind: php1 holds the arbiter's brick, php2 none."""
@@ -176,11 +176,11 @@ FAULTS: tuple[Fault, ...] = (
     *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20) for name, pick in MACHINES.items()),
     *(Fault(f"cut-{name}-{s}s", _by_lab("cut", pick), s) for s in (5, 60) for name, pick in MACHINES.items()),
     Fault("cut-between-balancers", _dropping((ACTIVE, SPARE), (SPARE, ACTIVE)), 30),
-    Fault("one-way-from-active", _dropping((ACTIVE, ALL)), 30),
-    Fault("one-way-to-active", _dropping((ALL, ACTIVE)), 30),
-    Fault("one-way-from-php2", _dropping((PHP2, ALL)), 30),
-    Fault("one-way-to-php2", _dropping((ALL, PHP2)), 30),
-    Fault("packet-loss", _dropping(*((ALL, pick) for pick in MACHINES.values()), percent=5), 30),
+    Fault("one-way-from-active", _dropping((ACTIVE, EVERYONE)), 30),
+    Fault("one-way-to-active", _dropping((EVERYONE, ACTIVE)), 30),
+    Fault("one-way-from-php2", _dropping((PHP2, EVERYONE)), 30),
+    Fault("one-way-to-php2", _dropping((EVERYONE, PHP2)), 30),
+    Fault("packet-loss", _dropping(*((EVERYONE, pick) for pick in MACHINES.values()), percent=5), 30),
     *(Fault(f"stop-{name}", _stopped(*process), 30) for name, process in PROCESSES.items()),
     *(Fault(f"kill-{name}", _killed(*process), 15) for name, process in PROCESSES.items()),
     Fault("brick-full", _full_brick, 20),
@@ -192,11 +192,13 @@ FAULTS: tuple[Fault, ...] = (
 )
 """In the order in which they are tried."""
 
+ALL = tuple(fault.name for fault in FAULTS)
+
 QUICK = ("power-off-active", "cut-active-5s", "cut-php2-5s", "stop-brick", "kill-client", "brick-fails", "switch")
 """For CI: each kind of trouble once, none of them long."""
 
 
-def named(names: list[str]) -> list[Fault]:
+def named(names: Sequence[str]) -> list[Fault]:
     """The faults of these names.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.faults import checker
 from tests.faults.checker import Phases, Verdict
-from tests.faults.faults import FAULTS
+from tests.faults.faults import ALL, FAULTS
 from tests.faults.trial import Trial
 
 SERVED_FROM = 3.0
@@ -15,8 +15,6 @@ SERVED_FROM = 3.0
 
 HEALED = 30.0
 """Target in seconds: from the restoration until nothing waits to be healed."""
-
-_ORDER = [fault.name for fault in FAULTS]
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def row(trial: Trial) -> Row:
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
     """By fault, profiles side by side, `article` first."""
-    return sorted(rows, key=lambda row: (_ORDER.index(row.trial.fault), row.trial.profile, row.trial.seed))
+    return sorted(rows, key=lambda row: (ALL.index(row.trial.fault), row.trial.profile, row.trial.seed))
 
 
 def _counts(numbers: Mapping[str, int]) -> str:
