@@ -104,6 +104,9 @@ take_power() {
 # disk_has_failed: whether its brick's disk gives nothing but errors.
 disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
 
+# disk_is_let_go: whether the kernel has forgotten it. Until then it would be mounted again as it is, failed or not.
+disk_is_let_go() { [[ -z $(losetup --associated "$FOLDER/disk.img") ]]; }
+
 # remove_machine: nothing of it is left, whatever there was.
 remove_machine() {
     cut_link

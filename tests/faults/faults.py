@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from components.topology import VOLUME
-from tests.faults.rig import BRICK_HOSTS, Rig
+from tests.faults.rig import Rig
 
 Broken = Callable[[Rig], AbstractContextManager[None]]
 
@@ -29,7 +29,7 @@ class Fault:
         name: For the command line and the report.
         broken: Breaks it on entry, puts it right on exit.
         seconds: How long it stays broken.
-        stops_service: Nobody can be served meanwhile, whatever the cluster does.
+        stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
     """
 
     name: str
@@ -143,12 +143,17 @@ def _reboot(pick: Pick) -> Broken:
     return broken
 
 
-@contextmanager
-def _upgrade(rig: Rig) -> Iterator[None]:
-    # What dpkg runs when it has unpacked a new version over an old one; as `apt upgrade` on each host in turn.
-    for machine in BRICK_HOSTS:
-        rig.inside(machine, "/var/lib/dpkg/info/glusterfs-server.postinst configure 10.3-4 2>&1")
-    yield
+def _upgrade(*picks: Pick) -> Broken:
+    """Gluster's packages upgraded, on several hosts without a pause for what has to be healed in between."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        for machine in [pick(rig) for pick in picks]:
+            # What dpkg runs when it has unpacked a new version over an old one.
+            rig.inside(machine, "/var/lib/dpkg/info/glusterfs-server.postinst configure 10.3-4 2>&1")
+        yield
+
+    return broken
 
 
 @contextmanager
@@ -185,7 +190,9 @@ FAULTS: tuple[Fault, ...] = (
     *(Fault(f"kill-{name}", _killed(*process), 15) for name, process in PROCESSES.items()),
     Fault("brick-full", _full_brick, 20),
     Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20),
-    Fault("upgrade", _upgrade, 15),
+    Fault("upgrade-active", _upgrade(ACTIVE), 15),
+    Fault("upgrade-php1", _upgrade(PHP1), 15),
+    Fault("upgrade-all", _upgrade(ACTIVE, SPARE, PHP1), 15, stops_service=True),
     *(Fault(f"reboot-{name}", _reboot(MACHINES[name]), 20) for name in ("active", "php1", "php2")),
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),

@@ -55,6 +55,7 @@ class History:
 
     Attributes:
         attempts: In the order in which they ended.
+        ids: Session to the begin of the SHA-256 of its ID, by which the machines' logs name it.
         held: Session to its updates, oldest first, as each of several readers saw them when all was over.
         fault: When the fault began.
         restore: When what was broken began to be put back.
@@ -62,6 +63,7 @@ class History:
     """
 
     attempts: list[Attempt] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)
     held: dict[str, list[list[str]]] = field(default_factory=dict)
     fault: float = 0
     restore: float = 0

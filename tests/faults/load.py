@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import random
@@ -238,6 +239,7 @@ class Load:
             outcome = CONNECTION
         if told and brought and not session.cookie:
             session.cookie = brought
+            self.history.ids[session.name] = hashlib.sha256(brought.encode()).hexdigest()[:12]
         return Attempt(
             begin=begin,
             end=self.now(),

@@ -79,7 +79,9 @@ def row(trial: Trial) -> Row:
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
     """By fault, profiles side by side, `article` first."""
-    return sorted(rows, key=lambda row: (ALL.index(row.trial.fault), row.trial.profile, row.trial.seed))
+    # A stored trial may be of a fault that the list no longer has.
+    order = {name: number for number, name in enumerate(ALL)}
+    return sorted(rows, key=lambda row: (order.get(row.trial.fault, len(ALL)), row.trial.profile, row.trial.seed))
 
 
 def _counts(numbers: Mapping[str, int]) -> str:

@@ -17,8 +17,6 @@ SITE = Path(__file__).parent / "site"
 
 PHP_NODES = ("php1", "php2")
 
-BRICK_HOSTS = (*BALANCERS, "php1")
-
 RECORDS = "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -exec sha256sum {} + | sort"
 """Names and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
 
