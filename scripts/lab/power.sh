@@ -104,8 +104,15 @@ take_power() {
 # disk_has_failed: whether its brick's disk gives nothing but errors.
 disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
 
-# disk_is_let_go: whether the kernel has forgotten it. Until then it would be mounted again as it is, failed or not.
-disk_is_let_go() { [[ -z $(losetup --associated "$FOLDER/disk.img") ]]; }
+# replace_failed_disk: mounts its content through another device, for a machine that is off. Some other mount namespace of
+# this box may hold the failed file system for as long as it likes; it writes no more, and the same device would give it back.
+replace_failed_disk() {
+    local device
+    device=$(losetup --find --show "$FOLDER/disk.img")
+    mount -o noatime,nouuid "$device" "$FOLDER/disk"
+    # The device goes with its mount.
+    losetup --detach "$device"
+}
 
 # remove_machine: nothing of it is left, whatever there was.
 remove_machine() {

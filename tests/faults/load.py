@@ -24,6 +24,9 @@ PAUSE_AFTER_ERROR = 0.1
 UPDATES_PER_SESSION = 300
 """Then a visitor begins a new session: the page keeps every update, and records should stay of ordinary size."""
 
+PASSING_UPDATES = 5
+"""Of visitors who soon leave: what they stored last is not written again, so nothing hides that it got lost."""
+
 
 @dataclass(frozen=True)
 class Response:
@@ -102,8 +105,8 @@ class Session:
 class Visitor:
     """Somebody with one session at a time, in one browser window or several."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, updates: int) -> None:
+        self.name, self.updates = name, updates
         self.sessions: list[Session] = []
         self.beginning = asyncio.Lock()
         self.begin_session()
@@ -122,16 +125,19 @@ class Crowd:
         visitors: How many; each has a session.
         windows: How many clients use one session at once.
         think: Longest pause after an answer, in seconds; half of it on average.
+        updates: After how many of them a visitor begins a new session.
     """
 
     name: str
     visitors: int
     windows: int = 1
     think: float = 0.0
+    updates: int = UPDATES_PER_SESSION
 
 
 CROWDS = (
-    Crowd("thinking", visitors=16, think=0.6),
+    Crowd("thinking", visitors=14, think=0.6),
+    Crowd("passing", visitors=4, think=0.6, updates=PASSING_UPDATES),
     Crowd("hasty", visitors=2),
     Crowd("sharing", visitors=3, windows=3, think=0.6),
     Crowd("sharing-hastily", visitors=1, windows=2),
@@ -194,7 +200,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for crowd in self._crowds:
                 for number in range(1, crowd.visitors + 1):
-                    visitor = Visitor(f"{crowd.name}-{number}")
+                    visitor = Visitor(f"{crowd.name}-{number}", crowd.updates)
                     self._visitors.append(visitor)
                     for window in range(1, crowd.windows + 1):
                         group.create_task(self._client(f"{visitor.name}.{window}", visitor, crowd.think))
@@ -220,7 +226,7 @@ class Load:
                     return await self._ask(client, visitor.sessions[-1], update, asked_since)
         session = visitor.sessions[-1]
         attempt = await self._ask(client, session, update, asked_since)
-        if attempt.count >= UPDATES_PER_SESSION and visitor.sessions[-1] is session:
+        if attempt.count >= visitor.updates and visitor.sessions[-1] is session:
             visitor.begin_session()
         return attempt
 

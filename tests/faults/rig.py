@@ -97,13 +97,22 @@ class Rig:
                 return sum(map(int, counts))
         return None
 
-    def copies_equal(self) -> bool:
-        """Whether both bricks hold the same records."""
+    def differing(self) -> str:
+        """How the records on the two bricks differ; empty: not at all."""
         try:
-            one, other = (self.inside(balancer, RECORDS) for balancer in BALANCERS)
+            one, other = (self._records(balancer) for balancer in BALANCERS)
         except AssertionError:
-            return False
-        return one == other
+            return "a brick cannot be read"
+        alone = one.keys() ^ other.keys()
+        unlike = [name for name in one.keys() & other.keys() if one[name] != other[name]]
+        if not alone and not unlike:
+            return ""
+        return f"{len(unlike)} of {len(one)} records differ between the bricks, {len(alone)} are on one of them only"
+
+    def _records(self, balancer: str) -> dict[str, str]:
+        """Name to checksum."""
+        pairs = [line.split(maxsplit=1) for line in self.inside(balancer, RECORDS).splitlines()]
+        return {name: checksum for checksum, name in pairs}
 
     def complaints(self) -> list[str]:
         """What is not as it should be; empty for a cluster that is whole."""
@@ -113,7 +122,7 @@ class Rig:
         )
         told += [] if len(owners) == 1 else [f"the floating IP is held by {' and '.join(owners) or 'nobody'}"]
         told += [] if self.in_service() else ["the balancers do not see all PHP nodes"]
-        return told + ([] if self.copies_equal() else ["the bricks hold different records"])
+        return told + ([differing] if (differing := self.differing()) else [])
 
     def in_service(self) -> bool:
         """Whether both balancers see all PHP nodes up."""

@@ -100,7 +100,13 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
 
     The fault's time is when its command is given: up to some tenths of a second before it takes effect, which is to the
     cluster's disadvantage.
+
+    Raises:
+        AssertionError: The cluster was not whole to begin with, or a command failed.
     """
+    # What an earlier fault left behind is not this one's.
+    if wrong := wait_until_whole(rig, 120):
+        raise AssertionError(f"the cluster was not whole before: {'; '.join(wrong)}")
     rig.look()
     seed_here = f"{seed} {fault.name}"
     load = Load(rig.address, seed_here)
