@@ -2,7 +2,7 @@
 
 STACK ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test check unit plugins lab stack format clean
+.PHONY: help up preview down test check unit plugins lab stack faults format clean
 
 help: ## this list
 	@echo "php-cluster: make COMMAND [STACK=$(STACK)]"
@@ -35,6 +35,9 @@ lab: ## the lab's scripts, and configuration files before the daemons' own judge
 
 stack: ## real clusters
 	@scripts/test stack
+
+faults: ## breaks real clusters in every way we know, profiles article and safe (two hours); test has a few of them
+	@scripts/faults
 
 format: ## puts the code into its standard form
 	@scripts/test format

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from scripts.benchmark.timeline import ENGINE, Span
+from scripts.drawing import WIDTH, document, grid_step, text
 
-_WIDTH = 1000
 _LABELS = 170
 """Left of the bars."""
 _ROW = 16
@@ -22,15 +22,6 @@ def _colours(kinds: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _text(x: float, y: float, text: str, attributes: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" {attributes}>{escape(text)}</text>'
-
-
-def _scale(seconds: float) -> float:
-    """Seconds between two lines of the grid: about ten of them."""
-    return next(step for step in (0.5, 1, 2, 5, 10, 20, 60, 300, 1800) if seconds / step <= 12)
-
-
 def timelines(runs: Mapping[str, Sequence[Span]], heading: str) -> str:
     """Draws runs below one another on the same scale.
 
@@ -41,12 +32,12 @@ def timelines(runs: Mapping[str, Sequence[Span]], heading: str) -> str:
     kinds = list(dict.fromkeys(span.kind for spans in runs.values() for span in sorted(spans, key=lambda s: s.begin)))
     colours = _colours(kinds)
     longest = max((span.end for spans in runs.values() for span in spans), default=1) or 1
-    unit = (_WIDTH - _LABELS - 60) / longest
-    grid = _scale(longest)
+    unit = (WIDTH - _LABELS - 60) / longest
+    grid = grid_step(longest)
     y = 40.0
-    parts = [_text(10, 20, heading, 'font-size="14" font-weight="bold"')]
+    parts = [text(10, 20, heading, 'font-size="14" font-weight="bold"')]
     for title, spans in runs.items():
-        parts.append(_text(10, y + 12, title, 'font-weight="bold"'))
+        parts.append(text(10, y + 12, title, 'font-weight="bold"'))
         y += 24
         top = y
         bars = []
@@ -57,21 +48,18 @@ def timelines(runs: Mapping[str, Sequence[Span]], heading: str) -> str:
                 f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_ROW - 3}" fill="{colours[span.kind]}">'
                 f"<title>{escape(told)}</title></rect>"
             )
-            bars.append(_text(_LABELS - 6, y + 10, span.name, 'text-anchor="end"'))
-            bars.append(_text(x + width + 3, y + 10, f"{span.seconds:.1f}", 'fill="#666"'))
+            bars.append(text(_LABELS - 6, y + 10, span.name, 'text-anchor="end"'))
+            bars.append(text(x + width + 3, y + 10, f"{span.seconds:.1f}", 'fill="#666"'))
             y += _ROW
         for line in range(int(longest / grid) + 1):
             x = _LABELS + line * grid * unit
             parts.append(f'<path d="M{x:.1f} {top:.1f}V{y:.1f}" stroke="#ddd"/>')
-            parts.append(_text(x, y + 11, f"{line * grid:g} s", 'text-anchor="middle" fill="#666"'))
+            parts.append(text(x, y + 11, f"{line * grid:g} s", 'text-anchor="middle" fill="#666"'))
         parts += bars
         y += 30
     for index, kind in enumerate(kinds):
         x, row = 10 + index % 6 * 160, y + index // 6 * _ROW
         parts.append(f'<rect x="{x}" y="{row:.1f}" width="12" height="12" fill="{colours[kind]}"/>')
-        parts.append(_text(x + 17, row + 10, kind))
+        parts.append(text(x + 17, row + 10, kind))
     height = y + (len(kinds) // 6 + 2) * _ROW
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height:.0f}" font-family="sans-serif" '
-        f'font-size="11">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n"
-    )
+    return document(height, parts)

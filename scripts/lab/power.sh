@@ -25,7 +25,8 @@ ssh_answers() {
     [[ $banner == SSH-* ]]
 }
 
-is_mounted() { mountpoint --quiet "$1"; }
+# By the kernel's list: `mountpoint` asks the file system, and one that has failed does not answer.
+is_mounted() { grep --quiet --fixed-strings " $1 " /proc/self/mountinfo; }
 link_is_gone() { [[ ! -e /sys/class/net/$LINK ]]; }
 no_process_left() { [[ -z $(processes_of "$MACHINE") ]]; }
 is_frozen() { [[ $(cat "$(freezer_of "$MACHINE")" 2>/dev/null) == 1 ]]; }
@@ -91,6 +92,26 @@ kill_machine() {
     rm -f "$FOLDER/nspawn.pid" "$FOLDER/supervisor.pid"
     remove_traces
     remove_groups "$MACHINE"
+}
+
+# take_power: not even its network connections say goodbye.
+take_power() {
+    cut_link
+    kill_machine
+    unmount_parts
+}
+
+# disk_has_failed: whether its brick's disk gives nothing but errors.
+disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
+
+# replace_failed_disk: mounts its content through another device, for a machine that is off. Some other mount namespace of
+# this box may hold the failed file system for as long as it likes; it writes no more, and the same device would give it back.
+replace_failed_disk() {
+    local device
+    device=$(losetup --find --show "$FOLDER/disk.img")
+    mount -o noatime,nouuid "$device" "$FOLDER/disk"
+    # The device goes with its mount.
+    losetup --detach "$device"
 }
 
 # remove_machine: nothing of it is left, whatever there was.

@@ -129,6 +129,26 @@ def test_cut_and_restored(box: Box) -> None:
     assert (box.state(), box.boot()) == ("running", boot)
 
 
+def test_its_packets_are_dropped_and_restored(box: Box) -> None:
+    boot = box.boot()
+    box.script("drop", "--stack", STACK, "all", NAME)
+    assert not box.is_reachable()
+    box.act("restore")
+    wait_for("its packets pass", box.is_reachable)
+    assert box.boot() == boot
+
+
+def test_its_disk_fails_and_is_restored(box: Box) -> None:
+    boot = box.boot()
+    box.inside("echo kept >/data/file; sync")
+    box.act("fail-disk")
+    assert box.inside("cat /data/file 2>&1 || true").endswith("Input/output error")
+    assert box.inside("echo goes on") == "goes on"
+    box.act("restore")
+    wait_for("it has booted", lambda: box.boot() != boot)
+    assert box.inside("cat /data/file") == "kept"
+
+
 @pytest.mark.parametrize("before", ["nothing", "cut", "freeze"])
 def test_power_lost_and_restored(box: Box, before: str) -> None:
     boot = box.boot()

@@ -93,18 +93,28 @@ class Visitor:
 
 @dataclass
 class Cluster:
-    """One stack of this checkout or another one, with a backend of its own."""
+    """One stack of this checkout or another one, with a backend of its own.
+
+    Attributes:
+        backend: Folder of the state.
+        config: Settings.
+        name: Of the stack.
+        checkout: The project's folder.
+        exists: Whether an earlier run has made it.
+    """
 
     backend: Path
     config: Mapping[str, str]
     name: str = field(default_factory=lambda: f"test-{secrets.token_hex(3)}")
     checkout: Path = PROJECT
+    exists: bool = False
 
     def __post_init__(self) -> None:
         self.backend.mkdir(mode=0o700, exist_ok=True)
         self.environment = {**os.environ, "PULUMI_BACKEND_URL": f"file://{self.backend}"}
         # Not selected: a user's shell goes on with the stack that it works on.
-        self.pulumi("stack", "init", self.name, "--no-select", "--secrets-provider", "passphrase")
+        if not self.exists:
+            self.pulumi("stack", "init", self.name, "--no-select", "--secrets-provider", "passphrase")
         self.configure(self.config)
 
     @property

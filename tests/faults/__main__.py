@@ -1,0 +1,105 @@
+"""`scripts/faults`: which faults, on which profiles, how often."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults import faults, report, results, trial
+from tests.faults.faults import Fault
+from tests.faults.rig import Rig, configuration
+from tests.stack.cluster import Cluster
+
+STACK = "faults"
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/faults", description="Breaks a cluster in every way we know.")
+    parser.add_argument("--profile", choices=["safe", "article", "both"], default="both", help="(default: both)")
+    parser.add_argument("--fault", nargs="+", metavar="NAME", help="those alone (default: all)")
+    parser.add_argument("--quick", action="store_true", help="those that CI tries")
+    parser.add_argument("--times", type=int, default=1, metavar="N", help="how often each (default: 1)")
+    parser.add_argument("--seed", default=secrets.token_hex(3), help="of an earlier run: repeats its moments")
+    parser.add_argument("--keep", action="store_true", help="leaves the machines for the next run, which finds them")
+    parser.add_argument("--report", action="store_true", help="tries nothing, reports what there is of the seed")
+    parser.add_argument("--list", action="store_true", help="names the faults")
+    return parser.parse_args(words)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _rig(profile: str, keep: bool) -> Iterator[Rig]:
+    """A cluster for as long as the block lasts, or longer."""
+    backend = results.RESULTS / f"state-{profile}"
+    cluster = Cluster(backend, configuration(profile), STACK, exists=backend.exists())
+    try:
+        cluster.up()
+        yield Rig(cluster)
+    finally:
+        if not keep:
+            cluster.remove()
+            shutil.rmtree(backend)
+
+
+def _try_all(chosen: Sequence[Fault], profile: str, asked: argparse.Namespace, folder: Path) -> None:
+    with _rig(profile, asked.keep) as rig:
+        for seed in [f"{asked.seed}-{number}" for number in range(1, asked.times + 1)]:
+            for fault in chosen:
+                try:
+                    done = trial.run(rig, fault, profile, seed)
+                except AssertionError as problem:
+                    _say(f"{fault.name} could not be tried: {problem}")
+                    rig.make_anew()
+                    continue
+                results.store(folder, done)
+                _say(report.table([report.row(done)]))
+                if done.beyond_repair:
+                    _say(f"The cluster is made anew, since {'; '.join(done.beyond_repair)}.")
+                    rig.make_anew()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Tries the faults that the command line asks for.
+
+    The exit status: 0, or 1 when `safe` has broken its promise or a fault could not be tried, or 2: no such fault.
+    """
+    asked = _arguments(words)
+    if asked.list:
+        _say("\n".join(f"{fault.name}, for {fault.seconds:g} s" for fault in faults.FAULTS))
+        return 0
+    try:
+        chosen = faults.named(asked.fault or (faults.QUICK if asked.quick else faults.ALL))
+    except ValueError as problem:
+        _say(str(problem))
+        return 2
+    # Ends as with Ctrl-C, so that the machines go.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    profiles = ["article", "safe"] if asked.profile == "both" else [asked.profile]
+    folder = results.folder_of(asked.seed)
+    if not asked.report:
+        _say(f"seed {asked.seed}")
+        for profile in profiles:
+            _try_all(chosen, profile, asked, folder)
+    _say(f"\n{results.write_report(folder)}")
+    rows = results.stored(folder)
+    tried = {(row.trial.profile, row.trial.fault) for row in rows}
+    wanted = [(profile, fault.name) for profile in profiles for fault in chosen]
+    missing = [f"{name} on {profile}" for profile, name in wanted if (profile, name) not in tried]
+    if missing:
+        _say(f"Not tried: {', '.join(missing)}")
+    broken = any(row.verdict.violations for row in rows if row.trial.profile == "safe")
+    return 1 if broken or missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

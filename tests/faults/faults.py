@@ -1,0 +1,218 @@
+"""The faults, each with its way to put things right again: the one list of them.
+
+A fault is a context manager: what comes before its `yield` breaks something; what comes after it is what the world
+does, or an operator: the cable is back, the power returns, the process goes on. What the cluster mends by itself is
+left to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+
+from components.topology import VOLUME
+from tests.faults.rig import Rig
+
+Broken = Callable[[Rig], AbstractContextManager[None]]
+
+Pick = Callable[[Rig], str]
+"""Which machine is meant, said when it comes to it: the active balancer is now one, now the other."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        name: For the command line and the report.
+        broken: Breaks it on entry, puts it right on exit.
+        seconds: How long it stays broken.
+        stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
+    """
+
+    name: str
+    broken: Broken
+    seconds: float
+    stops_service: bool = False
+
+
+def _named(name: str) -> Pick:
+    return lambda _: name
+
+
+ACTIVE: Pick = attrgetter("active")
+SPARE: Pick = attrgetter("spare")
+PHP1, PHP2, EVERYONE = _named("php1"), _named("php2"), _named("all")
+
+MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "php2": PHP2}
+"""Every machine is one of a kind: php1 holds the arbiter's brick, php2 none."""
+
+# The commands of processes, as pgrep looks for them.
+BRICK, CLIENT = "^/usr/sbin/glusterfsd ", "^/usr/sbin/glusterfs .*--process-name fuse "
+HAPROXY, KEEPALIVED = "^/usr/sbin/haproxy ", "^/usr/sbin/keepalived "
+
+PROCESSES = {"brick": (BRICK, ACTIVE), "haproxy": (HAPROXY, ACTIVE), "keepalived": (KEEPALIVED, ACTIVE)} | {
+    "client": (CLIENT, PHP2)
+}
+
+
+def _by_lab(verb: str, pick: Pick) -> Broken:
+    """A machine mistreated by a script of the lab, and restored by another."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        machine = pick(rig)
+        rig.lab(verb, machine)
+        try:
+            yield
+        finally:
+            rig.lab("restore", machine)
+
+    return broken
+
+
+def _dropping(*ways: tuple[Pick, Pick], percent: int = 100) -> Broken:
+    """Packets get lost on the ways from one machine to another."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        named = [(source(rig), target(rig)) for source, target in ways]
+        try:
+            for source, target in named:
+                rig.lab("drop", source, target, str(percent))
+            yield
+        finally:
+            for machine in {machine for way in named for machine in way} - {"all"}:
+                rig.lab("restore", machine)
+
+    return broken
+
+
+def _stopped(process: str, pick: Pick) -> Broken:
+    """Processes that stop where they are, and go on later."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        machine = pick(rig)
+        ids = " ".join(rig.inside(machine, f"pgrep --full '{process}'").split())
+        rig.inside(machine, f"kill -STOP {ids}")
+        try:
+            yield
+        finally:
+            # Some may have been replaced meanwhile.
+            rig.inside(machine, f"kill -CONT {ids} || true")
+
+    return broken
+
+
+def _killed(process: str, pick: Pick) -> Broken:
+    """Processes that end without a word."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        machine = pick(rig)
+        rig.inside(machine, f"kill -KILL $(pgrep --full '{process}')")
+        yield
+        if process == BRICK:
+            # As the manual has it: a brick that has died is started by `volume start … force`, no earlier.
+            rig.inside(machine, f"gluster --mode=script volume start {VOLUME} force")
+
+    return broken
+
+
+@contextmanager
+def _full_brick(rig: Rig) -> Iterator[None]:
+    machine = rig.active
+    # All but a MiB is reserved in one step, then the rest is filled to the last block.
+    reserve = "fallocate --length $(($(df --output=avail --block-size=1 /session | tail --lines=1) - 1048576))"
+    rig.inside(machine, f"{reserve} /session/ballast; cat /dev/zero >/session/more 2>/dev/null || true")
+    try:
+        yield
+    finally:
+        rig.inside(machine, "rm --force /session/ballast /session/more")
+
+
+def _reboot(pick: Pick) -> Broken:
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        rig.inside(pick(rig), "systemctl --no-block reboot")
+        yield
+
+    return broken
+
+
+def _upgrade(*picks: Pick) -> Broken:
+    """Gluster's packages upgraded, on several hosts without a pause for what has to be healed in between."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        for machine in [pick(rig) for pick in picks]:
+            # What dpkg runs when it has unpacked a new version over an old one.
+            rig.inside(machine, "/var/lib/dpkg/info/glusterfs-server.postinst configure 10.3-4 2>&1")
+        yield
+
+    return broken
+
+
+@contextmanager
+def _no_power_at_all(rig: Rig) -> Iterator[None]:
+    for machine in rig.machines:
+        rig.lab("power-off", machine)
+    try:
+        yield
+    finally:
+        for machine in rig.machines:
+            rig.lab("restore", machine)
+
+
+@contextmanager
+def _switch(rig: Rig) -> Iterator[None]:
+    machine = rig.active
+    rig.inside(machine, "systemctl stop keepalived")
+    try:
+        yield
+    finally:
+        rig.inside(machine, "systemctl start keepalived")
+
+
+FAULTS: tuple[Fault, ...] = (
+    *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20) for name, pick in MACHINES.items()),
+    *(Fault(f"cut-{name}-{s}s", _by_lab("cut", pick), s) for s in (5, 60) for name, pick in MACHINES.items()),
+    Fault("cut-between-balancers", _dropping((ACTIVE, SPARE), (SPARE, ACTIVE)), 30),
+    Fault("one-way-from-active", _dropping((ACTIVE, EVERYONE)), 30),
+    Fault("one-way-to-active", _dropping((EVERYONE, ACTIVE)), 30),
+    Fault("one-way-from-php2", _dropping((PHP2, EVERYONE)), 30),
+    Fault("one-way-to-php2", _dropping((EVERYONE, PHP2)), 30),
+    Fault("packet-loss", _dropping(*((EVERYONE, pick) for pick in MACHINES.values()), percent=5), 30),
+    *(Fault(f"stop-{name}", _stopped(*process), 30) for name, process in PROCESSES.items()),
+    *(Fault(f"kill-{name}", _killed(*process), 15) for name, process in PROCESSES.items()),
+    Fault("brick-full", _full_brick, 20),
+    Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20),
+    Fault("upgrade-active", _upgrade(ACTIVE), 15),
+    Fault("upgrade-php1", _upgrade(PHP1), 15),
+    Fault("upgrade-all", _upgrade(ACTIVE, SPARE, PHP1), 15, stops_service=True),
+    *(Fault(f"reboot-{name}", _reboot(MACHINES[name]), 20) for name in ("active", "php1", "php2")),
+    Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
+    Fault("switch", _switch, 10),
+)
+"""In the order in which they are tried."""
+
+ALL = tuple(fault.name for fault in FAULTS)
+
+QUICK = ("power-off-active", "cut-active-5s", "cut-php2-5s", "stop-brick", "kill-client", "brick-fails", "switch")
+"""For CI: each kind of trouble once, none of them long."""
+
+
+def named(names: Sequence[str]) -> list[Fault]:
+    """The faults of these names.
+
+    Raises:
+        ValueError: There is no fault of one of the names; those that there are are named.
+    """
+    known = {fault.name: fault for fault in FAULTS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"there is no fault {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [known[name] for name in names]

@@ -1,0 +1,147 @@
+"""What trials came to: rows for programs, a table for people, and which targets were missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.faults import checker
+from tests.faults.checker import Phases, Verdict
+from tests.faults.faults import ALL, FAULTS
+from tests.faults.trial import Trial
+
+SERVED_FROM = 3.0
+"""Target in seconds: every request that begins that long after a fault, or later, is served."""
+
+HEALED = 30.0
+"""Target in seconds: from the restoration until nothing waits to be healed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one trial."""
+
+    trial: Trial
+    verdict: Verdict
+    phases: Phases
+
+    @property
+    def longest_wait(self) -> float:
+        """Of a client, in seconds, whichever way the fault went: in or out."""
+        return max(self.phases.during.longest_wait, self.phases.after.longest_wait)
+
+    @property
+    def longest_stall(self) -> float:
+        """In which nobody at all was served, in seconds."""
+        return max(self.phases.during.longest_stall, self.phases.after.longest_stall)
+
+    @property
+    def misses(self) -> list[str]:
+        """What is not as `safe` should have it, but for broken promises, which the verdict names."""
+        stops_service = any(fault.name == self.trial.fault and fault.stops_service for fault in FAULTS)
+        told = []
+        if self.phases.during.served_after > SERVED_FROM and not stops_service:
+            told.append(f"requests fail until {self.phases.during.served_after:.1f} s")
+        if any(outcome.startswith("5") for outcome in self.phases.after.errors) and not stops_service:
+            told.append("5xx after the restoration")
+        if self.trial.healed is None or self.trial.healed > HEALED:
+            told.append("not healed in time")
+        return [*told, *self.trial.problems]
+
+    def to_json(self) -> dict[str, object]:
+        """For programs; times in seconds."""
+        during, after = self.phases.during, self.phases.after
+        return {
+            "fault": self.trial.fault,
+            "profile": self.trial.profile,
+            "seed": self.trial.seed,
+            "acknowledged": self.verdict.acknowledged,
+            "violations": self.verdict.violations,
+            "repeated": len(self.verdict.repeated),
+            "errors_before": self.phases.before.errors,
+            "failed_in_flight": self.phases.in_flight,
+            "errors": during.errors,
+            "served_from": round(during.served_after, 2),
+            "errors_after_restore": after.errors,
+            "served_from_after_restore": round(after.served_after, 2),
+            "longest_wait": round(self.longest_wait, 2),
+            "longest_stall": round(self.longest_stall, 2),
+            "healed": None if self.trial.healed is None else round(self.trial.healed, 1),
+            "misses": self.misses,
+            "repaired": self.trial.repaired,
+        }
+
+
+def row(trial: Trial) -> Row:
+    """Judges one trial."""
+    return Row(trial, checker.judge(trial.history), checker.phases(trial.history))
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """By fault, profiles side by side, `article` first."""
+    # A stored trial may be of a fault that the list no longer has.
+    order = {name: number for number, name in enumerate(ALL)}
+    return sorted(rows, key=lambda row: (order.get(row.trial.fault, len(ALL)), row.trial.profile, row.trial.seed))
+
+
+def _counts(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in numbers.items()) or "-"
+
+
+def _after(row: Row) -> str:
+    after = row.phases.after
+    return _counts(after.errors) + (f" until {after.served_after:.1f} s" if after.errors else "")
+
+
+def _then(row: Row) -> str:
+    repaired = [f"up did: {row.trial.repaired}"] if row.trial.repaired else []
+    return "; ".join([*row.trial.problems, *repaired]) or "nothing to do"
+
+
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "fault": lambda row: row.trial.fault,
+    "profile": lambda row: row.trial.profile,
+    "acknowledged": lambda row: str(row.verdict.acknowledged),
+    "lost": lambda row: str(len(row.verdict.lost)),
+    "other violations": lambda row: _counts({k: n for k, n in row.verdict.violations.items() if k != "lost"}),
+    "served from": lambda row: f"{row.phases.during.served_after:.1f} s",
+    "longest wait": lambda row: f"{row.longest_wait:.1f} s",
+    "stall": lambda row: f"{row.longest_stall:.1f} s",
+    "failed in flight": lambda row: _counts(row.phases.in_flight),
+    "errors": lambda row: _counts(row.phases.during.errors),
+    "errors after restore": _after,
+    "healed": lambda row: "never" if row.trial.healed is None else f"{row.trial.healed:.0f} s",
+    "preview": _then,
+}
+
+LEGEND = f"""\
+lost: acknowledged updates that are missing in the end (target of safe: 0).
+served from: every request that began so long after the fault, or later, was served (target: {SERVED_FROM:g} s).
+longest wait: of a client who gives up on a request after 2 s and asks again.
+stall: the longest time in which nobody was served. failed in flight: requests that were under way when the fault came.
+no answer: within 2 s. errors after restore: of requests that began after it (target: no 5xx).
+healed: from the restoration until nothing waited to be healed (target: {HEALED:g} s)."""
+
+
+def table(rows: Iterable[Row]) -> str:
+    """One line for each trial, under a heading."""
+    lines: list[Sequence[str]] = [list(_COLUMNS)]
+    lines += [[show(row) for show in _COLUMNS.values()] for row in rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(_COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """For each profile what was lost in all, and what fell short of the targets."""
+    lines = []
+    for profile in sorted({row.trial.profile for row in rows}):
+        mine = [row for row in rows if row.trial.profile == profile]
+        lost = sum(len(row.verdict.lost) for row in mine)
+        told = sum(row.verdict.acknowledged for row in mine)
+        lines.append(f"{profile}: {lost} of {told} acknowledged updates lost, in {len(mine)} trials")
+        for row in mine:
+            if said := [*([_counts(row.verdict.violations)] if row.verdict.violations else []), *row.misses]:
+                lines.append(f"  {row.trial.fault}: {'; '.join(said)}")
+    return "\n".join(lines)
