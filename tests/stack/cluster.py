@@ -135,7 +135,7 @@ class Cluster:
 
     def configure(self, values: Mapping[str, str]) -> None:
         for key, value in values.items():
-            self.pulumi("config", "set", key, "--stack", self.name, "--", value)
+            self.pulumi("config", "set", "--path", key, "--stack", self.name, "--", value)
 
     def up(self) -> str:
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name).stdout

@@ -1,4 +1,4 @@
-"""From nothing and back to nothing, with the article's own profile on one PHP node."""
+"""From nothing and back to nothing."""
 
 from pathlib import Path
 
@@ -28,10 +28,26 @@ def test_destroy_leaves_nothing(fresh_backend: Path) -> None:
         stack.remove()
 
 
+def test_a_bare_debian_installs_what_it_needs(fresh_backend: Path) -> None:
+    stack = Cluster(fresh_backend, {"phpNodes": "1", "image": "stock", "extraPackages[0]": "php-intl"})
+    try:
+        output = stack.up()
+        assert "installs curl glusterfs-client" in output and "php-intl" in output
+        visitor = stack.visitor()
+        assert [visitor.visit()["counter"] for _ in range(3)] == [1, 2, 3]
+        assert "intl" in stack.ssh("php1", "php -m")
+        stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)
+    finally:
+        stack.remove()
+    assert leftovers(stack.lab) == []
+
+
 def test_the_lab_can_sweep_what_a_lost_state_left(fresh_backend: Path) -> None:
     stack = Cluster(fresh_backend, {"phpNodes": "1", "profile": "article"})
-    stack.up()
-    # The state is lost: only names are left.
-    stack.lab_command("sweep")
+    try:
+        stack.up()
+    finally:
+        # The state is lost: only names are left.
+        stack.lab_command("sweep")
     assert leftovers(stack.lab) == []
     stack.pulumi("stack", "rm", "--yes", "--force", stack.name)
