@@ -2,10 +2,11 @@
 
 import functools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack.cluster import Cluster, Visitor, wait_for
+from tests.stack.cluster import Cluster, Visitor, request, wait_for
 
 HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1/.php-cluster/health"
 
@@ -138,15 +139,36 @@ def test_without_its_mount_a_node_is_out_of_service_until_it_is_back(cluster: Cl
     assert "fuse.glusterfs" in cluster.enter("php2", "findmnt --noheadings --output FSTYPE /media/sessions")
 
 
-def test_a_mount_that_hangs_is_made_again(cluster: Cluster) -> None:
-    """Its client is stopped for good, as by gluster/glusterfs#4371."""
+CLIENTS = "pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse '"
+
+
+def test_ended_workers_do_not_take_the_mount_with_them(cluster: Cluster) -> None:
+    """A signal to a process that asks for a lock can stop a mount (gluster/glusterfs#4371): not for good here."""
     visitor = used_session(cluster)
-    clients = "cat /sys/fs/cgroup/*/system.slice/media-sessions.mount/cgroup.procs | sort --unique"
-    stopped = cluster.enter("php2", f"{clients} | tee /dev/stderr | xargs kill -STOP; {clients}").split()
-    assert stopped
+    session = visitor.cookie.partition("=")[2]
+    cluster.enter("php1", f"systemd-run --quiet --unit hold --collect flock /media/sessions/sess_{session} sleep 60")
+    under_way = "ss --no-header --unix state established src '/run/php-cluster/site-*' | wc --lines"
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(request, visitor.url, {"Cookie": visitor.cookie}, 60) for _ in range(8)]
+        wait_for("requests wait for the session", lambda: int(cluster.enter("php2", under_way)) >= 3)
+        cluster.enter("php2", "pkill --signal QUIT --full 'php-fpm: pool site'")
+        cluster.enter("php1", "systemctl stop hold")
+        answers = [answer.result().status for answer in waiting]
+    assert answers.count(200) >= 3, answers
+    for _ in range(4):
+        goes_on(visitor)
+    whole_again(cluster)
+
+
+def test_a_mount_that_hangs_is_made_again(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    stopped = cluster.enter("php2", CLIENTS)
+    cluster.enter("php2", f"kill -STOP {stopped}")
     wait_for("the balancers have seen it", lambda: cluster.enter("php2", HEALTH) == "404")
     for _ in range(20):
         goes_on(visitor)
-    wait_for("another client has taken its place", lambda: cluster.enter("php2", clients).split() not in ([], stopped))
+    wait_for(
+        "another client has taken its place", lambda: cluster.enter("php2", f"{CLIENTS} || true") not in ("", stopped)
+    )
     whole_again(cluster)
     goes_on(visitor)
