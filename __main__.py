@@ -4,8 +4,9 @@ import pulumi
 
 from components import stack_config, topology
 from components.cluster import PhpCluster
+from components.config_values import ConfigError
 from components.drift import look
-from components.settings import ConfigError, read_settings
+from components.settings import read_settings
 from components.site import pack_site
 from components.substrates import SUBSTRATES
 
