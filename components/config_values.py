@@ -24,8 +24,10 @@ class ConfigError(Exception):
 class Reader:
     """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], group: str = "") -> None:
+        """Reads these values; those of a group stand below a key of that name."""
         self.values = values
+        self.group = group
         self.problems: list[str] = []
 
     def refuse(self, key: str, rule: str, example: str, *, shown: str | None = None) -> None:
@@ -33,6 +35,9 @@ class Reader:
         value = "[secret]" if key in SECRET_KEYS else shown or json.dumps(self.values.get(key), default=str)
         if len(value) > 80:
             value = value[:77] + "..."
+        if self.group:
+            name, _, value_that_works = example.partition(" ")
+            key, example = f"{self.group}.{key}", f"--path '{self.group}.{name}' {value_that_works}"
         self.problems.append(
             f"{NAMESPACE}:{key} is {value}\n    It must be {rule}.\n    Example: pulumi config set {example}"
         )
@@ -67,6 +72,13 @@ def one_of(choices: Collection[str]) -> Callable[[Any], str]:
         return str(value)
 
     return parse
+
+
+def switch(value: Any) -> bool:
+    """True or false, as such or as text."""
+    if value not in (True, False, "true", "false") or (isinstance(value, int) and not isinstance(value, bool)):
+        raise ValueError
+    return value in (True, "true")
 
 
 def optional(parse: Callable[[str], T]) -> Callable[[Any], T | None]:

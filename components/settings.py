@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components import topology, volume_options
+from components.aws_settings import AwsSettings, check_aws, read_aws
 from components.config_values import (
     NAMESPACE,
     ConfigError,
@@ -83,6 +84,7 @@ class Settings:
     extra_packages: tuple[str, ...]
     brick_gib: int
     volume_options: Mapping[str, str]
+    aws: AwsSettings
 
 
 def declared_defaults() -> dict[str, Any]:
@@ -291,8 +293,12 @@ def read_settings(
             "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
             {},
         ),
+        aws=read_aws(reader.values["aws"], reader.problems),
     )
-    _check_network(reader, settings)
+    if settings.substrate == "aws":
+        check_aws(reader, settings.aws, settings.network, settings.php_nodes)
+    else:
+        _check_network(reader, settings)
     _check_tls(reader, settings, secret_keys)
     if reader.problems:
         count = len(reader.problems)
