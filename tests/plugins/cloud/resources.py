@@ -283,6 +283,8 @@ def _instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
             "SecurityGroupIds": inputs["vpcSecurityGroupIds"],
         }
     profile = inputs.get("iamInstanceProfile")
+    # As EC2 does, and moto does not: a key pair that is not there is refused, here by the look at it.
+    cloud.ec2.describe_key_pairs(KeyNames=[inputs["keyName"]])
     made = cloud.ec2.run_instances(
         ImageId=inputs["ami"],
         MinCount=1,

@@ -91,16 +91,15 @@ async def told(process: asyncssh.SSHServerProcess[str], name: str) -> None:
 
 
 async def serve(connection: socket.socket, disks: pathlib.Path) -> None:
-    address = connection.getsockname()[0]
-    instance = instance_at(address)
+    """Answers one connection as the machine whose address was called; there is nobody at other addresses."""
+    instance = instance_at(connection.getsockname()[0])
     if instance is None or name_of(instance) in silent:
         connection.close()
         return
     config = json.loads(instance.user_data.decode().partition("\n")[2])
     # A machine keeps the key that it was launched with, whatever becomes of the pair in the account.
-    pairs = instance.ec2_backend.key_pairs
     if instance.id not in login_keys:
-        login_keys[instance.id] = pairs[instance.key_name].public_key
+        login_keys[instance.id] = instance.ec2_backend.key_pairs[instance.key_name].public_key
     disk = disks / instance.id
     (disk / "var/tmp").mkdir(parents=True, exist_ok=True)
     await asyncssh.run_server(
@@ -114,6 +113,14 @@ async def serve(connection: socket.socket, disks: pathlib.Path) -> None:
     )
 
 
+async def serve_or_hang_up(connection: socket.socket, disks: pathlib.Path) -> None:
+    try:
+        await serve(connection, disks)
+    except Exception:
+        logging.exception("the connection is given up")
+        connection.close()
+
+
 async def answer_ssh() -> None:
     with tempfile.TemporaryDirectory() as disks:
         loop = asyncio.get_running_loop()
@@ -122,7 +129,7 @@ async def answer_ssh() -> None:
         running: set[asyncio.Task[None]] = set()
         while True:
             connection, _ = await loop.sock_accept(listener)
-            task = loop.create_task(serve(connection, pathlib.Path(disks)))
+            task = loop.create_task(serve_or_hang_up(connection, pathlib.Path(disks)))
             running.add(task)
             task.add_done_callback(running.discard)
 
