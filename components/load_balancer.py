@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.machine import ElasticIp, Machine
+from components.machine import Machine
 from components.remote import HOST_SCRIPTS, remote_step, render
 from components.topology import DRAIN_SECONDS, Topology
 
@@ -57,12 +57,12 @@ def haproxy_configuration(
 
 
 def keepalived_configuration(
-    plan: Topology, index: int, interface: str | None, elastic_ip: ElasticIp | None = None
+    plan: Topology, index: int, interface: str | None, elastic_addresses: Sequence[str] = ()
 ) -> str:
     """The text of keepalived.conf for the load balancer with this index (0 or 1).
 
-    An Elastic IP has a private address of its own on each balancer: the active one puts it on, and its advertisements
-    leave it out, since the other one would not know it.
+    What is sent to an Elastic IP arrives at one of `elastic_addresses`, another one on each balancer. The active one
+    puts on both, since the two have to agree on what they advertise; the network brings it what is for its own.
     """
     return render(
         "keepalived.conf.j2",
@@ -71,12 +71,12 @@ def keepalived_configuration(
         # Must differ between clusters of one network; the floating IP does.
         virtual_router_id=int(ipaddress.IPv4Address(plan.floating_ip or plan.balancers[0].address)) % 255 + 1,
         priority=PRIORITIES[index],
-        advert_seconds=ELASTIC_ADVERT_SECONDS if elastic_ip else ADVERT_SECONDS,
+        advert_seconds=ELASTIC_ADVERT_SECONDS if elastic_addresses else ADVERT_SECONDS,
         address=plan.balancers[index].address,
         peer_address=plan.balancers[1 - index].address,
-        floating_ip=None if elastic_ip else plan.floating_ip,
-        prefix_length=plan.network.prefixlen,
-        elastic_address=elastic_ip.local_address if elastic_ip else None,
+        virtual_addresses=[f"{address}/32" for address in elastic_addresses]
+        or [f"{plan.floating_ip}/{plan.network.prefixlen}"],
+        elastic=bool(elastic_addresses),
     )
 
 
@@ -173,6 +173,7 @@ class FloatingIp(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
+        elastic = [machine.elastic_ip.local_address for machine in machines if machine.elastic_ip]
         watch_balancer = (HOST_SCRIPTS / "balancer" / "watch-balancer").read_text()
         watching = [
             remote_step(
@@ -181,7 +182,7 @@ class FloatingIp(pulumi.ComponentResource):
                 "keepalived.sh",
                 parent=self,
                 variables={
-                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface, machine.elastic_ip),
+                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface, elastic),
                     "WATCH_BALANCER": watch_balancer,
                     "FLOATING_IP": machine.elastic_ip.local_address if machine.elastic_ip else plan.floating_ip or "",
                     "PEER": plan.balancers[1 - index].name,
