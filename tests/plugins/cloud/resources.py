@@ -191,6 +191,8 @@ def _delete_nat(cloud: Cloud, identity: str, _: Values) -> None:
     cloud.ec2.delete_nat_gateway(NatGatewayId=identity)
     for address in gateway["NatGatewayAddresses"]:
         _let_go(cloud, address["NetworkInterfaceId"])
+        # The gateway's own, which goes with it on EC2.
+        cloud.ec2.delete_network_interface(NetworkInterfaceId=address["NetworkInterfaceId"])
 
 
 def _group(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
