@@ -2,32 +2,28 @@
 
 import pulumi
 
-from components import stack_config, topology
+from components import stack_config
 from components.cluster import PhpCluster
+from components.config_values import ConfigError
 from components.drift import look
-from components.settings import ConfigError, read_settings
+from components.settings import read_settings
 from components.site import pack_site
 from components.substrates import SUBSTRATES
 
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
     site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
+    substrate = SUBSTRATES[settings.substrate]
+    plan = substrate.plan(settings)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
 
-substrate = SUBSTRATES[settings.substrate]
-plan = topology.plan(
-    settings.network or substrate.default_network(pulumi.get_stack()),
-    settings.php_nodes,
-    settings.profile,
-    settings.floating_ip,
-)
 drift = look(substrate.states)
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 
 pulumi.export("url", cluster.url)
-pulumi.export("floatingIp", plan.floating_ip)
+pulumi.export("floatingIp", cluster.floating_ip)
 pulumi.export("statsUrl", cluster.statistics_url)
 pulumi.export("statsPassword", cluster.statistics_password)
 pulumi.export("volumeInfo", cluster.volume_info)
@@ -38,6 +34,11 @@ pulumi.export(
         planned.name: {
             "role": planned.role.value,
             "address": planned.address,
+            "login": {
+                "user": machines[planned.name].user,
+                "host": machines[planned.name].connection.host,
+                "through": machines[planned.name].through,
+            },
             "ssh": machines[planned.name].ssh_command,
         }
         for planned in plan.machines

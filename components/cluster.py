@@ -34,6 +34,7 @@ class PhpCluster(pulumi.ComponentResource):
 
     Attributes:
         url: Where the site answers.
+        floating_ip: The address that the active load balancer owns.
         statistics_url: HAProxy's statistics page; user `admin`.
         statistics_password: Its password, a secret.
         volume_info: What `gluster volume info` says.
@@ -41,6 +42,7 @@ class PhpCluster(pulumi.ComponentResource):
     """
 
     url: pulumi.Output[str]
+    floating_ip: pulumi.Output[str]
     statistics_url: pulumi.Output[str]
     statistics_password: pulumi.Output[str]
     volume_info: pulumi.Output[str]
@@ -68,7 +70,9 @@ class PhpCluster(pulumi.ComponentResource):
                     "HOST_NAME": planned.name,
                     "HOST_TABLE": plan.host_table,
                     "PACKET_FILTER": packet_filter(plan, planned),
-                    "PACKAGES": " ".join(packages_of(planned, settings.extra_packages)),
+                    "PACKAGES": " ".join(
+                        [*packages_of(planned, settings.extra_packages), *machines[planned.name].packages]
+                    ),
                 },
                 limit_seconds=900,
                 first=True,
@@ -101,7 +105,9 @@ class PhpCluster(pulumi.ComponentResource):
             for planned in plan.php_nodes
         ]
 
-        host = settings.site_name or plan.floating_ip
+        balancers = [machines[planned.name] for planned in plan.balancers]
+        self.floating_ip = _floating_ip(plan, balancers)
+        host = settings.site_name or self.floating_ip
         release = SiteRelease(
             "site",
             [SiteHost(machines[node.name], installed[node.name], node.running) for node in nodes],
@@ -112,7 +118,6 @@ class PhpCluster(pulumi.ComponentResource):
         )
         serving = [*(node.running for node in nodes), *release.switched]
 
-        balancers = [machines[planned.name] for planned in plan.balancers]
         password = random.RandomPassword("statistics-password", length=24, special=False, opts=child)
         balancing = LoadBalancerPair(
             "load-balancers",
@@ -128,12 +133,22 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         volume.revoke(balancing.serving)
-        floating_ip = FloatingIp("floating-ip", plan, balancers, balancing.serving, opts=child)
+        floating_ip = FloatingIp(
+            "floating-ip",
+            plan,
+            machines=balancers,
+            installed=installed,
+            balancing=balancing.serving,
+            address=self.floating_ip,
+            opts=child,
+        )
         for balancer in balancers:
             self._wait_for_site(balancer, plan, [floating_ip.answering, *balancing.serving, *serving])
 
-        self.url = pulumi.Output.from_input(f"{'https' if settings.tls_certificate else 'http'}://{host}/")
-        self.statistics_url = pulumi.Output.from_input(f"http://{plan.floating_ip}:{STATISTICS_PORT}/")
+        self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host, "/")
+        # An Elastic IP is for visitors; the page is for who is inside.
+        statistics_address = plan.floating_ip or plan.balancers[0].address
+        self.statistics_url = pulumi.Output.from_input(f"http://{statistics_address}:{STATISTICS_PORT}/")
         self.statistics_password = pulumi.Output.secret(password.result)
         self.volume_info = volume.info
         self.mounts = {node.name: node.mount_line for node in nodes}
@@ -148,6 +163,11 @@ class PhpCluster(pulumi.ComponentResource):
             variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
             depends_on=depends_on,
         )
+
+
+def _floating_ip(plan: Topology, balancers: Sequence[Machine]) -> pulumi.Output[str]:
+    elastic = balancers[0].elastic_ip
+    return elastic.address if elastic else pulumi.Output.from_input(plan.floating_ip or "")
 
 
 def _certificate(settings: Settings) -> Certificate | None:

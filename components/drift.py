@@ -167,8 +167,11 @@ def _check(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
     address, user = connection["host"], connection.get("user") or "root"
     with tempfile.TemporaryDirectory() as folder:
-        known_host = f"{address} {connection['hostKey']}"
-        ssh = ssh_command(Path(folder), connection["privateKey"], known_host, CONNECT_SECONDS)
+        known_hosts, through = f"{address} {connection['hostKey']}", ""
+        if proxy := connection.get("proxy"):
+            known_hosts += f"\n{proxy['host']} {proxy['hostKey']}"
+            through = f"{proxy.get('user') or 'root'}@{proxy['host']}"
+        ssh = ssh_command(Path(folder), connection["privateKey"], known_hosts, CONNECT_SECONDS, through)
         shell = "bash -s" if user == "root" else "sudo --non-interactive bash -s"
         try:
             done = subprocess.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -13,8 +13,18 @@ from components.remote import HOST_SCRIPTS, remote_step, render
 from components.topology import DRAIN_SECONDS, Topology
 
 STATISTICS_PORT = 8404
+MEMBERS_PORT = 8405
+"""Where PHP nodes ask a balancer who else is there."""
 STATISTICS_USER = "admin"
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
+
+INTERFACE_MARK = "@INTERFACE@"
+"""Stands for the interface's name until keepalived.sh finds it on the machine."""
+
+ADVERT_SECONDS = 0.3
+ELASTIC_ADVERT_SECONDS = 1
+"""How often the active balancer says that it lives; the spare acts after three missed ones. Longer between zones of a
+cloud, where a hiccup is likelier and a needless move costs seconds."""
 
 PRIORITIES = (150, 100)
 """VRRP priorities of lb1 and lb2: they differ so that a simultaneous start has one winner."""
@@ -38,6 +48,7 @@ def haproxy_configuration(
         address=plan.balancers[index].address,
         peer=plan.balancers[1 - index],
         php_nodes=plan.php_nodes,
+        members_port=MEMBERS_PORT,
         certificate_path=TLS_PATH if tls else "",
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,
@@ -45,19 +56,27 @@ def haproxy_configuration(
     )
 
 
-def keepalived_configuration(plan: Topology, index: int, interface: str) -> str:
-    """The text of keepalived.conf for the load balancer with this index (0 or 1)."""
+def keepalived_configuration(
+    plan: Topology, index: int, interface: str | None, elastic_addresses: Sequence[str] = ()
+) -> str:
+    """The text of keepalived.conf for the load balancer with this index (0 or 1).
+
+    What is sent to an Elastic IP arrives at one of `elastic_addresses`, another one on each balancer. The active one
+    puts on both, since the two have to agree on what they advertise; the network brings it what is for its own.
+    """
     return render(
         "keepalived.conf.j2",
         name=plan.balancers[index].name,
-        interface=interface,
+        interface=interface or INTERFACE_MARK,
         # Must differ between clusters of one network; the floating IP does.
-        virtual_router_id=int(ipaddress.IPv4Address(plan.floating_ip)) % 255 + 1,
+        virtual_router_id=int(ipaddress.IPv4Address(plan.floating_ip or plan.balancers[0].address)) % 255 + 1,
         priority=PRIORITIES[index],
+        advert_seconds=ELASTIC_ADVERT_SECONDS if elastic_addresses else ADVERT_SECONDS,
         address=plan.balancers[index].address,
         peer_address=plan.balancers[1 - index].address,
-        floating_ip=plan.floating_ip,
-        prefix_length=plan.network.prefixlen,
+        virtual_addresses=[f"{address}/32" for address in elastic_addresses]
+        or [f"{plan.floating_ip}/{plan.network.prefixlen}"],
+        elastic=bool(elastic_addresses),
     )
 
 
@@ -146,11 +165,15 @@ class FloatingIp(pulumi.ComponentResource):
         self,
         name: str,
         plan: Topology,
+        *,
         machines: Sequence[Machine],
+        installed: Mapping[str, pulumi.Resource],
         balancing: Sequence[pulumi.Resource],
+        address: pulumi.Output[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
+        elastic = [machine.elastic_ip.local_address for machine in machines if machine.elastic_ip]
         watch_balancer = (HOST_SCRIPTS / "balancer" / "watch-balancer").read_text()
         watching = [
             remote_step(
@@ -159,23 +182,42 @@ class FloatingIp(pulumi.ComponentResource):
                 "keepalived.sh",
                 parent=self,
                 variables={
-                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface),
+                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface, elastic),
                     "WATCH_BALANCER": watch_balancer,
-                    "FLOATING_IP": plan.floating_ip,
+                    "FLOATING_IP": machine.elastic_ip.local_address if machine.elastic_ip else plan.floating_ip or "",
                     "PEER": plan.balancers[1 - index].name,
                     # The one that is always there.
                     "WITNESS": plan.php_nodes[0].address,
+                    "ADDRESS": machine.address,
                 },
-                depends_on=[balancing[index]],
+                depends_on=[balancing[index], *self._movers(machine, installed[machine.name])],
             )
             for index, machine in enumerate(machines)
         ]
         self.answering = remote_step(
             "floating-ip",
             machines[0],
-            "floating-ip.sh",
+            "elastic-ip-held.sh" if machines[0].elastic_ip else "floating-ip.sh",
             parent=self,
-            variables={"FLOATING_IP": plan.floating_ip},
+            variables={"FLOATING_IP": address},
             depends_on=watching,
         )
-        self.register_outputs({"address": plan.floating_ip})
+        self.register_outputs({"address": address})
+
+    def _movers(self, machine: Machine, installed: pulumi.Resource) -> list[pulumi.Resource]:
+        """The step after which an Elastic IP follows keepalived; none where VRRP alone moves the address."""
+        if machine.elastic_ip is None:
+            return []
+        return [
+            remote_step(
+                f"{machine.name}-elastic-ip",
+                machine,
+                "elastic-ip.sh",
+                parent=self,
+                variables={
+                    "PROGRAM": (HOST_SCRIPTS / "elastic-ip").read_text(),
+                    "SETTINGS": machine.elastic_ip.settings,
+                },
+                depends_on=[installed],
+            )
+        ]

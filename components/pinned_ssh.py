@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 
-def ssh_command(folder: Path, private_key: str, known_hosts: str, connect_seconds: int) -> list[str]:
+def ssh_command(folder: Path, private_key: str, known_hosts: str, connect_seconds: int, through: str = "") -> list[str]:
     """The words to put before `user@host` and what runs there; it never asks, and says nothing but errors.
 
     Args:
@@ -13,7 +14,9 @@ def ssh_command(folder: Path, private_key: str, known_hosts: str, connect_second
         private_key: To log in with, in OpenSSH's format.
         known_hosts: Lines of a known_hosts file; another host, or another key, is refused.
         connect_seconds: How long a machine may take to answer.
+        through: `user@host` of a machine to go through, which takes the same key; empty to go directly.
     """
+    folder.mkdir(mode=0o700, exist_ok=True)
     identity, hosts = folder / "key", folder / "known_hosts"
     identity.touch(mode=0o600)
     identity.write_text(private_key)
@@ -26,4 +29,8 @@ def ssh_command(folder: Path, private_key: str, known_hosts: str, connect_second
         "ConnectTimeout": str(connect_seconds),
         "LogLevel": "ERROR",
     }
-    return ["ssh", "-F", "none", "-i", str(identity), *[f"-o{key}={value}" for key, value in options.items()]]
+    direct = ["ssh", "-F", "none", "-i", str(identity), *[f"-o{key}={value}" for key, value in options.items()]]
+    if not through:
+        return direct
+    # Spelt out: ProxyJump would ask the user's own settings and known hosts.
+    return [*direct, f"-oProxyCommand={shlex.join([*direct, '-W', '[%h]:%p', through])}"]

@@ -46,7 +46,7 @@ class SiteRelease(pulumi.ComponentResource):
         site: Site,
         *,
         health_path: str,
-        host_name: str,
+        host_name: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:release:SiteRelease", name, None, opts)

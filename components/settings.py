@@ -9,27 +9,38 @@ from __future__ import annotations
 import difflib
 import enum
 import ipaddress
-import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components import topology, volume_options
+from components.aws_settings import AwsSettings, check_aws, read_aws
+from components.config_values import (
+    NAMESPACE,
+    ConfigError,
+    Reader,
+    address,
+    integer,
+    list_of,
+    matching,
+    not_empty,
+    one_of,
+    optional,
+    private_network,
+    text,
+    text_as_is,
+)
 from components.topology import MAX_PHP_NODES, Profile
 
-NAMESPACE = "php-cluster"
 PROJECT_FOLDER = Path(__file__).parent.parent
 INDEX_FILES = ("index.php", "index.html")
-SECRET_KEYS = frozenset({"tlsKey"})
-
-T = TypeVar("T")
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -48,10 +59,6 @@ class Image(enum.Enum):
 
     PREBUILT = "prebuilt"
     STOCK = "stock"
-
-
-class ConfigError(Exception):
-    """One or more config keys have a value that cannot work; the text has a paragraph for each."""
 
 
 @dataclass(frozen=True)
@@ -77,99 +84,13 @@ class Settings:
     extra_packages: tuple[str, ...]
     brick_gib: int
     volume_options: Mapping[str, str]
+    aws: AwsSettings
 
 
 def declared_defaults() -> dict[str, Any]:
     """Each key that Pulumi.yaml declares, with its default."""
     project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
     return {key: declaration["default"] for key, declaration in project["config"].items()}
-
-
-class _Reader:
-    """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-        self.problems: list[str] = []
-
-    def refuse(self, key: str, rule: str, example: str, *, shown: str | None = None) -> None:
-        """Notes that a key's value breaks a rule. Secrets are never shown."""
-        value = "[secret]" if key in SECRET_KEYS else shown or json.dumps(self.values.get(key), default=str)
-        if len(value) > 80:
-            value = value[:77] + "..."
-        self.problems.append(
-            f"{NAMESPACE}:{key} is {value}\n    It must be {rule}.\n    Example: pulumi config set {example}"
-        )
-
-    def read(self, key: str, parse: Callable[[Any], T], rule: str, example: str, fallback: T) -> T:
-        try:
-            return parse(self.values[key])
-        except (ValueError, TypeError, KeyError):
-            self.refuse(key, rule, example)
-            return fallback
-
-
-def _integer(low: int, high: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        number = int(value)
-        if isinstance(value, bool) or str(number) != str(value).strip() or not low <= number <= high:
-            raise ValueError
-        return number
-
-    return parse
-
-
-def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError
-        return str(value)
-
-    return parse
-
-
-def _optional(parse: Callable[[str], T]) -> Callable[[Any], T | None]:
-    return lambda value: None if value == "" else parse(_text(value))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError
-        return value
-
-    return parse
-
-
-def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
-    def parse_list(value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise TypeError
-        return tuple(parse(_text(item)) for item in value)
-
-    return parse_list
-
-
-def _not_empty(value: str) -> str:
-    if not value:
-        raise ValueError
-    return value
-
-
-def _private_network(value: str) -> str:
-    if "/" not in value:
-        raise ValueError
-    return str(ipaddress.IPv4Network(value))
-
-
-def _address(value: str) -> str:
-    return str(ipaddress.IPv4Address(value))
 
 
 def _ini(value: Any) -> Mapping[str, str]:
@@ -202,7 +123,7 @@ def _volume_options(profile: Profile) -> Callable[[Any], Mapping[str, str]]:
 
 
 def _app_dir(value: Any) -> Path:
-    folder = PROJECT_FOLDER / _text(value)
+    folder = PROJECT_FOLDER / text(value)
     if not value or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         raise ValueError
     if not any(os.access(folder / index, os.R_OK) for index in INDEX_FILES):
@@ -210,7 +131,7 @@ def _app_dir(value: Any) -> Path:
     return folder
 
 
-def _check_network(reader: _Reader, settings: Settings) -> None:
+def _check_network(reader: Reader, settings: Settings) -> None:
     """Rules about several keys at once: the planner's own, asked before it plans."""
     if settings.network is None:
         if settings.floating_ip is not None:
@@ -236,7 +157,7 @@ def _check_network(reader: _Reader, settings: Settings) -> None:
         )
 
 
-def _check_tls(reader: _Reader, settings: Settings, secret_keys: Collection[str]) -> None:
+def _check_tls(reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
     certificate, key = settings.tls_certificate, settings.tls_key
     if key and "tlsKey" not in secret_keys:
         reader.refuse("tlsKey", "stored as a secret", "--secret tlsKey < key.pem")
@@ -277,7 +198,7 @@ def read_settings(
         ConfigError: with every wrong key at once.
     """
     defaults = declared_defaults()
-    reader = _Reader({**defaults, **values})
+    reader = Reader({**defaults, **values})
     for unknown in sorted(set(values) - set(defaults)):
         near = difflib.get_close_matches(unknown, defaults, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}? " if near else ""
@@ -294,7 +215,7 @@ def read_settings(
     )
     settings = Settings(
         substrate=reader.read(
-            "substrate", _one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
+            "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
         ),
         image=reader.read(
             "image",
@@ -304,28 +225,28 @@ def read_settings(
             Image.PREBUILT,
         ),
         php_nodes=reader.read(
-            "phpNodes", _integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
+            "phpNodes", integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
         ),
         profile=profile,
         network=reader.read(
             "network",
-            _optional(_private_network),
+            optional(private_network),
             "an IPv4 network in CIDR notation without host bits",
             "network 198.18.5.0/24",
             None,
         ),
-        floating_ip=reader.read("floatingIp", _optional(_address), "an IPv4 address", "floatingIp 198.18.5.10", None),
+        floating_ip=reader.read("floatingIp", optional(address), "an IPv4 address", "floatingIp 198.18.5.10", None),
         site_name=reader.read(
             "siteName",
-            _optional(_matching(_HOST_NAME)),
+            optional(matching(_HOST_NAME)),
             "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots",
             "siteName www.example.org",
             None,
         ),
         tls_certificate=reader.read(
-            "tlsCertificate", _optional(_text_as_is), "PEM text", "tlsCertificate < chain.pem", None
+            "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
         ),
-        tls_key=reader.read("tlsKey", _optional(_text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
+        tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
         app_dir=reader.read(
             "appDir",
             _app_dir,
@@ -334,12 +255,12 @@ def read_settings(
             PROJECT_FOLDER,
         ),
         app_exclude=reader.read(
-            "appExclude", _list_of(_not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
+            "appExclude", list_of(not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
         ),
-        app_max_mib=reader.read("appMaxMiB", _integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
+        app_max_mib=reader.read("appMaxMiB", integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
         health_path=reader.read(
             "healthPath",
-            _matching(_URL_PATH),
+            matching(_URL_PATH),
             "the path of a page: a slash, then letters, digits and -._~/%?=&",
             "healthPath /health.php",
             "/",
@@ -352,18 +273,18 @@ def read_settings(
             "--path phpSettings.memory_limit 256M",
             {},
         ),
-        php_workers=reader.read("phpWorkers", _integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
+        php_workers=reader.read("phpWorkers", integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
         request_seconds=reader.read(
-            "requestSeconds", _integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
+            "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
         ),
         extra_packages=reader.read(
             "extraPackages",
-            _list_of(_matching(_PACKAGE_NAME)),
+            list_of(matching(_PACKAGE_NAME)),
             "a list of Debian package names",
             "--path 'extraPackages[0]' php-mysql",
             (),
         ),
-        brick_gib=reader.read("brickGiB", _integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
+        brick_gib=reader.read("brickGiB", integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
         volume_options=reader.read(
             "volumeOptions",
             _volume_options(profile),
@@ -372,15 +293,15 @@ def read_settings(
             "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
             {},
         ),
+        aws=read_aws(reader.values["aws"], reader.problems),
     )
-    _check_network(reader, settings)
+    if settings.substrate == "aws":
+        check_aws(reader, settings.aws, settings.network, settings.php_nodes)
+    else:
+        _check_network(reader, settings)
     _check_tls(reader, settings, secret_keys)
     if reader.problems:
         count = len(reader.problems)
         heading = "1 config key needs" if count == 1 else f"{count} config keys need"
         raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
     return settings
-
-
-def _text_as_is(value: str) -> str:
-    return value

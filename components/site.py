@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.settings import NAMESPACE, PROJECT_FOLDER, ConfigError
+from components.config_values import NAMESPACE, ConfigError
+from components.settings import PROJECT_FOLDER
 
 ARCHIVE_FOLDER = Path(".cluster") / "site"
 """Relative to the project: a stack's state must not name a folder of this box."""

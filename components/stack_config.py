@@ -7,7 +7,8 @@ from typing import Any
 
 from pulumi.runtime import config
 
-from components.settings import NAMESPACE, declared_defaults
+from components.config_values import NAMESPACE
+from components.settings import declared_defaults
 
 _PREFIX = f"{NAMESPACE}:"
 

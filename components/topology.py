@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 FLOATING_IP_OFFSET = 10
@@ -69,14 +70,16 @@ class Topology:
     Attributes:
         network: The private network of all machines.
         gateway: The first address of it, the machines' way out.
-        floating_ip: The address that one of the load balancers owns.
+        floating_ip: The address that one of the load balancers owns; None where it is made together with the machines.
         machines: Every machine, load balancers first.
+        php_range: The first and the last address that a PHP node may have.
     """
 
     network: ipaddress.IPv4Network
     gateway: str
-    floating_ip: str
+    floating_ip: str | None
     machines: tuple[PlannedMachine, ...]
+    php_range: tuple[str, str]
 
     @property
     def balancers(self) -> tuple[PlannedMachine, ...]:
@@ -99,12 +102,6 @@ class Topology:
         return tuple(f"{machine.name}:{BRICK}" for machine in self.brick_hosts)
 
     @property
-    def php_range(self) -> tuple[str, str]:
-        """The first and the last address that a PHP node may have."""
-        last = min(FIRST_PHP_OFFSET + MAX_PHP_NODES, self.network.num_addresses - 2)
-        return str(self.network[FIRST_PHP_OFFSET + 1]), str(self.network[last])
-
-    @property
     def host_table(self) -> str:
         """Lines for /etc/hosts. Brick hosts only: adding a PHP node must not touch the other nodes."""
         return "".join(f"{machine.address} {machine.name}\n" for machine in self.brick_hosts)
@@ -113,6 +110,28 @@ class Topology:
 def required_addresses(php_nodes: int) -> int:
     """The smallest number of addresses that a network needs for this many PHP nodes, its broadcast address included."""
     return FIRST_PHP_OFFSET + php_nodes + 2
+
+
+def machines_at(
+    balancer_addresses: Sequence[str], node_addresses: Sequence[str], profile: Profile
+) -> tuple[PlannedMachine, ...]:
+    """The machines at these addresses, each with its name and role."""
+    safe = profile is Profile.SAFE
+    balancers = tuple(
+        PlannedMachine(name, Role.LOAD_BALANCER, address, has_brick=True)
+        for name, address in zip(BALANCERS, balancer_addresses, strict=True)
+    )
+    nodes = tuple(
+        PlannedMachine(
+            f"php{number}",
+            Role.PHP,
+            address,
+            has_brick=safe and number == 1,
+            is_arbiter=safe and number == 1,
+        )
+        for number, address in enumerate(node_addresses, start=1)
+    )
+    return balancers + nodes
 
 
 def plan(network: str, php_nodes: int, profile: Profile, floating_ip: str | None = None) -> Topology:
@@ -134,25 +153,16 @@ def plan(network: str, php_nodes: int, profile: Profile, floating_ip: str | None
         raise ValueError(f"{network} has too few addresses for {php_nodes} PHP nodes")
     gateway = str(net[1])
     floating = floating_ip or str(net[FLOATING_IP_OFFSET])
-    safe = profile is Profile.SAFE
-    balancers = tuple(
-        PlannedMachine(name, Role.LOAD_BALANCER, str(net[FLOATING_IP_OFFSET + 1 + index]), has_brick=True)
-        for index, name in enumerate(BALANCERS)
-    )
-    nodes = tuple(
-        PlannedMachine(
-            f"php{number}",
-            Role.PHP,
-            str(net[FIRST_PHP_OFFSET + number]),
-            has_brick=safe and number == 1,
-            is_arbiter=safe and number == 1,
-        )
-        for number in range(1, php_nodes + 1)
+    machines = machines_at(
+        [str(net[FLOATING_IP_OFFSET + 1 + index]) for index in range(len(BALANCERS))],
+        [str(net[FIRST_PHP_OFFSET + number]) for number in range(1, php_nodes + 1)],
+        profile,
     )
     address = ipaddress.IPv4Address(floating)
     if address not in net or address in (net.network_address, net.broadcast_address):
         raise ValueError(f"{floating} is not an address for a machine in {network}")
-    taken = {gateway: "the gateway", **{machine.address: machine.name for machine in balancers + nodes}}
+    taken = {gateway: "the gateway", **{machine.address: machine.name for machine in machines}}
     if floating in taken:
         raise ValueError(f"{floating} is the address of {taken[floating]}")
-    return Topology(net, gateway, floating, balancers + nodes)
+    last = min(FIRST_PHP_OFFSET + MAX_PHP_NODES, net.num_addresses - 2)
+    return Topology(net, gateway, floating, machines, php_range=(str(net[FIRST_PHP_OFFSET + 1]), str(net[last])))

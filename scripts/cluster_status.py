@@ -93,12 +93,13 @@ def ask_site(url: str, seconds: float) -> str:
 
 
 def ask_machine(
-    ssh: Sequence[str], address: str, floating_ip: str, seconds: float
+    ssh: Sequence[str], login: Mapping[str, str], floating_ip: str, seconds: float
 ) -> tuple[Facts, dict[str, str], str]:
     """Facts, differences, and why there are no more of them (empty: that is all there is)."""
     script = f"FLOATING_IP={floating_ip}\n{PROBE.read_text()}{CHECK_ALL_STEPS}"
+    shell = "bash -s" if login["user"] == "root" else "sudo --non-interactive bash -s"
     process = subprocess.Popen(
-        [*ssh, f"root@{address}", "bash -s"],
+        [*ssh, f"{login['user']}@{login['host']}", shell],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -120,12 +121,18 @@ def ask_machine(
 
 def examine(outputs: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Report:
     """Asks everybody at once, waits that long, and judges what they say."""
-    machines: dict[str, dict[str, str]] = outputs["machines"]
+    machines: dict[str, dict[str, Any]] = outputs["machines"]
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(len(machines) + 1) as pool:
-        ssh = ssh_command(Path(temporary), outputs["sshPrivateKey"], outputs["knownHosts"], CONNECT_SECONDS)
+
+        def ssh(name: str) -> list[str]:
+            key, known_hosts = outputs["sshPrivateKey"], outputs["knownHosts"]
+            return ssh_command(
+                Path(temporary) / name, key, known_hosts, CONNECT_SECONDS, machines[name]["login"]["through"]
+            )
+
         site = pool.submit(ask_site, outputs["url"], seconds)
         asked = {
-            name: pool.submit(ask_machine, ssh, machine["address"], outputs["floatingIp"], seconds)
+            name: pool.submit(ask_machine, ssh(name), machine["login"], outputs["floatingIp"], seconds)
             for name, machine in machines.items()
         }
         report = Report(site.result())

@@ -13,8 +13,16 @@ done
 if [[ -x /usr/lib/php-cluster/serve-php ]]; then
     /usr/lib/php-cluster/serve-php is-current && echo "daemon php-fpm active" || echo "daemon php-fpm inactive"
 fi
+# An Elastic IP is on no interface; the network's API tells who has it.
+holds_floating_ip() {
+    if [[ -e /usr/lib/php-cluster/elastic-ip ]]; then
+        [[ $(timeout 2 /usr/lib/php-cluster/elastic-ip holder) == "$(hostname)" ]]
+    else
+        ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"
+    fi
+}
 if [[ -d /etc/keepalived ]]; then
-    if ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"; then
+    if holds_floating_ip; then
         since=$(journalctl --unit keepalived --output short-iso --no-pager --quiet --grep 'Entering MASTER STATE' --lines 1 | awk '{ print $1 }')
         echo "holds_floating_ip ${since:-?}"
     fi

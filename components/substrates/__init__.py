@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from components.drift import Drift, States
 from components.machine import Machine
 from components.settings import Settings
-from components.substrates import local
+from components.substrates import aws, local
 from components.topology import Topology
 
 
@@ -20,16 +20,17 @@ class Substrate:
     """How to ask a substrate.
 
     Attributes:
-        default_network: The network of a stack that configures none, from the stack's name.
+        plan: Plans the cluster; what it finds wrong where the machines will be, it says as a `ConfigError`.
         create: Makes the machines of a plan, by name.
         states: Which of the machines with these names are off, or gone with their disks, as far as it can tell.
     """
 
-    default_network: Callable[[str], str]
+    plan: Callable[[Settings], Topology]
     create: Callable[[Settings, Topology, Drift], Mapping[str, Machine]]
     states: Callable[[tuple[str, ...]], States]
 
 
 SUBSTRATES: Mapping[str, Substrate] = {
-    "local": Substrate(local.default_network, local.create, local.states),
+    "aws": Substrate(aws.plan, aws.create, aws.states),
+    "local": Substrate(local.plan, local.create, local.states),
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
+from components import topology
 from components.drift import GONE, OFF, Drift, States
 from components.machine import Machine
 from components.packages import packages_of
@@ -54,6 +55,12 @@ def default_network(stack: str) -> str:
     """One of the 512 networks of size 24 in 198.18.0.0/15, which RFC 2544 sets aside and no LAN or VPN uses."""
     index = int(lab_id(stack, checkout_identity()), 16) % 512
     return f"198.{18 + index // 256}.{index % 256}.0/24"
+
+
+def plan(settings: Settings) -> Topology:
+    """Plans the cluster in the configured network, or in the stack's own."""
+    network = settings.network or default_network(pulumi.get_stack())
+    return topology.plan(network, settings.php_nodes, settings.profile, settings.floating_ip)
 
 
 def image_packages(settings: Settings, plan: Topology) -> list[str]:

@@ -1,9 +1,14 @@
 # shellcheck shell=bash
 # Makes keepalived watch the other load balancer and HAProxy, and own the floating IP when it is due.
 #
-# Input: KEEPALIVED_CONF, WATCH_BALANCER (texts), FLOATING_IP, PEER (the other balancer's name), WITNESS (address of a PHP node).
+# Input: KEEPALIVED_CONF, WATCH_BALANCER (texts), FLOATING_IP, PEER (the other balancer's name), WITNESS (address of a PHP node),
+# ADDRESS (the machine's own: the interface that has it is @INTERFACE@ in the text).
 # Postcondition: keepalived is enabled and runs with this configuration. A wrong one is refused before it replaces anything.
 # A second run changes nothing.
+
+interface=$(ip -oneline -4 address show to "$ADDRESS" | awk '{ print $2; exit }')
+[[ -n $interface ]] || fail "no interface has the address $ADDRESS"
+KEEPALIVED_CONF=${KEEPALIVED_CONF//@INTERFACE@/$interface}
 
 put_file /usr/lib/php-cluster/watch-balancer 0755 "$WATCH_BALANCER" || true
 put_file /etc/systemd/system/php-cluster-balancer.service 0644 "[Unit]

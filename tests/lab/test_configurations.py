@@ -16,6 +16,7 @@ from tests.lab.conftest import Image
 from tests.unit.test_settings import self_signed
 
 PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
+ELASTIC_ADDRESSES = ("198.18.7.110", "198.18.7.120")
 
 
 def haproxy(*, tls: bool) -> str:
@@ -27,6 +28,8 @@ JUDGES = {
     "haproxy": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
     "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
     "keepalived": "ip link add host0 type veth peer name other; keepalived --use-file=/files/file --config-test",
+    "keepalived with an Elastic IP": "ip link add host0 type veth peer name other; "
+    "keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
     "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
@@ -39,6 +42,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "haproxy": lambda: haproxy(tls=False),
     "haproxy with TLS": lambda: haproxy(tls=True),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
+    "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
     "nginx": lambda: nginx_site(PLAN, {"post_max_size": "64M"}, 60),
@@ -52,6 +56,7 @@ MISTAKES = {
     "haproxy": ("balance roundrobin", "balance roundrobbin"),
     "haproxy with TLS": ("alpn h2,http/1.1", "alpm h2,http/1.1"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
+    "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
     "nft, balancer": ("hook input", "hook inputs"),
     "nft, PHP node": ("tcp flags", "tcp flogs"),
     "nginx": ("real_ip_header", "real_ip_heather"),

@@ -44,6 +44,9 @@ class _Mocks(pulumi.runtime.Mocks):
         outputs = dict(args.inputs)
         if args.typ.startswith("random:"):
             outputs["result"] = pulumi.Output.secret(SECRET)
+        if args.typ.startswith("aws:"):
+            made = {"arn": "arn", "publicIp": "public-ip", "name": "name", "keyName": "key-name", "allocationId": "id"}
+            outputs |= {output: f"{args.name}-{suffix}" for output, suffix in made.items()}
         if args.typ.startswith("command:"):
             outputs |= {"stdout": f"stdout of {args.name}\n", "stderr": ""}
         return f"{args.name}-id", outputs

@@ -47,6 +47,15 @@ def test_the_balancers_watch_each_other() -> None:
     assert len(routers) == 1 and 1 <= int(routers.pop()) <= 255
 
 
+def test_both_balancers_advertise_the_same_when_the_cloud_moves_the_address() -> None:
+    texts = [keepalived_configuration(PLAN, index, None, ("10.64.0.10", "10.64.2.10")) for index in (0, 1)]
+    blocks = [re.search(r"virtual_ipaddress {(.*?)}", text, re.DOTALL) for text in texts]
+    assert blocks[0] and blocks[1] and blocks[0][1] == blocks[1][1]
+    assert re.findall(r"(\S+) dev @INTERFACE@", texts[0]) == ["10.64.0.10/32", "10.64.2.10/32"]
+    assert all("vrrp_notify_fifo /run/php-cluster-vrrp" in text for text in texts)
+    assert "vrrp_notify_fifo" not in keepalived_configuration(PLAN, 0, "eth0")
+
+
 def test_only_the_peers_packets_are_admitted() -> None:
     assert "ip protocol 112 ip saddr != 198.18.7.12 drop" in packet_filter(PLAN, PLAN.balancers[0])
     assert "ip protocol 112 ip saddr != 198.18.7.11 drop" in packet_filter(PLAN, PLAN.balancers[1])

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from components.settings import PROJECT_FOLDER, ConfigError, declared_defaults, read_settings
+from components.config_values import ConfigError
+from components.settings import PROJECT_FOLDER, declared_defaults, read_settings
 from components.topology import Profile
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.settings import ConfigError
+from components.config_values import ConfigError
 from components.site import ARCHIVE_FOLDER, KEPT_ARCHIVES, pack, pack_site
 
 

@@ -1,0 +1,139 @@
+"""Reading config values: what they must be beyond their type, and what the refusal of a wrong one says.
+
+A parser raises ValueError or TypeError for a value that cannot be meant; a `Reader` collects the refusals.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+NAMESPACE = "php-cluster"
+SECRET_KEYS = frozenset({"tlsKey"})
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """One or more config keys have a value that cannot work; the text has a paragraph for each."""
+
+
+class Reader:
+    """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
+
+    def __init__(self, values: Mapping[str, Any], group: str = "") -> None:
+        """Reads these values; those of a group stand below a key of that name."""
+        self.values = values
+        self.group = group
+        self.problems: list[str] = []
+
+    def refuse(self, key: str, rule: str, example: str, *, shown: str | None = None) -> None:
+        """Notes that a key's value breaks a rule. Secrets are never shown."""
+        value = "[secret]" if key in SECRET_KEYS else shown or json.dumps(self.values.get(key), default=str)
+        if len(value) > 80:
+            value = value[:77] + "..."
+        if self.group:
+            name, _, value_that_works = example.partition(" ")
+            key, example = f"{self.group}.{key}", f"--path '{self.group}.{name}' {value_that_works}"
+        self.problems.append(
+            f"{NAMESPACE}:{key} is {value}\n    It must be {rule}.\n    Example: pulumi config set {example}"
+        )
+
+    def read(self, key: str, parse: Callable[[Any], T], rule: str, example: str, fallback: T) -> T:
+        """The parsed value of a key; the fallback if it was refused."""
+        try:
+            return parse(self.values[key])
+        except (ValueError, TypeError, KeyError):
+            self.refuse(key, rule, example)
+            return fallback
+
+
+def integer(low: int, high: int) -> Callable[[Any], int]:
+    """A whole number, as a number or as text."""
+
+    def parse(value: Any) -> int:
+        number = int(value)
+        if isinstance(value, bool) or str(number) != str(value).strip() or not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def one_of(choices: Collection[str]) -> Callable[[Any], str]:
+    """One of these words."""
+
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError
+        return str(value)
+
+    return parse
+
+
+def switch(value: Any) -> bool:
+    """True or false, as such or as text."""
+    if value not in (True, False, "true", "false") or (isinstance(value, int) and not isinstance(value, bool)):
+        raise ValueError
+    return value in (True, "true")
+
+
+def optional(parse: Callable[[str], T]) -> Callable[[Any], T | None]:
+    """None for the empty text."""
+    return lambda value: None if value == "" else parse(text(value))
+
+
+def text(value: Any) -> str:
+    """Text, and nothing that could be taken for it."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    """Text that the whole pattern fits."""
+
+    def parse(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+    return parse
+
+
+def list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
+    """A list of texts, each of this kind."""
+
+    def parse_list(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(parse(text(item)) for item in value)
+
+    return parse_list
+
+
+def not_empty(value: str) -> str:
+    """Any text but the empty one."""
+    if not value:
+        raise ValueError
+    return value
+
+
+def private_network(value: str) -> str:
+    """An IPv4 network in CIDR notation without host bits."""
+    if "/" not in value:
+        raise ValueError
+    return str(ipaddress.IPv4Network(value))
+
+
+def address(value: str) -> str:
+    """An IPv4 address."""
+    return str(ipaddress.IPv4Address(value))
+
+
+def text_as_is(value: str) -> str:
+    """Any text."""
+    return value

@@ -1,0 +1,237 @@
+"""What an account has, looked up before anything is made: zones, instance types, the image, an existing VPC.
+
+A provider that is told not to check credentials has no account to ask, which makes a preview possible for everybody;
+then what would have been looked up must be set.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components import zones
+from components.aws_settings import KEY, AwsSettings
+from components.config_values import NAMESPACE, ConfigError
+from components.substrates.aws.advice import advice
+from components.substrates.aws.names import STACK_TAG
+
+DEBIAN = "136693071363"
+"""The account that publishes Debian's official images (wiki.debian.org, Cloud/AmazonEC2Image/Bookworm)."""
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the cluster goes.
+
+    Attributes:
+        name: The region.
+        zones: Two or three availability zones of it.
+        images: Instance type to the image that its machines start from.
+        gateway: Internet gateway of an existing VPC; None where the stack makes its own.
+    """
+
+    name: str
+    zones: tuple[str, ...]
+    images: dict[str, str]
+    gateway: str | None
+
+
+@functools.cache
+def check(wanted: AwsSettings, network: str | None, php_nodes: int) -> Region:
+    """Looks up what the settings leave open, and checks what they name.
+
+    Raises:
+        ConfigError: with all that does not fit, and what to do about it.
+    """
+    problems: list[str] = []
+    region = pulumi.Config("aws").get("region") or ""
+    if not _REGION.fullmatch(region):
+        raise ConfigError(
+            f'aws:region is "{region}"\n    It must be the name of a region.\n'
+            "    Example: pulumi config set aws:region eu-central-1"
+        )
+    found = _Account(region, problems) if _may_be_asked() else _NoAccount(region, problems)
+    result = Region(
+        region,
+        found.zones(wanted.zones),
+        found.images(wanted.ami, {wanted.balancer_type, wanted.node_type}),
+        found.gateway(wanted.vpc_id, network, php_nodes),
+    )
+    if problems:
+        raise ConfigError("The settings do not fit the account; nothing was changed.\n\n" + "\n\n".join(problems))
+    return result
+
+
+def _may_be_asked() -> bool:
+    return not pulumi.Config("aws").get_bool("skipCredentialsValidation")
+
+
+def _problem(key: str, shown: str, rule: str, example: str) -> str:
+    return (
+        f"{NAMESPACE}:{KEY}.{key} is {shown}\n    It must be {rule}.\n"
+        f"    Example: pulumi config set --path {KEY}.{example}"
+    )
+
+
+class _NoAccount:
+    """For a preview: nothing is asked, and what is not set is refused."""
+
+    def __init__(self, region: str, problems: list[str]) -> None:
+        self.region = region
+        self.problems = problems
+
+    def zones(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        strangers = [zone for zone in wanted if not zone.startswith(self.region)]
+        if strangers:
+            self.problems.append(
+                _problem("zones", ", ".join(strangers), f"in the region {self.region}", f"zones[0] {self.region}a")
+            )
+        elif not wanted:
+            self.problems.append(
+                _problem("zones", "not set", "set where no account may be asked", f"zones[0] {self.region}a")
+            )
+        return tuple(wanted)
+
+    def images(self, wanted: str | None, types: set[str]) -> dict[str, str]:
+        if not wanted:
+            self.problems.append(
+                _problem("ami", "not set", "set where no account may be asked", "ami ami-0123456789abcdef0")
+            )
+        return dict.fromkeys(types, wanted or "")
+
+    def gateway(self, vpc_id: str | None, network: str | None, php_nodes: int) -> str | None:
+        return None if vpc_id is None else "igw-that-the-vpc-has"
+
+
+class _Account(_NoAccount):
+    """For an account that may be asked."""
+
+    def zones(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        there = sorted(
+            self._ask(
+                lambda: (
+                    aws.get_availability_zones(
+                        state="available",
+                        # Local and wavelength zones have neither every instance type nor NAT gateways.
+                        filters=[
+                            aws.GetAvailabilityZonesFilterArgs(name="opt-in-status", values=["opt-in-not-required"])
+                        ],
+                    ).names
+                )
+            )
+        )
+        missing = [zone for zone in wanted if zone not in there]
+        if missing:
+            self.problems.append(
+                _problem("zones", ", ".join(missing), f"among {', '.join(there)}", f"zones[0] {there[0]}")
+            )
+            return tuple(there[:2])
+        if len(wanted or there) < 2:
+            self.problems.append(f"aws:region is {self.region}, which has fewer than two zones for this account")
+        return tuple(wanted or there[:3])
+
+    def images(self, wanted: str | None, types: set[str]) -> dict[str, str]:
+        return {kind: image for kind in sorted(types) if (image := self._image(wanted, kind))}
+
+    def _image(self, wanted: str | None, kind: str) -> str | None:
+        try:
+            architectures = aws.ec2.get_instance_type(instance_type=kind).supported_architectures
+        except Exception as problem:  # whatever the engine says of a failed look-up
+            if "InvalidInstanceType" not in str(problem) and "no EC2 Instance Type" not in str(problem):
+                raise _refused(problem) from None
+            self.problems.append(
+                f"{NAMESPACE}:{KEY} asks for the instance type {kind}, which {self.region} does not have\n"
+                f"    Example: pulumi config set --path {KEY}.nodeType t3.medium"
+            )
+            return None
+        if wanted is None:
+            architecture = next(one for one in architectures if one in _DEBIAN_ARCHITECTURES)
+            return self._newest_debian(_DEBIAN_ARCHITECTURES[architecture])
+        image = self._look_up_image([("image-id", wanted)], owners=None)
+        if image is None:
+            self.problems.append(
+                _problem("ami", wanted, f"an image in {self.region}", "ami '', which takes Debian's newest")
+            )
+        elif image.architecture not in architectures:
+            self.problems.append(
+                f"{NAMESPACE}:{KEY}.ami is {wanted}, an image for {image.architecture}; the instance type {kind} needs "
+                f"one for {' or '.join(architectures)}\n    Example: pulumi config set --path {KEY}.ami ''"
+            )
+        return wanted
+
+    @functools.cache  # noqa: B019 - lives as long as the program, which is one look at the account
+    def _newest_debian(self, architecture: str) -> str | None:
+        image = self._look_up_image([("name", f"debian-12-{architecture}-*")], owners=[DEBIAN])
+        if image is None:
+            self.problems.append(f"Debian publishes no image of release 12 for {architecture} in {self.region}")
+        return image.id if image else None
+
+    def _look_up_image(self, filters: Sequence[tuple[str, str]], owners: list[str] | None) -> Any:
+        try:
+            return aws.ec2.get_ami(
+                owners=owners,
+                most_recent=True,
+                include_deprecated=owners is None,
+                filters=[aws.ec2.GetAmiFilterArgs(name=name, values=[value]) for name, value in filters],
+            )
+        except Exception as problem:  # whatever the engine says of a failed look-up
+            if "returned no results" in str(problem):
+                return None
+            raise _refused(problem) from None
+
+    def gateway(self, vpc_id: str | None, network: str | None, php_nodes: int) -> str | None:
+        if vpc_id is None or network is None:
+            return None
+        vpc = self._ask(lambda: aws.ec2.get_vpc(id=vpc_id))
+        part = ipaddress.IPv4Network(network)
+        blocks = [ipaddress.IPv4Network(one.cidr_block) for one in vpc.cidr_block_associations]
+        if not any(part.subnet_of(block) for block in blocks):
+            self.problems.append(
+                f"{NAMESPACE}:network is {network}\n    It must be a part of {vpc_id}: of "
+                f"{' or '.join(map(str, blocks))}.\n    Example: pulumi config set network "
+                f"{blocks[0].network_address}/{max(blocks[0].prefixlen, zones.required_network(php_nodes))}"
+            )
+        self._refuse_overlap(vpc_id, part)
+        gateway = self._ask(
+            lambda: aws.ec2.get_internet_gateway(
+                filters=[aws.ec2.GetInternetGatewayFilterArgs(name="attachment.vpc-id", values=[vpc_id])]
+            )
+        )
+        return str(gateway.internet_gateway_id)
+
+    def _refuse_overlap(self, vpc_id: str, part: ipaddress.IPv4Network) -> None:
+        found = self._ask(
+            lambda: aws.ec2.get_subnets(filters=[aws.ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id])])
+        )
+        for each in found.ids:
+            subnet = self._ask(functools.partial(aws.ec2.get_subnet, id=each))
+            own = (subnet.tags or {}).get(STACK_TAG) == pulumi.get_stack()
+            if not own and part.overlaps(ipaddress.IPv4Network(subnet.cidr_block)):
+                self.problems.append(
+                    f"{NAMESPACE}:network is {part}, which overlaps {subnet.cidr_block}, the subnet {each} of "
+                    f"{vpc_id}\n    It must be a part of the VPC that nothing else uses.\n"
+                    "    Example: pulumi config set network 10.64.16.0/20"
+                )
+
+    @staticmethod
+    def _ask(question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except Exception as problem:  # whatever the engine says of a failed look-up
+            raise _refused(problem) from None
+
+
+def _refused(problem: Exception) -> ConfigError:
+    said = re.sub(r"\s+", " ", str(problem)).strip()
+    words = advice(said) or "docs/aws.md lists what the program asks the cloud for."
+    return ConfigError(f"The account cannot be asked; nothing was changed.\n\n{said}\n\n{words}")

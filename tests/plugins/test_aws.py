@@ -1,0 +1,292 @@
+"""The substrate `aws` in the real engine, against a cloud for tests: what EC2's stand-in refuses fails here.
+
+Its instances answer SSH with the host keys and login key that the program gave them, the PHP nodes through the
+balancers, and take every step's text without running it: what steps do to a machine is judged in tests/stack, and how a
+machine of a cloud is found, pinned and reached is judged here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pulumi_command as command
+import pulumi_random as random
+import pytest
+
+from components import remote
+from components.drift import no_drift
+from components.machine import Machine
+from components.substrates.aws.advice import give_advice
+from components.topology import Role
+from tests.aws_schema import problems_of_inputs, problems_of_look_up, problems_of_outputs
+from tests.commands import PROJECT
+from tests.plugins.aws_world import AwsCluster, World, home_with_stand_in
+from tests.plugins.engine import Engine
+from tests.plugins.ssh_server import free_port, make_key
+
+WHERE_THE_ADDRESS_IS = """
+def where():
+    address = named(ec2.describe_addresses()["Addresses"], f"php-cluster-{STACK}-site-address")
+    owner = address.get("NetworkInterfaceId")
+    found = {one["NetworkInterfaceId"]: one for one in ec2.describe_network_interfaces()["NetworkInterfaces"]}
+    return next(tag["Value"] for tag in found[owner]["TagSet"] if tag["Key"] == "Name") if owner else None
+def move(balancer):
+    address = named(ec2.describe_addresses()["Addresses"], f"php-cluster-{STACK}-site-address")
+    all = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    interface = named(all, f"php-cluster-{STACK}-{balancer}-interface")
+    ec2.associate_address(AllocationId=address["AllocationId"], NetworkInterfaceId=interface["NetworkInterfaceId"],
+        PrivateIpAddress=interface["PrivateIpAddresses"][1]["PrivateIpAddress"], AllowReassociation=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[World]:
+    made = World(home_with_stand_in(tmp_path_factory.mktemp("home"), engine))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, world: World) -> Iterator[AwsCluster]:
+    made = AwsCluster(tmp_path / "state", world)
+    made.set("aws.sshCidrs[0]", "203.0.113.7/32")
+    yield made
+    made.pulumi("stack", "rm", "--yes", "--force", made.name)
+
+
+def address_is_with(stack: AwsCluster) -> str | None:
+    found: str | None = stack.world.python(f"STACK = '{stack.name}'\n{WHERE_THE_ADDRESS_IS}\nresult = where()")
+    return found
+
+
+def move_address(stack: AwsCluster, balancer: str) -> None:
+    stack.world.python(f"STACK = '{stack.name}'\n{WHERE_THE_ADDRESS_IS}\nmove('{balancer}')\nresult = 0")
+
+
+def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
+    world = stack.world
+
+    # A quota that is used up: AWS's error, what to do, and a state from which the next one goes on.
+    world.tell(
+        "refuse", {"action": "RunInstances", "code": "VcpuLimitExceeded", "message": "more vCPU than your limit"}
+    )
+    stopped = stack.events("up", check=False)
+    assert stopped.status != 0
+    assert "VcpuLimitExceeded" in stopped.said and "Service Quotas" in stopped.said and "goes on" in stopped.said
+    world.tell("refuse", {"action": "RunInstances"})
+    made = stack.events("up")
+    assert {"lb1-machine", "php2-machine", "volume-start", "lb1-keepalived"} <= made.steps().keys()
+    assert "vpc" not in made.steps(), "what had been made was made again"
+
+    # Every machine was reached, and told its own steps.
+    told = {(one["machine"], one["step"]) for one in world.tell("steps")}
+    assert {(name, f"{name}-install") for name in ("lb1", "lb2", "php1", "php2")} <= told
+    assert ("lb2", "lb2-elastic-ip") in told
+    assert all(step.startswith(machine) or machine == "lb1" for machine, step in told)
+
+    # The address is the program's; where it is, is keepalived's.
+    assert address_is_with(stack) is None
+    move_address(stack, "lb2")
+    again = stack.events("up", "--refresh", "--expect-no-changes")
+    assert set().union(*again.steps().values()) <= {"refresh"}
+    assert address_is_with(stack) == f"php-cluster-{stack.name}-lb2-interface"
+    outputs = stack.outputs()
+    assert outputs["url"] == f"http://{outputs['floatingIp']}/"
+    assert stack.run("scripts/ssh", "--stack", stack.name, "php1", "true").returncode == 0
+
+    # A key that somebody deleted is asked for when a machine is to be made; a refresh puts it right.
+    world.python(
+        "[ec2.delete_key_pair(KeyName=one['KeyName']) for one in ec2.describe_key_pairs()['KeyPairs']]\nresult=0"
+    )
+    stack.set("phpNodes", "3")
+    stopped = stack.events("up", check=False)
+    assert "InvalidKeyPair.NotFound" in stopped.said and "--refresh" in stopped.said
+    grown = {name: done - {"refresh"} for name, done in stack.events("up", "--refresh").steps().items()}
+    touched = {name for name, done in grown.items() if done}
+    assert {"login", "php3-machine", "php3-php", "lb1-haproxy"} <= touched
+    assert not [name for name in touched if name.startswith(("php1-", "php2-")) or name.endswith("-brick-volume")]
+
+    # A replaced balancer keeps its addresses and its disk.
+    before = parts_of(stack, "lb2")
+    replaced = stack.events("up", "--replace", stack.urn("lb2-machine")).steps()
+    after = parts_of(stack, "lb2")
+    changed = {part for part in before if before[part] != after[part]}
+    assert changed == {"instance"}
+    assert {"lb2-brick-attached", "lb2-install", "lb2-keepalived"} <= replaced.keys()
+    assert not [name for name in replaced if name.startswith(("lb1-machine", "php"))]
+
+    stack.events("destroy")
+    # Of interfaces and volumes those with tags: moto keeps some that EC2 makes and takes together with an instance.
+    left = world.python(
+        "result = [ec2.describe_addresses()['Addresses'],"
+        " [n for n in ec2.describe_network_interfaces()['NetworkInterfaces'] if n.get('TagSet')],"
+        " [v for v in ec2.describe_volumes()['Volumes'] if v.get('Tags')], iam.list_roles()['Roles'],"
+        " [v for v in ec2.describe_vpcs()['Vpcs'] if not v['IsDefault']]]"
+    )
+    assert left == [[], [], [], [], []]
+    assert_schema(stack.log)
+
+
+def parts_of(stack: AwsCluster, balancer: str) -> dict[str, str]:
+    """What a balancer consists of, by id."""
+    found: dict[str, str] = stack.world.python(
+        f"""
+name = "php-cluster-{stack.name}-{balancer}"
+running = [one for all in ec2.describe_instances()["Reservations"] for one in all["Instances"]
+           if one["State"]["Name"] == "running"]
+instance = named(running, name)
+volume = named(ec2.describe_volumes()["Volumes"], name + "-brick")
+assert [one["InstanceId"] for one in volume["Attachments"]] == [instance["InstanceId"]]
+assert instance["NetworkInterfaces"], "the instance has no interface"
+result = dict(
+    instance=instance["InstanceId"],
+    volume=volume["VolumeId"],
+    interface=instance["NetworkInterfaces"][0]["NetworkInterfaceId"],
+    address=named(ec2.describe_addresses()["Addresses"], name + "-address")["PublicIp"],
+)
+"""
+    )
+    return found
+
+
+def assert_schema(log: Path) -> None:
+    """Asserts that all that the plugin was asked for, and all that it answered, is in pulumi-aws' own schema."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    types = {line["type"] for line in lines if "type" in line}
+    assert {"aws:ec2/instance:Instance", "aws:iam/rolePolicy:RolePolicy", "aws:ec2/eip:Eip"} <= types
+    problems: set[str] = set()
+    for line in lines:
+        if "inputs" in line:
+            problems.update(problems_of_inputs(line["type"], line["inputs"]))
+        elif "type" in line:
+            problems.update(problems_of_outputs(line["type"], line["outputs"]))
+        else:
+            problems.update(problems_of_look_up(line["lookup"], line["arguments"], line["outputs"]))
+    assert problems == set()
+
+
+def test_the_example_is_previewed_without_an_account_in_no_time(
+    stack: AwsCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = tmp_path / "Pulumi.example.yaml"
+    stack.more = {}
+    for nodes, promised in (("2", 8), ("50", 15)):
+        example.write_text((PROJECT / "Pulumi.aws.yaml").read_text().replace('phpNodes: "2"', f'phpNodes: "{nodes}"'))
+        stack.world.tell("calls")
+        begin, begin_cpu = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        previewed = stack.events("preview", "--config-file", str(example))
+        taken, end_cpu = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = end_cpu.ru_utime + end_cpu.ru_stime - begin_cpu.ru_utime - begin_cpu.ru_stime
+        assert f"php{nodes}-machine" in previewed.steps()
+        assert stack.world.tell("calls") == {}, "the cloud was asked"
+        with capsys.disabled():
+            sys.stdout.write(f"\npreview of 2 + {nodes}: {taken:.1f} s, {cpu:.1f} s of CPU; promised {promised} s\n")
+        # The promise is for a person who waits. A box that has other work takes several times as long: this is no
+        # measurement, it sees a preview that waits for something it cannot reach.
+        assert taken < 10 * promised
+
+
+def test_a_look_at_the_account_costs_the_same_for_any_number_of_nodes(stack: AwsCluster) -> None:
+    counts = []
+    for nodes in ("2", "50"):
+        stack.set("phpNodes", nodes)
+        stack.world.tell("calls")
+        stack.events("preview")
+        counts.append(stack.world.tell("calls"))
+    assert counts[0] == counts[1] and counts[0]
+
+
+def test_a_machine_that_never_answers_says_what_to_do(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A step with few attempts, since the usual number takes minutes to be used up."""
+    monkeypatch.setattr(remote, "FIRST_DIAL_ERROR_LIMIT", 2)
+    key = make_key(tmp_path / "key")
+
+    def program() -> None:
+        give_advice()
+        box = random.RandomPassword("box", length=8)
+        port = free_port()
+        machine = Machine(
+            name="php9",
+            role=Role.PHP,
+            identity=box.id,
+            address="127.0.0.1",
+            interface=None,
+            brick_source="",
+            connection=command.remote.ConnectionArgs(
+                host="127.0.0.1", port=port, user="admin", private_key=key.private
+            ),
+            user="admin",
+            ssh_command="",
+            resource=box,
+            drift=no_drift(),
+        )
+        remote.remote_step("php9-install", machine, "install.sh", parent=box, first=True)
+
+    said = engine.stack().fails(program).errors()
+    assert "connection refused" in said, said
+    assert "php9-install: The machine does not answer SSH" in said and "aws.sshCidrs" in said
+
+
+def test_names_that_the_account_does_not_have_are_refused_together(stack: AwsCluster) -> None:
+    stack.set("aws.zones[0]", "eu-central-1a")
+    stack.set("aws.zones[1]", "eu-central-1x")
+    stack.set("aws.ami", "ami-0aaaaaaaaaaaaaaa3")
+    stack.set("aws.nodeType", "t9.nano")
+    said = refused(stack)
+    assert "aws.zones is eu-central-1x" in said and "among eu-central-1a, eu-central-1b" in said
+    assert "aws.ami is ami-0aaaaaaaaaaaaaaa3, an image for arm64" in said and "needs one for x86_64" in said
+    assert "instance type t9.nano, which eu-central-1 does not have" in said
+    assert "Example: pulumi config set" in said
+
+
+def test_a_network_must_be_a_free_part_of_an_existing_vpc(stack: AwsCluster) -> None:
+    vpc = stack.world.python(
+        """
+vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
+ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.4.0/24")
+result = vpc
+"""
+    )
+    stack.set("aws.vpcId", vpc)
+    stack.set("network", "10.8.0.0/20")
+    assert "It must be a part of" in refused(stack)
+    stack.set("network", "10.9.0.0/20")
+    said = refused(stack)
+    assert "network is 10.9.0.0/20, which overlaps 10.9.4.0/24" in said
+    stack.set("network", "10.9.16.0/20")
+    previewed = stack.events("preview").steps()
+    assert "public-1" in previewed and "vpc" not in previewed and "gateway" not in previewed
+
+
+def test_a_wrong_region_and_credentials_that_do_not_work_say_what_to_do(stack: AwsCluster) -> None:
+    stack.more = {}
+    said = refused(stack)
+    assert "No valid credential sources" in said and "AWS_PROFILE" in said
+    stack.more = {"AWS_ACCESS_KEY_ID": "old", "AWS_SECRET_ACCESS_KEY": "old", "AWS_SESSION_TOKEN": "old"}
+    expired = {"code": "ExpiredToken", "message": "The security token included in the request is expired"}
+    stack.world.tell("refuse", {"action": "GetCallerIdentity", **expired})
+    said = refused(stack)
+    stack.world.tell("refuse", {"action": "GetCallerIdentity"})
+    assert "ExpiredToken" in said and "aws sso login" in said
+    stack.set("aws:region", "eu-centrall-1")
+    said = refused(stack)
+    assert "invalid AWS Region: eu-centrall-1" in said and "pulumi config set aws:region" in said
+
+
+def refused(stack: AwsCluster) -> str:
+    """What a preview says that must fail without a stack trace and before it plans anything."""
+    done = stack.events("preview", check=False)
+    assert done.status != 0
+    assert "Traceback" not in done.said, done.said
+    assert not [name for name in done.steps() if not re.fullmatch(r"php-cluster-.*|default.*", name)], done.steps()
+    return done.said

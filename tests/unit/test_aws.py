@@ -1,0 +1,440 @@
+"""The whole graph of the substrate `aws`: every rule of who may talk to whom, what is public, what waits for what."""
+
+import ipaddress
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import zones
+from components.config_values import ConfigError
+from components.drift import no_drift
+from components.settings import read_settings
+from components.substrates import aws
+from components.substrates.aws.advice import advice
+from components.topology import Profile
+from tests.aws_schema import problems_of_inputs
+from tests.commands import PROJECT
+from tests.unit.graph import Graph, everything_before, graph_of
+
+WITHOUT_ACCOUNT = {"aws:region": "eu-central-1", "aws:skipCredentialsValidation": "true"}
+ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
+SETTINGS: dict[str, Any] = {"zones": ZONES, "ami": "ami-0123456789abcdef0", "sshCidrs": ["203.0.113.7/32"]}
+SECRET_KEY = "value"
+
+
+def cloud(aws_settings: dict[str, Any] | None = None, **values: Any) -> Graph:
+    """What the program registers for the machines of a cluster in the cloud."""
+    settings = read_settings(
+        {
+            "substrate": "aws",
+            "network": "10.64.0.0/20",
+            "phpNodes": 3,
+            "aws": {**SETTINGS, **(aws_settings or {})},
+            **values,
+        },
+        {"tlsKey"},
+        ("local", "aws"),
+    )
+    pulumi.runtime.set_all_config(WITHOUT_ACCOUNT)
+    return graph_of(lambda: aws.create(settings, aws.plan(settings), no_drift()))
+
+
+@pytest.fixture(scope="module")
+def usual() -> Graph:
+    return cloud()
+
+
+def of_type(graph: Graph, kind: str) -> dict[str, Any]:
+    return {name: node.inputs for name, node in graph.items() if node.type.endswith(f":{kind}")}
+
+
+def rules(graph: Graph) -> set[tuple[str, str, str, str]]:
+    """Direction, group, the other side, and protocol with ports, of each security rule."""
+    found = set()
+    for kind, direction in (("SecurityGroupIngressRule", "from"), ("SecurityGroupEgressRule", "to")):
+        for rule in of_type(graph, kind).values():
+            group = rule["securityGroupId"].removesuffix("-id")
+            other = rule.get("cidrIpv4") or rule["referencedSecurityGroupId"].removesuffix("-id")
+            ports = f" {rule['fromPort']:.0f}-{rule['toPort']:.0f}" if "fromPort" in rule else ""
+            found.add((group, direction, other, rule["ipProtocol"] + ports))
+    return found
+
+
+GLUSTER = ("tcp 24007-24007", "tcp 49152-60999")
+WORLD = "0.0.0.0/0"
+EXPECTED_RULES = {
+    ("balancers", "from", WORLD, "tcp 80-80"),
+    ("balancers", "from", "203.0.113.7/32", "tcp 22-22"),
+    ("balancers", "from", "nodes", "tcp 8405-8405"),
+    ("balancers", "from", "balancers", "112"),
+    ("balancers", "from", "balancers", "tcp 8404-8404"),
+    *(("balancers", "from", other, ports) for other in ("balancers", "nodes") for ports in GLUSTER),
+    ("balancers", "to", "balancers", "112"),
+    ("balancers", "to", "balancers", "tcp 8404-8404"),
+    ("balancers", "to", "nodes", "tcp 22-22"),
+    ("balancers", "to", "nodes", "tcp 80-80"),
+    *(("balancers", "to", other, ports) for other in ("balancers", "arbiter") for ports in GLUSTER),
+    *(("balancers", "to", WORLD, ports) for ports in ("tcp 80-80", "tcp 443-443")),
+    ("nodes", "from", "balancers", "tcp 22-22"),
+    ("nodes", "from", "balancers", "tcp 80-80"),
+    ("nodes", "to", "balancers", "tcp 8405-8405"),
+    *(("nodes", "to", other, ports) for other in ("balancers", "arbiter") for ports in GLUSTER),
+    *(("nodes", "to", WORLD, ports) for ports in ("tcp 80-80", "tcp 443-443")),
+    *(("arbiter", "from", other, ports) for other in ("balancers", "nodes") for ports in GLUSTER),
+}
+
+
+def test_every_security_rule(usual: Graph) -> None:
+    assert rules(usual) == EXPECTED_RULES
+    tls = {
+        ("balancers", "from", WORLD, "tcp 443-443"),
+    }
+    certificate, key = _certificate()
+    assert rules(cloud(tlsCertificate=certificate, tlsKey=key)) == EXPECTED_RULES | tls
+    through = {
+        (group, way, other, f"tcp {port}-{port}")
+        for port in (80, 443)
+        for group, way, other in (("balancers", "from", "nodes"), ("nodes", "to", "balancers"))
+    }
+    assert rules(cloud({"egress": "balancers"})) == EXPECTED_RULES | through
+    assert rules(cloud(profile="article")) == {rule for rule in EXPECTED_RULES if "arbiter" not in rule}
+
+
+def test_only_configured_networks_may_visit_and_log_in() -> None:
+    graph = cloud({"webCidrs": ["198.51.100.0/24", "192.0.2.0/24"], "sshCidrs": ["203.0.113.0/28", "192.0.2.1/32"]})
+    inward = {(other, what) for _, way, other, what in rules(graph) if way == "from" and "/" in other}
+    assert inward == {
+        ("198.51.100.0/24", "tcp 80-80"),
+        ("192.0.2.0/24", "tcp 80-80"),
+        ("203.0.113.0/28", "tcp 22-22"),
+        ("192.0.2.1/32", "tcp 22-22"),
+    }
+
+
+def _certificate() -> tuple[str, str]:
+    from tests.unit.test_settings import self_signed
+
+    return self_signed()
+
+
+def test_nothing_else_is_public(usual: Graph) -> None:
+    assert not any(subnet["mapPublicIpOnLaunch"] for subnet in of_type(usual, "Subnet").values())
+    # The site's, one for each balancer, and the NAT gateway's.
+    assert of_type(usual, "Eip").keys() == {"site-address", "lb1-address", "lb2-address", "nat"}
+    for name, node in of_type(usual, "Instance").items():
+        if name.startswith("php"):
+            assert node["associatePublicIpAddress"] is False
+            subnet = usual[node["subnetId"].removesuffix("-id")].inputs
+            assert node["subnetId"].startswith("private-")
+            assert ipaddress.ip_address(node["privateIp"]) in ipaddress.ip_network(subnet["cidrBlock"])
+    routes = of_type(usual, "Route")
+    assert routes["public-default"]["gatewayId"] == "gateway-id"
+    assert routes["private-default"]["natGatewayId"] == "nat-gateway-id"
+    ties = {one["subnetId"]: one["routeTableId"] for one in of_type(usual, "RouteTableAssociation").values()}
+    assert {subnet: table for subnet, table in ties.items() if subnet.startswith("private")} == dict.fromkeys(
+        ("private-1-id", "private-2-id", "private-3-id"), "private-table-id"
+    )
+    assert len(ties) == len(of_type(usual, "Subnet")) == 5
+
+
+def test_machines_are_spread_over_the_zones(usual: Graph) -> None:
+    zone_of = {name: subnet["availabilityZone"] for name, subnet in of_type(usual, "Subnet").items()}
+    interfaces = of_type(usual, "NetworkInterface")
+    assert zone_of[interfaces["lb1-interface"]["subnetId"].removesuffix("-id")] == ZONES[0]
+    assert zone_of[interfaces["lb2-interface"]["subnetId"].removesuffix("-id")] == ZONES[1]
+    nodes = {
+        name: zone_of[node["subnetId"].removesuffix("-id")]
+        for name, node in of_type(usual, "Instance").items()
+        if name.startswith("php")
+    }
+    # The arbiter is where no balancer is: one zone may fail.
+    assert nodes == {"php1-machine": ZONES[2], "php2-machine": ZONES[0], "php3-machine": ZONES[1]}
+    for name, volume in of_type(usual, "Volume").items():
+        machine = name.removesuffix("-brick-volume")
+        expected = {"lb1": ZONES[0], "lb2": ZONES[1], "php1": ZONES[2]}[machine]
+        assert volume["availabilityZone"] == expected
+
+
+def test_every_disk_is_encrypted_and_bricks_have_their_own(usual: Graph) -> None:
+    volumes = of_type(usual, "Volume")
+    assert volumes.keys() == {"lb1-brick-volume", "lb2-brick-volume", "php1-brick-volume"}
+    for volume in volumes.values():
+        assert volume["encrypted"] is True and volume["type"] == "gp3"
+    for name, instance in of_type(usual, "Instance").items():
+        assert instance["rootBlockDevice"]["encrypted"] is True, name
+        assert instance["rootBlockDevice"]["volumeType"] == "gp3"
+        # A disk of the instance's own would go with it.
+        assert "ebsBlockDevices" not in instance
+    for name, attached in of_type(usual, "VolumeAttachment").items():
+        machine = name.removesuffix("-brick-attached")
+        assert attached["instanceId"] == f"{machine}-machine-id"
+        assert attached["volumeId"] == f"{machine}-brick-volume-id"
+        assert attached["stopInstanceBeforeDetaching"] is True
+        assert f"{machine}-machine" not in everything_before(usual, f"{machine}-brick-volume")
+
+
+def test_instances_ask_for_metadata_with_a_token_and_take_the_newest_image_only_when_new(usual: Graph) -> None:
+    instances = of_type(usual, "Instance")
+    assert len(instances) == 5
+    for name, instance in instances.items():
+        assert instance["metadataOptions"] == {
+            "httpEndpoint": "enabled",
+            "httpTokens": "required",
+            "httpPutResponseHopLimit": 1,
+        }, name
+        assert instance["disableApiTermination"] is False
+        assert instance["keyName"] == "login-key-name"
+    for instance in of_type(cloud({"terminationProtection": True}), "Instance").values():
+        assert instance["disableApiTermination"] is True
+
+
+def test_the_first_connection_is_pinned(usual: Graph) -> None:
+    for name, instance in of_type(usual, "Instance").items():
+        told = instance["userData"][SECRET_KEY]
+        assert told.startswith("#cloud-config\n")
+        config = json.loads(told.partition("\n")[2])
+        assert config["ssh_keys"]["ed25519_private"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----"), name
+        assert config["ssh_deletekeys"] is True and config["ssh_pwauth"] is False and config["disable_root"] is True
+        # What the first step writes stays after a reboot.
+        assert config["preserve_hostname"] is True and config["manage_etc_hosts"] is False
+        assert len(told) < 16384, "EC2 takes no more"
+        denied = [file for file in config["write_files"] if "IPAddressDeny=169.254.169.254" in file["content"]]
+        assert {file["path"].split("/")[4] for file in denied} == (
+            {"haproxy.service.d"} if name.startswith("lb") else {"nginx.service.d", "php-cluster-fpm@.service.d"}
+        )
+
+
+def test_only_balancers_have_a_role(usual: Graph) -> None:
+    for name, instance in of_type(usual, "Instance").items():
+        assert ("iamInstanceProfile" in instance) is name.startswith("lb"), name
+    assert of_type(usual, "InstanceProfile").keys() == {"balancer-profile"}
+    assert of_type(usual, "RolePolicy").keys() == {"move-site-address"}
+    trust = json.loads(of_type(usual, "Role")["balancer-role"]["assumeRolePolicy"])
+    assert trust["Statement"] == [
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+    ]
+
+
+def test_the_program_never_says_where_the_address_is(usual: Graph) -> None:
+    site = of_type(usual, "Eip")["site-address"]
+    assert not {"instance", "networkInterface", "associateWithPrivateIp", "address"} & site.keys()
+    associated = {one["allocationId"] for one in of_type(usual, "EipAssociation").values()}
+    assert associated == {"lb1-address-id", "lb2-address-id"}
+    for balancer in ("lb1", "lb2"):
+        interface = usual[f"{balancer}-interface"].inputs
+        own, visitors = interface["privateIpLists"]
+        assert of_type(usual, "EipAssociation")[f"{balancer}-address-here"]["privateIpAddress"] == own != visitors
+        # An address can be given back only when the interface that has it is gone.
+        assert "site-address" in usual[f"{balancer}-interface"].needs
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        # A machine boots when it can reach what it needs and may do what it must.
+        (
+            "lb1-machine",
+            {"public-default", "public-1-routes", "lb1-address-here", "move-site-address", "web-80-from-1-in"},
+        ),
+        ("lb2-machine", {"ssh-from-1-in", "vrrp-in", "vrrp-out", "out-443-balancers-out", "balancer-profile"}),
+        (
+            "php2-machine",
+            {"private-default", "private-1-routes", "nat-gateway", "ssh-in", "pages-in", "out-80-nodes-out"},
+        ),
+        ("nat-gateway", {"public-default", "nat"}),
+        ("php1-brick-attached", {"php1-machine", "php1-brick-volume"}),
+    ],
+)
+def test_what_waits_for_what(usual: Graph, later: str, earlier: set[str]) -> None:
+    assert earlier <= everything_before(usual, later)
+
+
+def test_machines_are_made_side_by_side(usual: Graph) -> None:
+    for name in of_type(usual, "Instance"):
+        assert not [other for other in everything_before(usual, name) if other.endswith("-machine")], name
+
+
+def test_balancers_route_where_that_is_chosen() -> None:
+    graph = cloud({"egress": "balancers"})
+    assert not of_type(graph, "NatGateway") and "nat" not in graph
+    ways = {name: one.get("networkInterfaceId") for name, one in of_type(graph, "Route").items()}
+    assert ways == {
+        "public-default": None,
+        "private-1-default": "lb1-interface-id",
+        "private-2-default": "lb2-interface-id",
+        "private-3-default": "lb1-interface-id",
+    }
+    for interface in of_type(graph, "NetworkInterface").values():
+        assert interface["sourceDestCheck"] is False
+    assert {"lb1-router", "lb2-router"} <= everything_before(graph, "php3-machine")
+    assert all(one["sourceDestCheck"] for one in of_type(cloud(), "NetworkInterface").values())
+
+
+def test_everything_carries_the_stacks_name_and_tags(usual: Graph) -> None:
+    untaggable = {"Route", "RouteTableAssociation", "EipAssociation", "VolumeAttachment", "RolePolicy"}
+    for name, node in usual.items():
+        kind = node.type.rpartition(":")[2]
+        if not node.type.startswith("aws:") or kind in untaggable:
+            continue
+        tags = node.inputs["tags"]
+        assert tags["Name"].startswith("php-cluster-unit-"), name
+        assert tags["php-cluster:stack"] == "unit" and tags["php-cluster:project"] == "php-cluster", name
+        assert tags["php-cluster:role"], name
+
+
+def test_it_is_all_in_the_sdks_schema(usual: Graph) -> None:
+    asked = [(node.type, node.inputs) for node in usual.values() if node.type.startswith("aws:")]
+    assert len({kind for kind, _ in asked}) == 20
+    assert [said for kind, inputs in asked for said in problems_of_inputs(kind, inputs)] == []
+    # The same judge sees a small mistake.
+    assert problems_of_inputs("aws:ec2/vpc:Vpc", {"cidrBlok": "10.0.0.0/16"})
+    wrong = {"metadataOptions": {"httpToken": "required"}}
+    assert problems_of_inputs("aws:ec2/instance:Instance", wrong)
+    assert problems_of_inputs("aws:ec2/instance:Instance", {"disableApiTermination": "no"})
+
+
+def test_an_existing_vpc_is_used_as_it_is() -> None:
+    graph = cloud({"vpcId": "vpc-0123456789abcdef0"})
+    assert not of_type(graph, "Vpc") and not of_type(graph, "InternetGateway")
+    assert {subnet["vpcId"] for subnet in of_type(graph, "Subnet").values()} == {"vpc-0123456789abcdef0"}
+    assert {group["vpcId"] for group in of_type(graph, "SecurityGroup").values()} == {"vpc-0123456789abcdef0"}
+
+
+def test_one_more_node_is_one_more_machine() -> None:
+    before, after = cloud(phpNodes=3), cloud(phpNodes=4)
+    assert after.keys() - before.keys() == {"AwsMachine php4", "php4-machine", "php4-host-key"}
+    assert {name for name in before if before[name].inputs != after[name].inputs} == set()
+
+
+def test_a_machines_place_follows_from_its_name_alone() -> None:
+    plans = [zones.plan("10.64.0.0/20", ZONES, count, Profile.SAFE) for count in (1, 7, 64)]
+    addresses = [{machine.name: machine.address for machine in plan.machines} for plan in plans]
+    assert addresses[0].items() <= addresses[1].items() <= addresses[2].items()
+    assert len(set(addresses[2].values())) == 66
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 50, 64])
+@pytest.mark.parametrize("there", [2, 3])
+def test_the_smallest_network_that_is_accepted_has_room(count: int, there: int) -> None:
+    network = ipaddress.ip_network(f"10.64.0.0/{zones.required_network(count)}")
+    plan = zones.plan(str(network), ZONES[:there], count, Profile.SAFE)
+    parts = zones.subnets(plan.network, ZONES[:there])
+    for machine in plan.machines:
+        subnet = zones.subnet_of(machine, parts)
+        place = int(ipaddress.ip_address(machine.address)) - int(subnet.network.network_address)
+        # Amazon keeps the first four and the last for itself.
+        assert 4 <= place < subnet.network.num_addresses - 1
+    assert all(part.network.prefixlen <= zones.SMALLEST_PREFIX for part in parts)
+
+
+def refusal(aws_settings: dict[str, Any], **values: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(
+            {"substrate": "aws", "aws": {"sshCidrs": ["203.0.113.7/32"], **aws_settings}, **values},
+            (),
+            ("local", "aws"),
+        )
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("vpcId", "vpc"),
+        ("zones", ["eu-central-1a"]),
+        ("zones", ["eu-central-1a", "eu-central-1a"]),
+        ("zones", "eu-central-1a"),
+        ("ami", "debian-12"),
+        ("balancerType", "large"),
+        ("nodeType", ""),
+        ("webCidrs", ["everywhere"]),
+        ("webCidrs", ["10.0.0.1/8"]),
+        ("sshCidrs", ["0.0.0.0/0"]),
+        ("sshCidrs", ["203.0.113.7"]),
+        ("egress", "none"),
+        ("terminationProtection", "perhaps"),
+        ("terminationProtection", 1),
+    ],
+)
+def test_a_wrong_value_is_named(key: str, value: Any) -> None:
+    said = refusal({key: value})
+    assert f"php-cluster:aws.{key} is" in said and f"Example: pulumi config set --path 'aws.{key}" in said
+    assert "1 config key needs another value" in said
+
+
+def test_rules_about_several_keys() -> None:
+    assert "aws.sshCidrs is not set" in refusal({"sshCidrs": []})
+    assert "network is null" in refusal({"vpcId": "vpc-0123456789abcdef0"}).replace('""', "null")
+    assert "the cloud gives the address" in refusal({}, floatingIp="10.64.0.9", network="10.64.0.0/20")
+    assert "a /16 to /24" in refusal({}, network="10.64.0.0/25")
+    assert "network 10.64.0.0/22" in refusal({}, network="10.64.0.0/23", phpNodes=64)
+    assert "a /16 to" in refusal({}, network="10.0.0.0/8")
+    assert "Did you mean sshCidrs?" in refusal({"sshCidr": []})
+    assert "is no map of settings" in refusal_of_map()
+
+
+def refusal_of_map() -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_settings({"aws": "eu-central-1"})
+    return str(caught.value)
+
+
+def test_a_local_stack_needs_nothing_of_the_cloud() -> None:
+    read_settings({"phpNodes": 2})
+    program = "import components.substrates, components.cluster, sys; sys.exit('pulumi_aws' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False).returncode == 0
+
+
+def planning(aws_settings: dict[str, Any], config: dict[str, str]) -> Callable[[], object]:
+    settings = read_settings({"substrate": "aws", "aws": {**SETTINGS, **aws_settings}}, (), ("local", "aws"))
+    pulumi.runtime.set_all_config(config)
+    return lambda: graph_of(lambda: aws.plan(settings))
+
+
+@pytest.mark.parametrize(
+    ("aws_settings", "config", "words"),
+    [
+        ({}, {}, 'aws:region is ""'),
+        ({}, {**WITHOUT_ACCOUNT, "aws:region": "Frankfurt"}, 'aws:region is "Frankfurt"'),
+        ({"zones": ["us-east-1a", "us-east-1b"]}, WITHOUT_ACCOUNT, "in the region eu-central-1"),
+        ({"zones": []}, WITHOUT_ACCOUNT, "set where no account may be asked"),
+        ({"ami": ""}, WITHOUT_ACCOUNT, "set where no account may be asked"),
+    ],
+)
+def test_what_cannot_be_looked_up_must_be_set(aws_settings: dict[str, Any], config: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        planning(aws_settings, config)()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("api error ExpiredToken: The security token included in the request is expired", "aws sso login"),
+        ("No valid credential sources found", "AWS_PROFILE"),
+        ("api error AuthFailure: AWS was not able to validate the provided access credentials", "get-caller-identity"),
+        ("UnauthorizedOperation: You are not authorized to perform this operation", "docs/aws.md"),
+        ("invalid AWS Region: eu-centrall-1", "aws:region eu-central-1"),
+        ("api error VcpuLimitExceeded: You have requested more vCPU capacity", "Service Quotas"),
+        ("api error AddressLimitExceeded: The maximum number of addresses has been reached", "Service Quotas"),
+        (
+            "InsufficientInstanceCapacity: We currently do not have sufficient t3.medium capacity",
+            "another instance type",
+        ),
+        ("InvalidKeyPair.NotFound: The key pair 'x' does not exist", "--refresh"),
+        ("InvalidSubnet.Conflict: The CIDR '10.0.0.0/24' conflicts with another subnet", "php-cluster:network"),
+        ("The instance 'i-0' may not be terminated. Modify its 'disableApiTermination'", "terminationProtection"),
+        ("after 40 failed attempts: dial tcp 203.0.113.9:22: i/o timeout", "aws.sshCidrs"),
+        ("proxy: after 40 failed attempts: dial tcp 203.0.113.9:22: connect: connection refused", "get-console-output"),
+    ],
+)
+def test_errors_of_the_cloud_have_advice(error: str, words: str) -> None:
+    assert words in (advice(error) or "")
+
+
+def test_an_error_of_a_step_gets_no_advice_about_the_cloud() -> None:
+    assert advice("php1: php-fpm does not start: unexpected token") is None
