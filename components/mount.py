@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pulumi
 
+from components.load_balancer import MEMBERS_PORT
 from components.machine import Machine
 from components.remote import HOST_SCRIPTS, remote_step
 from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile, Topology
@@ -64,6 +65,7 @@ class Mount(pulumi.ComponentResource):
                 "FSTAB_LINE": self.line,
                 "MOUNT_POINT": MOUNT_POINT,
                 "BRICK_ADDRESSES": " ".join(host.address for host in plan.brick_hosts if host.name != machine.name),
+                "MEMBERS": " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers),
                 "GUARDED": "yes" if safe else "no",
                 "KEEP_MOUNTED": (HOST_SCRIPTS / "php" / "keep-mounted").read_text() if safe else "",
             },

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Mounts the sessions, the article's `mount.glusterfs`, now and at every boot.
 #
-# Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED, BRICK_ADDRESSES (of the machines with bricks).
+# Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED, BRICK_ADDRESSES (of the other machines with
+# bricks), MEMBERS (the balancers' pages that list the nodes).
 # Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted, owned by PHP's user. Guarded: the bare mount point
 # takes no files, and a service mounts again whatever gets lost. A second run changes nothing.
 
@@ -36,6 +37,7 @@ After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
 [Service]
+Environment=\"MEMBERS=$MEMBERS\"
 ExecStart=/usr/lib/php-cluster/keep-mounted $MOUNT_POINT $unit $BRICK_ADDRESSES
 Restart=always
 RestartSec=1
