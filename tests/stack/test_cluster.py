@@ -56,7 +56,7 @@ def test_outputs_say_what_the_cluster_is(cluster: Cluster) -> None:
     assert outputs["url"] == f"http://{outputs['floatingIp']}/"
     assert set(outputs["machines"]) == {"lb1", "lb2", "php1", "php2"}
     for name, machine in outputs["machines"].items():
-        assert set(machine) == {"role", "address", "ssh"}
+        assert set(machine) == {"role", "address", "login", "ssh"}
         done = cluster.run(*machine["ssh"].split(), "hostname")
         assert done.stdout.strip() == name, done.stderr
     assert "Type: Replicate" in outputs["volumeInfo"]

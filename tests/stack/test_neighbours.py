@@ -31,7 +31,7 @@ def test_clusters_do_not_know_of_each_other(tmp_path: Path) -> None:
             stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)
         # The lab's own commands take a name for that of this checkout's stack.
         first.lab_command("power-off", "php1")
-        assert visitors[1].visit()["counter"] == 3
+        assert visitors[1].visit()["counter"] == 4
     finally:
         for stack in stacks:
             stack.remove()
