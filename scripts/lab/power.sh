@@ -40,8 +40,18 @@ mount_parts() {
         mount -t overlay -o "lowerdir=$image,upperdir=$FOLDER/upper,workdir=$FOLDER/work" "$MACHINE" "$FOLDER/root"
     fi
     if [[ -f $FOLDER/disk.img ]] && ! is_mounted "$FOLDER/disk"; then
-        mount -o loop,noatime "$FOLDER/disk.img" "$FOLDER/disk"
+        mount_disk
     fi
+}
+
+# mount_disk: always through a device of its own. After a power cut some other mount namespace of this box may hold the file
+# system of before for as long as it likes; it writes no more, but the same device would give it back.
+mount_disk() {
+    local device
+    device=$(losetup --find --show "$FOLDER/disk.img")
+    mount -o noatime,nouuid "$device" "$FOLDER/disk"
+    # The device goes with its mount.
+    losetup --detach "$device"
 }
 
 unmount_parts() {
@@ -94,25 +104,19 @@ kill_machine() {
     remove_groups "$MACHINE"
 }
 
-# take_power: not even its network connections say goodbye.
+# take_power: not even its network connections say goodbye, and what only its memory held is lost.
 take_power() {
     cut_link
+    if is_mounted "$FOLDER/disk"; then stop_disk; fi
     kill_machine
     unmount_parts
 }
 
-# disk_has_failed: whether its brick's disk gives nothing but errors.
-disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
+# stop_disk: from now on its brick's disk gives nothing but errors, and keeps what had reached it. The kernel's own way to stop
+# a file system at once: without it, this box's memory would keep for the machine what a real one loses.
+stop_disk() { disk_has_failed || xfs_io -x -c shutdown "$FOLDER/disk"; }
 
-# replace_failed_disk: mounts its content through another device, for a machine that is off. Some other mount namespace of
-# this box may hold the failed file system for as long as it likes; it writes no more, and the same device would give it back.
-replace_failed_disk() {
-    local device
-    device=$(losetup --find --show "$FOLDER/disk.img")
-    mount -o noatime,nouuid "$device" "$FOLDER/disk"
-    # The device goes with its mount.
-    losetup --detach "$device"
-}
+disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
 
 # remove_machine: nothing of it is left, whatever there was.
 remove_machine() {

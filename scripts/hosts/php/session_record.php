@@ -147,10 +147,12 @@ final class SessionFile
             // What is valid now stays as it is until one small write turns to what is new.
             $offset = $this->room($length);
             $this->put($offset, self::padded($data));
+            $this->makeDurable();
             $record = self::APART . $head . pack('J', $offset);
         }
         $this->expectNoOther();
         $this->put(0, self::padded($record));
+        $this->makeDurable();
         [$this->sequence, $this->offset, $this->length] = [$next, $offset, $length];
     }
 
@@ -161,6 +163,7 @@ final class SessionFile
         if (!@ftruncate($this->file, 0)) {
             throw new SessionUnavailable('it cannot be emptied');
         }
+        $this->makeDurable();
     }
 
     public function release(): void
@@ -223,6 +226,17 @@ final class SessionFile
     {
         if (fseek($this->file, $offset) !== 0 || @fwrite($this->file, $text) !== strlen($text)) {
             throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'unknown error'));
+        }
+    }
+
+    /**
+     * Not before the bricks' disks have it may the visitor hear of it. Gluster takes a copy for good as soon as a brick has
+     * the data in its memory, and would still do so when that brick comes back without it after a power cut.
+     */
+    private function makeDurable(): void
+    {
+        if (!@fdatasync($this->file)) {
+            throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'no disk has it'));
         }
     }
 
