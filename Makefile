@@ -1,19 +1,20 @@
 # The commands of php-cluster. Each is a line or two that you could type yourself after `source scripts/activate`.
 
 STACK ?= dev
+SUBSTRATE ?= local
+REPORTS ?= .cluster/reports
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test check unit plugins lab stack faults format clean
+.PHONY: help up preview down test check unit plugins lab stack faults comment environment format clean
 
 help: ## this list
 	@echo "php-cluster: make COMMAND [STACK=$(STACK)]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-9s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-12s%s\n", name, $$0 }'
 
 up: ## sets up whatever is missing, then builds or updates the cluster and says where it answers
 	@scripts/up $(STACK)
 
-preview: ## shows what `make up` would do; needs no root and no machines
-	@scripts/toolchain/setup $(STACK)
-	@. scripts/activate && pulumi preview --diff --stack $(STACK)
+preview: ## shows what `make up` would do; needs no root and no machines; REPORT=file.md writes it down too
+	@scripts/preview $(STACK) $(REPORT)
 
 down: ## removes the cluster with its machines and sessions; settings stay
 	@scripts/down $(STACK)
@@ -21,7 +22,7 @@ down: ## removes the cluster with its machines and sessions; settings stay
 test: ## every check and test, on real clusters of its own; a running one is left alone
 	@scripts/test
 
-check: ## static checks only: ruff, mypy, shellcheck, shfmt, gofmt, go vet
+check: ## static checks only: ruff, mypy, shellcheck, shfmt, actionlint, gofmt, go vet
 	@scripts/test check
 
 unit: ## static checks left out, no machines: what is decided and rendered
@@ -38,6 +39,12 @@ stack: ## real clusters
 
 faults: ## breaks real clusters in every way we know, profiles article and safe (two hours); test has a few of them
 	@scripts/faults
+
+comment: ## puts reports of `make preview` on a pull request: REPORTS=folder, and what docs/ci.md says
+	@python3 -m scripts.pull_request_comment $(REPORTS)
+
+environment: ## a cluster of its own on SUBSTRATE=local or aws: up, a look at it, and down whatever happened; ONLY=remove
+	@scripts/environment $(SUBSTRATE) $(ONLY)
 
 format: ## puts the code into its standard form
 	@scripts/test format

@@ -6,9 +6,12 @@ from components import stack_config
 from components.cluster import PhpCluster
 from components.config_values import ConfigError
 from components.drift import look
+from components.engine_log import drop_debug_messages
 from components.settings import read_settings
 from components.site import pack_site
 from components.substrates import SUBSTRATES
+
+drop_debug_messages()
 
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)

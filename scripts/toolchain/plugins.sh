@@ -1,10 +1,14 @@
 # shellcheck shell=bash
-# The plugins `command` and `random`: official ones where they can be had, else the stand-ins of this folder.
+# The plugins `command` and `random`, and `aws` for a stack that needs it: official ones where they can be had, else the
+# stand-ins of this folder, and for `aws` the tests' own, which can do no more than a preview.
 #
-# OFFICIAL_PLUGINS=FOLDER takes pulumi-resource-command and pulumi-resource-random from there, for make and every test.
+# OFFICIAL_PLUGINS=FOLDER takes pulumi-resource-command and pulumi-resource-random from there, for make and every test, and
+# pulumi-resource-aws if it is there.
 
 COMMAND_VERSION=1.2.1
 RANDOM_VERSION=4.21.4
+AWS_VERSION=7.51.1
+AWS_STANDIN=$PROJECT/tests/plugins/cloud/pulumi-resource-aws
 
 plugins() {
     local wanted sources
@@ -16,7 +20,7 @@ plugins() {
     fi
     if [[ -n ${OFFICIAL_PLUGINS-} ]]; then
         stage "Official plugins from $OFFICIAL_PLUGINS" plugins_from "$OFFICIAL_PLUGINS"
-    elif curl --fail --silent --head --max-time 3 --output /dev/null https://get.pulumi.com; then
+    elif download_site_answers; then
         stage "Official plugins from Pulumi's download site" downloaded_plugins
         wanted=downloaded
     else
@@ -25,12 +29,39 @@ plugins() {
     stamp plugins "$wanted"
 }
 
+download_site_answers() { curl --fail --silent --head --max-time 3 --output /dev/null https://get.pulumi.com; }
+
+# aws_plugin: several hundred MB, which a stack of another substrate is spared.
+aws_plugin() {
+    local wanted=downloaded source=${OFFICIAL_PLUGINS-}/pulumi-resource-aws
+    grep --quiet --extended-regexp "^ *php-cluster:substrate: *[\"']?aws" "$PROJECT/Pulumi.$STACK.yaml" 2>/dev/null || return 0
+    if [[ -x $source ]]; then
+        wanted=$source
+    else
+        stamped aws downloaded && [[ -d $PULUMI_HOME/plugins/resource-aws-v$AWS_VERSION ]] && return
+        download_site_answers || wanted=standin-$(digest "$AWS_STANDIN")
+    fi
+    stamped aws "$wanted" && [[ -d $PULUMI_HOME/plugins/resource-aws-v$AWS_VERSION ]] && return
+    if [[ $wanted == downloaded ]]; then
+        stage "Official plugin aws from Pulumi's download site" timeout 900 pulumi plugin install resource aws "$AWS_VERSION"
+    elif [[ $wanted == "$source" ]]; then
+        stage "Official plugin aws from $OFFICIAL_PLUGINS" install_plugin aws "$AWS_VERSION" "$source"
+    else
+        echo "Pulumi's download site does not answer within 3 s; a stand-in for the plugin aws shows previews, and makes nothing."
+        stage "Stand-in for the plugin aws" install_plugin aws "$AWS_VERSION" "$AWS_STANDIN"
+    fi
+    stamp aws "$wanted"
+}
+
+# install_plugin NAME VERSION FILE
+install_plugin() { pulumi plugin install --reinstall resource "$1" "$2" --file "$3"; }
+
 plugins_from() {
     local name version
     for name in "command $COMMAND_VERSION" "random $RANDOM_VERSION"; do
         version=${name#* } name=${name% *}
         [[ -x $1/pulumi-resource-$name ]] || fail "OFFICIAL_PLUGINS=$1 has no pulumi-resource-$name"
-        pulumi plugin install --reinstall resource "$name" "$version" --file "$1/pulumi-resource-$name"
+        install_plugin "$name" "$version" "$1/pulumi-resource-$name"
     done
 }
 

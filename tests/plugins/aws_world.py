@@ -165,6 +165,8 @@ class Events:
 
 def home_with_stand_in(folder: Path, engine: Engine) -> Path:
     """An engine's home that has the plugins of `engine` and the stand-in for aws."""
+    # No log of the engine's own, as scripts/toolchain/setup has it.
+    (folder / "logs").touch()
     for plugin in (engine.home / "plugins").glob("resource-*"):
         if plugin.is_dir():
             shutil.copytree(plugin, folder / "plugins" / plugin.name)

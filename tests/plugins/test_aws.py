@@ -175,9 +175,11 @@ def test_the_example_is_previewed_without_an_account_in_no_time(
     stack: AwsCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example = tmp_path / "Pulumi.example.yaml"
+    # The salt that a preview of this checkout's own stack has left there belongs to another passphrase.
+    given = re.sub("^encryptionsalt: .*", "", (PROJECT / "Pulumi.aws.yaml").read_text(), flags=re.MULTILINE)
     stack.more = {}
     for nodes, promised in (("2", 8), ("50", 15)):
-        example.write_text((PROJECT / "Pulumi.aws.yaml").read_text().replace('phpNodes: "2"', f'phpNodes: "{nodes}"'))
+        example.write_text(given.replace('phpNodes: "2"', f'phpNodes: "{nodes}"'))
         stack.world.tell("calls")
         begin, begin_cpu = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         previewed = stack.events("preview", "--config-file", str(example))

@@ -134,10 +134,9 @@ class AwsSubstrate(pulumi.ComponentResource):
             if egress is Egress.BALANCERS
             else []
         )
-        before = [
-            *self._network.private_ways_out(egress, interface_ids(self._interfaces), routing),
-            *self._groups.rules,
-        ]
+        before = self._network.private_ways_out(
+            egress, interface_ids(self._interfaces), [*routing, *self._groups.rules]
+        )
         return {
             planned.name: self._machine(
                 planned,

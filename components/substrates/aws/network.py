@@ -76,27 +76,29 @@ class Network(pulumi.ComponentResource):
         ]
 
     def private_ways_out(
-        self, egress: Egress, balancers: Mapping[str, pulumi.Input[str]], routing: Sequence[pulumi.Resource]
+        self, egress: Egress, balancers: Mapping[str, pulumi.Input[str]], before: Sequence[pulumi.Resource]
     ) -> list[pulumi.Resource]:
         """Gives the private subnets a way out, for packages; comes before the machines in them.
 
         Args:
             egress: By a NAT gateway in the first zone, or by the balancer of each zone.
             balancers: Name to network interface.
-            routing: The steps after which the balancers route.
+            before: What a way out comes after: the rules that let packets through, and the steps after which the
+                balancers route. Machines that wait for their way out need not wait for each of these by name, which
+                would be most of what the engine is told of a large cluster.
         """
         private = [subnet for subnet in self.subnets if not subnet.public]
         if egress is Egress.NAT:
-            return self._by_nat_gateway(private)
+            return self._by_nat_gateway(private, before)
         return [
             resource
             for subnet in private
             for resource in self._by_balancer(
-                subnet, balancer_beside(subnet, self.plan.balancers, self.subnets), balancers, routing
+                subnet, balancer_beside(subnet, self.plan.balancers, self.subnets), balancers, before
             )
         ]
 
-    def _by_nat_gateway(self, private: Sequence[Subnet]) -> list[pulumi.Resource]:
+    def _by_nat_gateway(self, private: Sequence[Subnet], before: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
         child = pulumi.ResourceOptions(parent=self)
         # One for all zones: without it nodes cannot install packages, but they go on serving.
         address = aws.ec2.Eip("nat", domain="vpc", tags=tags("nat"), opts=child)
@@ -113,7 +115,7 @@ class Network(pulumi.ComponentResource):
             route_table_id=table,
             destination_cidr_block=EVERYWHERE,
             nat_gateway_id=gateway.id,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before),
         )
         return [route, *ties]
 
@@ -122,7 +124,7 @@ class Network(pulumi.ComponentResource):
         subnet: Subnet,
         balancer: PlannedMachine,
         balancers: Mapping[str, pulumi.Input[str]],
-        routing: Sequence[pulumi.Resource],
+        before: Sequence[pulumi.Resource],
     ) -> list[pulumi.Resource]:
         table, ties = self._table(subnet.name, [subnet])
         route = aws.ec2.Route(
@@ -130,7 +132,7 @@ class Network(pulumi.ComponentResource):
             route_table_id=table,
             destination_cidr_block=EVERYWHERE,
             network_interface_id=balancers[balancer.name],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=routing),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before),
         )
         return [route, *ties]
 

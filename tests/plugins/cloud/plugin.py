@@ -1,4 +1,8 @@
-"""A stand-in for the plugin `aws`: the engine's own protocol on one side, boto3 on the other (resources.py)."""
+"""A stand-in for the plugin `aws`: the engine's own protocol on one side, boto3 on the other (resources.py).
+
+It works on a cloud for tests, whose addresses it is given. Without them it shows previews and does nothing else: no
+real account is for a stand-in. `make preview` uses it where the official plugin cannot be had.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,10 @@ T = TypeVar("T")
 VERSION = "7.51.1"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 LOG = os.environ.get("AWS_STANDIN_LOG")
+NO_REAL_ACCOUNT = (
+    "this is a stand-in for the plugin aws, which shows previews and works in no real account; get the official one: "
+    f"pulumi plugin install resource aws {VERSION}, or name a folder that has it in OFFICIAL_PLUGINS"
+)
 _log_lock = threading.Lock()
 
 
@@ -66,11 +74,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         endpoints = config.get("endpoints", "[]")
         endpoints = json.loads(endpoints) if isinstance(endpoints, str) else endpoints
         self.cloud = Cloud(region, {name: url for one in endpoints for name, url in one.items()})
-        if region not in self.cloud.session.get_available_regions("ec2"):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"invalid AWS Region: {region}")
         if str(config.get("skipCredentialsValidation", "false")).lower() != "true":
+            self._refuse_real_account(context)
+            if region not in self.cloud.session.get_available_regions("ec2"):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"invalid AWS Region: {region}")
             self._validate_credentials(context)
         return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=True)
+
+    def _refuse_real_account(self, context: Any) -> None:
+        if not self.cloud.endpoints and "AWS_ENDPOINT_URL" not in os.environ:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_REAL_ACCOUNT)
 
     def _validate_credentials(self, context: Any) -> None:
         if self.cloud.session.get_credentials() is None:
@@ -151,8 +164,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             raise AssertionError  # it does not return
         return kind
 
-    @staticmethod
-    def _do(context: Any, action: Callable[[], T]) -> T:
+    def _do(self, context: Any, action: Callable[[], T]) -> T:
+        self._refuse_real_account(context)
         try:
             return action()
         except Exception as problem:

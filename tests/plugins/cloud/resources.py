@@ -12,10 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-import botocore.config
-from botocore.exceptions import ClientError
-
 Values = Mapping[str, Any]
 
 
@@ -25,10 +21,18 @@ class Cloud:
 
     region: str
     endpoints: Mapping[str, str]
-    session: boto3.Session = field(default_factory=boto3.Session)
+
+    @functools.cached_property
+    def session(self) -> Any:
+        # A preview without an account does without boto3, which only tests have installed.
+        import boto3
+
+        return boto3.Session()
 
     @functools.cache  # noqa: B019 - lives as long as the plugin
     def client(self, service: str) -> Any:
+        import botocore.config
+
         # What the cloud refuses is refused at once.
         config = botocore.config.Config(retries={"total_max_attempts": 1})
         return self.session.client(
@@ -508,6 +512,8 @@ KINDS: Mapping[str, Kind] = {
 
 def still_there(cloud: Cloud, kind: Kind, identity: str, known: Values) -> bool:
     """Whether a resource is still what its id names."""
+    from botocore.exceptions import ClientError
+
     try:
         return bool(kind.exists(cloud, identity, known))
     except ClientError as error:

@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools names what is built from other people's modules, so that go.mod pins it.
+package tools
+
+import _ "github.com/rhysd/actionlint/cmd/actionlint"
