@@ -218,8 +218,8 @@ def read_settings(
     substrate = reader.read(
         "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
     )
-    if substrate == "existing" and "phpNodes" not in values:
-        # As many as are listed.
+    if substrate == "existing" and str(reader.values["phpNodes"]) == str(defaults["phpNodes"]):
+        # As many as are listed; the engine hands out the default as if it were set.
         nodes = reader.values["existing"].get("nodes") if isinstance(reader.values["existing"], dict) else None
         reader.values = {**reader.values, "phpNodes": len(nodes) if isinstance(nodes, list) and nodes else 1}
     settings = Settings(

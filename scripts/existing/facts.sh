@@ -63,7 +63,7 @@ if [[ -n $BRICK ]]; then
     elif [[ $(stat --format=%d "$BRICK") == "$(stat --format=%d /)" ]]; then
         echo "brick on_root"
     else
-        echo "brick folder $(df --output=avail --block-size=1M "$BRICK" | tail --lines 1)"
+        df --output=avail --block-size=1M "$BRICK" | awk 'NR == 2 { print "brick folder", $1 }'
         kept_below "$BRICK"
     fi
 fi

@@ -104,7 +104,7 @@ def own_machines(stack: str, count: int) -> Iterator[OwnMachines]:
         "GATEWAY": f"{base}1",
         "PREFIX": "24",
         "IMAGE": image,
-        "BRICK_GIB": "1",
+        "BRICK_GIB": "2",
         "AUTHORIZED_KEY": public_key(LOGIN_SEED),
     }
     machines = OwnMachines(stack, base, environment)

@@ -35,6 +35,7 @@ class Judge:
         found: What each machine said.
         owner: The word of this stack; empty before it has one.
         known: The machines that an earlier update has reached.
+        replaced: The names that another machine has had since.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class Judge:
     found: Mapping[str, Facts]
     owner: str
     known: frozenset[str]
+    replaced: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.failures: list[str] = []
@@ -301,8 +303,9 @@ class Judge:
         remove = f"to begin without them, remove `brick` and `kept` from {path} (docs/existing.md)."
         volumes = {one[1] for one in kept.values() if len(one) == 2}
         for name, one in kept.items():
-            if len(one) == 2 and lives:
-                self.refuse(name, f"{path} has sessions of an earlier time, and the cluster lives", key, remove)
+            if len(one) == 2 and lives and name in self.replaced:
+                # What a machine that left alone has missed, the others know; not so when its successor got all that.
+                self.refuse(name, f"{path} has old sessions, and the cluster has gone on without it", key, remove)
             elif len(one) == 2 and one[0] != name:
                 self.refuse(
                     name,

@@ -194,9 +194,16 @@ def check(settings: Settings, plan: Topology, private_key: str, drift: Drift) ->
         for name, last in drift.connections.items()
         if name in by_name and (last["host"], last["hostKey"]) == (by_name[name].address, by_name[name].host_key)
     )
+    replaced = frozenset(
+        name
+        for name, machine in by_name.items()
+        if (last := drift.known.get(f"{name}-machine"))
+        and (last["environment"]["ADDRESS"], last["environment"]["HOST_KEY"]) != (machine.address, machine.host_key)
+    )
     owner = str(drift.known.get(OWNER, {}).get("result", ""))
     found = ask_all(settings, plan, private_key, known)
-    failures = Judge(settings, plan, found, owner, known).judge(must_answer=not pulumi.runtime.is_dry_run())
+    judge = Judge(settings, plan, found, owner, known, replaced)
+    failures = judge.judge(must_answer=not pulumi.runtime.is_dry_run())
     if failures:
         count = f"{len(failures)} things are" if len(failures) > 1 else "1 thing is"
         raise pulumi.RunError(f"{count} in the way on your machines; nothing was changed.\n\n" + "\n\n".join(failures))
