@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 NAMESPACE = "php-cluster"
-SECRET_KEYS = frozenset({"tlsKey"})
+SECRET_KEYS = frozenset({"tlsKey", "privateKey"})
 
 T = TypeVar("T")
 

@@ -66,18 +66,35 @@ done
 class Drift:
     """Reasons to run steps again."""
 
-    def __init__(self, states: States, reasons: Mapping[str, str], before: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        states: States,
+        reasons: Mapping[str, str],
+        before: Mapping[str, str],
+        known: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Knows what was found.
 
         Args:
             states: Machines that do not run.
             reasons: Step to the difference that was found.
             before: Step to the reason that it ran with last time.
+            known: What the last update left in the stack's state: name of a command or a random value to its outputs.
         """
-        self._states = states
+        self.known: Mapping[str, Mapping[str, Any]] = known or {}
+        self._states = dict(states)
         self._reasons = reasons
         self._before = before
         self._given: dict[str, str] = {}
+
+    @property
+    def connections(self) -> Mapping[str, Mapping[str, Any]]:
+        """Machine to its connection, of those that the last update has reached."""
+        return _machines_in(self.known)
+
+    def lose(self, machine: str) -> None:
+        """Takes a machine for gone: nothing on it is as the last update left it."""
+        self._states[machine] = GONE
 
     def reason(self, step: str, machine: str) -> str:
         """Why a step on a machine has to run again: an input of it. Empty when it never had to.
@@ -129,22 +146,26 @@ def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     known = {
         urn.rpartition("::")[2]: resource["outputs"]
         for urn, resource in state.items()
-        if resource["type"].startswith("command:")
+        if resource["type"].startswith(("command:", "random:"))
     }
-    machines = {
+    machines = _machines_in(known)
+    states = machine_states(tuple(machines)) if machines else {}
+    running = {name: connection for name, connection in machines.items() if name not in states}
+    return Drift(states, _check(running), reasons_in(known), known)
+
+
+def _machines_in(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {
         name.removesuffix(_FIRST_STEP): outputs["connection"]
         for name, outputs in known.items()
         if name.endswith(_FIRST_STEP) and "connection" in outputs
     }
-    states = machine_states(tuple(machines)) if machines else {}
-    running = {name: connection for name, connection in machines.items() if name not in states}
-    return Drift(states, _check(running), reasons_in(known))
 
 
-def reasons_in(commands: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def reasons_in(known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The reasons with which commands ran last: a variable of a step or of what makes a machine, or a trigger."""
     reasons = {}
-    for name, outputs in commands.items():
+    for name, outputs in known.items():
         if assigned := _ASSIGNED_REASON.search(outputs.get("stdin") or ""):
             reasons[name] = "".join(shlex.split(assigned.group(1)))
         elif given := (outputs.get("environment") or {}).get("REASON"):

@@ -9,8 +9,9 @@ from components.topology import PlannedMachine, Role, Topology
 def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
     """The text of the machine's nftables rules.
 
-    They name the addresses that PHP nodes may have, not those that there are: the rules of all other machines would
-    have to change with each node. Who may mount the volume, Gluster itself knows one by one (volume-access.sh).
+    They name the addresses that PHP nodes may have, where that can be told, not those that there are: the rules of all
+    other machines would have to change with each node. Who may mount the volume, Gluster itself knows one by one
+    (volume-access.sh).
     """
     balancers = [balancer.address for balancer in plan.balancers]
     return render(
@@ -20,5 +21,5 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         has_brick=machine.has_brick,
         serves=machine.role is Role.PHP,
         balancers=balancers,
-        php_nodes=f"{plan.php_range[0]}-{plan.php_range[1]}",
+        php_nodes=", ".join(plan.php_addresses),
     )

@@ -37,6 +37,7 @@ from components.config_values import (
     text,
     text_as_is,
 )
+from components.existing_settings import ExistingSettings, check_existing, read_existing
 from components.topology import MAX_PHP_NODES, Profile
 
 PROJECT_FOLDER = Path(__file__).parent.parent
@@ -85,6 +86,7 @@ class Settings:
     brick_gib: int
     volume_options: Mapping[str, str]
     aws: AwsSettings
+    existing: ExistingSettings
 
 
 def declared_defaults() -> dict[str, Any]:
@@ -213,10 +215,15 @@ def read_settings(
         "profile safe",
         Profile.SAFE,
     )
+    substrate = reader.read(
+        "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
+    )
+    if substrate == "existing" and str(reader.values["phpNodes"]) == str(defaults["phpNodes"]):
+        # As many as are listed; the engine hands out the default as if it were set.
+        nodes = reader.values["existing"].get("nodes") if isinstance(reader.values["existing"], dict) else None
+        reader.values = {**reader.values, "phpNodes": len(nodes) if isinstance(nodes, list) and nodes else 1}
     settings = Settings(
-        substrate=reader.read(
-            "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
-        ),
+        substrate=substrate,
         image=reader.read(
             "image",
             Image,
@@ -294,9 +301,19 @@ def read_settings(
             {},
         ),
         aws=read_aws(reader.values["aws"], reader.problems),
+        existing=read_existing(reader.values["existing"], reader.problems, chosen=substrate == "existing"),
     )
-    if settings.substrate == "aws":
+    if substrate == "aws":
         check_aws(reader, settings.aws, settings.network, settings.php_nodes)
+    elif substrate == "existing":
+        check_existing(
+            reader,
+            settings.existing,
+            settings.network,
+            settings.floating_ip,
+            php_nodes=settings.php_nodes,
+            key_is_secret="existing" in secret_keys,
+        )
     else:
         _check_network(reader, settings)
     _check_tls(reader, settings, secret_keys)

@@ -72,14 +72,14 @@ class Topology:
         gateway: The first address of it, the machines' way out.
         floating_ip: The address that one of the load balancers owns; None where it is made together with the machines.
         machines: Every machine, load balancers first.
-        php_range: The first and the last address that a PHP node may have.
+        php_addresses: What addresses a PHP node may have: single ones, and ranges as `first-last`.
     """
 
     network: ipaddress.IPv4Network
     gateway: str
     floating_ip: str | None
     machines: tuple[PlannedMachine, ...]
-    php_range: tuple[str, str]
+    php_addresses: tuple[str, ...]
 
     @property
     def balancers(self) -> tuple[PlannedMachine, ...]:
@@ -165,4 +165,4 @@ def plan(network: str, php_nodes: int, profile: Profile, floating_ip: str | None
     if floating in taken:
         raise ValueError(f"{floating} is the address of {taken[floating]}")
     last = min(FIRST_PHP_OFFSET + MAX_PHP_NODES, net.num_addresses - 2)
-    return Topology(net, gateway, floating, machines, php_range=(str(net[FIRST_PHP_OFFSET + 1]), str(net[last])))
+    return Topology(net, gateway, floating, machines, php_addresses=(f"{net[FIRST_PHP_OFFSET + 1]}-{net[last]}",))

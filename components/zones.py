@@ -95,7 +95,7 @@ def plan(network: str, zones: Sequence[str], php_nodes: int, profile: Profile) -
         floating_ip=None,
         machines=machines_at(balancers, nodes, profile),
         # Nothing but PHP nodes is in the private subnets.
-        php_range=(str(_part(net, FIRST_PRIVATE_PART)[0]), str(_part(net, FIRST_PRIVATE_PART + len(zones) - 1)[-1])),
+        php_addresses=(f"{_part(net, FIRST_PRIVATE_PART)[0]}-{_part(net, FIRST_PRIVATE_PART + len(zones) - 1)[-1]}",),
     )
 
 

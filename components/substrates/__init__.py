@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from components.drift import Drift, States
 from components.machine import Machine
 from components.settings import Settings
-from components.substrates import aws, local
+from components.substrates import aws, existing, local
 from components.topology import Topology
 
 
@@ -32,5 +32,6 @@ class Substrate:
 
 SUBSTRATES: Mapping[str, Substrate] = {
     "aws": Substrate(aws.plan, aws.create, aws.states),
+    "existing": Substrate(existing.plan, existing.create, existing.states),
     "local": Substrate(local.plan, local.create, local.states),
 }

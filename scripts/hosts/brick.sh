@@ -5,7 +5,8 @@
 # PEERS (names of the other brick hosts).
 # Postcondition: BRICK_DISK is mounted, now and after a reboot; BRICK exists on it; glusterd runs, never before the mount,
 # and with the identity by which the pool knows a machine of this name, if it knows one.
-# A second run changes nothing. A disk that holds a file system is never formatted.
+# A second run changes nothing. A disk that holds a file system is never formatted. One with sessions that an earlier stack
+# on this machine left (scripts/existing/leave) is taken over, with the identity and the volume that Gluster knows them by.
 
 # take_old_place: a machine that comes in place of a lost one gets its identity and its peers from one that knew it. Under a
 # new identity the pool would take it for a stranger, and wait for the old one for ever.
@@ -59,6 +60,16 @@ fi
 if [[ ! -d $BRICK ]]; then
     changing "makes the folder $BRICK"
     mkdir -p "$BRICK"
+fi
+
+kept=$BRICK_DISK/kept
+if [[ -f $kept/glusterd.tar ]]; then
+    changing "takes over the sessions that an earlier stack left"
+    systemctl stop glusterd
+    mkdir -p /var/lib/glusterd
+    rm -rf /var/lib/glusterd/{glusterd.info,peers,vols}
+    tar --extract --file "$kept/glusterd.tar" --directory /var/lib/glusterd
+    rm -r "$kept"
 fi
 
 # Debian's unit knows neither the brick's disk nor a crash of the daemon with exit code 0. It comes before

@@ -44,6 +44,9 @@ put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
 Description=Take packets of the cluster's machines only
 DefaultDependencies=no
 Before=network-pre.target shutdown.target
+# A firewall of the user's own may begin with a flush of all rules: these come after it, and again when it is restarted.
+After=nftables.service
+PartOf=nftables.service
 Wants=network-pre.target
 Conflicts=shutdown.target
 [Service]
@@ -55,6 +58,9 @@ WantedBy=multi-user.target
 " || true
 if ! unchanged; then
     said=$(nft --check --file /etc/php-cluster/packet-filter.nft 2>&1) || fail "nft refuses the packet filter: $said"
+fi
+if systemctl is-active --quiet php-cluster-packet-filter && ! nft list table inet php_cluster >/dev/null 2>&1; then
+    changing "puts the packet filter back"
 fi
 enabled_and_running php-cluster-packet-filter restart
 report "${#packages[@]} packages installed"

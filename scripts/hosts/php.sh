@@ -98,6 +98,8 @@ WantedBy=timers.target
 fi
 if [[ -n $SESSION_RECORD_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
     changing "disables phpsessionclean.timer"
+    # Whoever unconfigures the machine puts it back.
+    : >/var/lib/php-cluster/disabled-phpsessionclean
     systemctl disable --quiet --now phpsessionclean.timer
 fi
 

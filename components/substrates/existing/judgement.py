@@ -1,0 +1,331 @@
+"""What is wrong with the machines: a sentence for each failure, with the machine, the config key and what to do."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from components.config_values import NAMESPACE
+from components.existing_settings import KEY, ExistingSettings
+from components.settings import Settings
+from components.substrates.existing.facts import Facts
+from components.topology import PlannedMachine, Role, Topology
+
+ARCHITECTURES = ("amd64", "arm64")
+SYSTEM = ("debian", "12")
+
+LEAST_FREE_MIB = 256
+PACKAGES_MIB = 1024
+"""What the packages of any role take, with their downloads."""
+
+MOST_SKEW_SECONDS = 5.0
+"""Sessions expire by one machine's clock and are written by another's; what NTP keeps differs by milliseconds."""
+
+MIB_IN_GIB = 1024
+
+
+@dataclass
+class Judge:
+    """Judges all machines and collects what is wrong instead of stopping at the first.
+
+    Attributes:
+        settings: The user's.
+        plan: What each machine is to be.
+        found: What each machine said.
+        owner: The word of this stack; empty before it has one.
+        known: The machines that an earlier update has reached.
+        replaced: The names that another machine has had since.
+    """
+
+    settings: Settings
+    plan: Topology
+    found: Mapping[str, Facts]
+    owner: str
+    known: frozenset[str]
+    replaced: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.failures: list[str] = []
+
+    @property
+    def existing(self) -> ExistingSettings:
+        """The settings of this substrate."""
+        return self.settings.existing
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a machine has this stack's mark."""
+        return bool(self.owner) and self.found[name].owner == self.owner
+
+    def refuse(self, name: str, what: str, key: str, remedy: str) -> None:
+        """Notes a failure of a machine."""
+        address = self.existing.by_name[name].address
+        key = key or self.existing.key_of(name)
+        self.failures.append(f"{name} ({address}): {what}\n    {key}: {remedy}")
+
+    def judge(self, *, must_answer: bool) -> list[str]:
+        """Everything that is wrong.
+
+        Args:
+            must_answer: Whether a machine that does not answer is a failure. One that an earlier update has reached is
+                none: a cluster with a dead machine must be able to change.
+        """
+        answering = []
+        for planned in self.plan.machines:
+            facts = self.found[planned.name]
+            if facts.failure == "unreachable":
+                if must_answer and planned.name not in self.known:
+                    self._no_answer(planned.name, facts)
+            elif facts.failure:
+                self._no_answer(planned.name, facts)
+            else:
+                answering.append(planned)
+        for planned in answering:
+            self._system(planned)
+            if self._belongs(planned) and not self.is_ours(planned.name):
+                self._room(planned)
+                self._nothing_foreign(planned)
+        for planned in answering:
+            self._network(planned)
+        self._floating_ip(answering)
+        self._clocks(answering)
+        self._kept_sessions(answering)
+        return self.failures
+
+    def _no_answer(self, name: str, facts: Facts) -> None:
+        key, said = f"{NAMESPACE}:{KEY}", facts.words.splitlines()[-1] if facts.words else "no answer"
+        own, user = self.existing.key_of(name), self.existing.user
+        address = self.existing.by_name[name].address
+        match facts.failure:
+            case "unreachable":
+                ways = [f"{own}.address", *([f"{key}.bastion"] if self.existing.bastion else [])]
+                self.refuse(name, f"it cannot be reached: {said}", " or ".join(ways), "must be right, and SSH open.")
+            case "host key":
+                self.refuse(
+                    name,
+                    "its SSH host key is another one than the pinned one",
+                    f"{own}.hostKey",
+                    f"if that is no attack, it must be what `ssh-keyscan -t ed25519 {address}` says.",
+                )
+            case "bastion host key":
+                self.refuse(
+                    name, "the bastion's SSH host key is another one", f"{key}.bastion.hostKey", "must be right."
+                )
+            case "login":
+                self.refuse(
+                    name,
+                    f"{user} may not log in",
+                    f"{key}.user, {key}.privateKey",
+                    f"the public half of the key must be in {user}'s ~/.ssh/authorized_keys.",
+                )
+            case "sudo":
+                self.refuse(
+                    name,
+                    f"{user} may not use sudo without a password: {said}",
+                    f"{key}.user",
+                    f"install sudo and put `{user} ALL=(ALL) NOPASSWD: ALL` into /etc/sudoers.d/{user}.",
+                )
+            case _:
+                self.refuse(name, f"it did not say what it is like: {said}", own, "log in and see what is wrong.")
+
+    def _system(self, planned: PlannedMachine) -> None:
+        name, facts = planned.name, self.found[planned.name]
+        identifier, version, *pretty = facts.one("system").split(" ", 2)
+        if (identifier, version) != SYSTEM:
+            called = " ".join(pretty) or identifier
+            self.refuse(name, f"it runs {called}", "", "must be a machine with Debian 12; nothing else is supported.")
+        if facts.one("architecture") not in ARCHITECTURES:
+            self.refuse(
+                name,
+                f"its architecture is {facts.one('architecture')}",
+                "",
+                f"must be a machine of {' or '.join(ARCHITECTURES)}.",
+            )
+        if facts.one("init") != "systemd":
+            self.refuse(name, "systemd is not its first process", "", "must be a machine with systemd.")
+        if facts.one("fuse") == "no":
+            self.refuse(
+                name,
+                "it has no FUSE, so that no volume can be mounted",
+                "",
+                "load the module (modprobe fuse); in a container, give it the device /dev/fuse.",
+            )
+
+    def _belongs(self, planned: PlannedMachine) -> bool:
+        """Whether no other stack has the machine."""
+        facts = self.found[planned.name]
+        if not facts.owner or self.is_ours(planned.name):
+            return True
+        stack = facts.one("owner").partition(" ")[2] or "?"
+        self.refuse(
+            planned.name,
+            f"it belongs to the stack {stack}",
+            "",
+            f"destroy {stack} first; if its state is lost, run /usr/lib/php-cluster/leave on the machine.",
+        )
+        return False
+
+    def _room(self, planned: PlannedMachine) -> None:
+        name, facts = planned.name, self.found[planned.name]
+        missing = int(facts.one("packages_missing") or 0)
+        needed, free = (PACKAGES_MIB if missing else LEAST_FREE_MIB), int(facts.one("free_mib") or 0)
+        if free < needed:
+            self.refuse(name, f"its root disk has {free} MiB free, {needed} are needed", "", "make room there.")
+        for what in facts.all("packages"):
+            self.refuse(
+                name,
+                f"its packages are {what}",
+                "",
+                f"{missing} must be installed: see to its /etc/apt/sources.list, its name server and its way out.",
+            )
+        if planned.has_brick:
+            self._brick(name, facts)
+
+    def _brick(self, name: str, facts: Facts) -> None:
+        path, key = self.existing.brick, f"{NAMESPACE}:{KEY}.brick"
+        needed = self.settings.brick_gib * MIB_IN_GIB
+        kind, *more = facts.one("brick").split(" ")
+        if kind == "missing":
+            self.refuse(name, f"there is no {path}", key, "an empty disk or a folder on a file system of its own.")
+        elif kind == "on_root":
+            self.refuse(
+                name,
+                f"{path} is on the root disk, where sessions could leave no room for anything else",
+                key,
+                "mount a disk or a volume there, or name an empty disk.",
+            )
+        elif kind in ("folder", "disk"):
+            # A brick that is taken over has had its room.
+            if int(more[0]) < needed * 0.95 and not facts.one("brick_kept"):
+                room = "is large" if kind == "disk" else "are free"
+                self.refuse(
+                    name, f"{path}: {more[0]} MiB {room}, {needed} are needed", key, "a larger one, or less brickGiB."
+                )
+            if kind == "disk" and more[1] not in ("empty", "xfs"):
+                self.refuse(
+                    name, f"{path} is not empty, but {more[1]}", key, f"if nothing on it matters: wipefs --all {path}"
+                )
+        for what in facts.all("brick_foreign"):
+            self.refuse(name, f"{path} is in use: {what}", key, "must be an empty disk; nothing was changed on it.")
+
+    def _nothing_foreign(self, planned: PlannedMachine) -> None:
+        name, facts = planned.name, self.found[planned.name]
+        for what in facts.all("listens"):
+            port, _, program = what.partition(" ")
+            self.refuse(
+                name, f"{program} listens on port {port}, which the cluster needs", "", f"stop and disable {program}."
+            )
+        for what in facts.all("runs"):
+            self.refuse(name, f"{what} runs already", "", f"stop {what}, and move its configuration away.")
+        for what in facts.all("foreign"):
+            self.refuse(name, f"{what} is somebody else's", "", f"move {what} away, if nobody needs it there.")
+
+    def _network(self, planned: PlannedMachine) -> None:
+        name, facts = planned.name, self.found[planned.name]
+        interfaces = dict(value.split(" ", 1) for value in facts.all("address"))
+        addresses = {cidr.partition("/")[0]: cidr for cidr in interfaces}
+        if planned.address not in addresses:
+            self.refuse(
+                name,
+                f"{planned.address} is not its own address, those are {', '.join(addresses)}",
+                f"{self.existing.key_of(name)}.address",
+                "one of those, by which the other machines reach it.",
+            )
+        elif planned.role is Role.LOAD_BALANCER:
+            network = ipaddress.IPv4Interface(addresses[planned.address]).network
+            if network != self.plan.network:
+                self.refuse(
+                    name,
+                    f"it is in the network {network}",
+                    f"{NAMESPACE}:network, {NAMESPACE}:floatingIp",
+                    f"must be {network} and a free address of it, not {self.plan.network}.",
+                )
+        for other in self.plan.machines:
+            if other is not planned and other.address in addresses:
+                self.refuse(
+                    name,
+                    f"it is the same machine as {other.name} ({other.address})",
+                    self.existing.key_of(name),
+                    f"must be another machine than {self.existing.key_of(other.name)}.",
+                )
+        cut_off = [value.split(" ") for value in facts.all("cut_off")]
+        for target in dict.fromkeys(other for other, _ in cut_off):
+            # Of a machine that is ours, the cluster's own packet filter decides.
+            if not self.found[target].failure and not self.is_ours(target):
+                ports = ", ".join(port for other, port in cut_off if other == target)
+                self.refuse(
+                    name,
+                    f"its packets do not get to {target}, port {ports}",
+                    f"{self.existing.key_of(target)}",
+                    f"a firewall on {target} or between them must let them pass (docs/existing.md lists the ports).",
+                )
+
+    def _floating_ip(self, answering: list[PlannedMachine]) -> None:
+        key = f"{NAMESPACE}:floatingIp"
+        address = self.plan.floating_ip
+        holders = [one.name for one in answering if f"{address}/" in "".join(self.found[one.name].all("address"))]
+        balancers = [one.name for one in answering if one.role is Role.LOAD_BALANCER]
+        for name in holders:
+            if not (name in balancers and self.is_ours(name)):
+                self.refuse(name, f"it has {address} itself", key, "a free address: the balancers take and give it.")
+        silent = [one.name for one in self.plan.balancers if self.found[one.name].failure and one.name in self.known]
+        for name in balancers:
+            taken = self.found[name].one("floating_ip")
+            # One of ours may have it and not answer now.
+            if taken.startswith("taken") and not holders and not silent:
+                self.refuse(
+                    name, f"somebody else has {address}, at {taken.split(' ')[1]}", key, "an address that nobody has."
+                )
+
+    def _clocks(self, answering: list[PlannedMachine]) -> None:
+        clocks = {one.name: clock for one in answering if (clock := self.found[one.name].clock)}
+        if not clocks:
+            return
+        ahead = max(clocks, key=lambda name: clocks[name][0])
+        behind = min(clocks, key=lambda name: clocks[name][1])
+        skew = clocks[ahead][0] - clocks[behind][1]
+        if skew > MOST_SKEW_SECONDS:
+            self.refuse(
+                behind,
+                f"its clock is {skew:.0f} s behind that of {ahead}",
+                "",
+                "let all machines keep the time: apt install systemd-timesyncd, or chrony.",
+            )
+
+    def _kept_sessions(self, answering: list[PlannedMachine]) -> None:
+        """What an earlier stack left is taken over whole or not at all."""
+        hosts = [one.name for one in self.plan.brick_hosts if one in answering]
+        if len(hosts) < len(self.plan.brick_hosts):
+            return
+        lives = [name for name in hosts if self.is_ours(name)]
+        kept = {name: self.found[name].one("brick_kept").split(" ") for name in hosts if name not in lives}
+        key, path = f"{NAMESPACE}:{KEY}.brick", self.existing.brick
+        remove = f"to begin without them, remove `brick` and `kept` from {path} (docs/existing.md)."
+        volumes = {one[1] for one in kept.values() if len(one) == 2}
+        for name, one in kept.items():
+            if len(one) == 2 and lives and name in self.replaced:
+                # What a machine that left alone has missed, the others know; not so when its successor got all that.
+                self.refuse(name, f"{path} has old sessions, and the cluster has gone on without it", key, remove)
+            elif len(one) == 2 and one[0] != name:
+                self.refuse(
+                    name,
+                    f"{path} has the sessions that {one[0]} left",
+                    f"{NAMESPACE}:{KEY}",
+                    f"name this machine as {one[0]} to go on with them; {remove}",
+                )
+            elif len(one) != 2 and volumes:
+                self.refuse(
+                    name,
+                    f"{path} has no sessions of an earlier stack, while other machines have",
+                    key,
+                    f"use the machines, or the disks, that they were left on; {remove}",
+                )
+            elif len(volumes) > 1:
+                self.refuse(name, f"{path} has sessions of another volume than the other machines", key, remove)
+            elif not lives and (brick := self.found[name].one("brick_unknown")):
+                self.refuse(
+                    name,
+                    f"there is {brick}, of which nothing is known",
+                    key,
+                    f"if nothing in it matters, remove {brick}.",
+                )
