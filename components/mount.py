@@ -26,10 +26,14 @@ _SAFE_OPTIONS = (
 )
 
 
+def mount_options(profile: Profile) -> str:
+    """How a profile mounts the volume, as fstab and `mount -o` spell it."""
+    return ",".join(_SAFE_OPTIONS if profile is Profile.SAFE else _ARTICLE_OPTIONS)
+
+
 def fstab_line(profile: Profile) -> str:
     """The line of /etc/fstab that mounts the sessions."""
-    options = _SAFE_OPTIONS if profile is Profile.SAFE else _ARTICLE_OPTIONS
-    return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {','.join(options)} 0 0"
+    return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {mount_options(profile)} 0 0"
 
 
 class Mount(pulumi.ComponentResource):
