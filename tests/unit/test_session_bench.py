@@ -1,5 +1,6 @@
 """What `scripts/bench sessions` makes of its figures."""
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -51,13 +52,19 @@ def test_targets_are_judged() -> None:
     assert "nothing is said" in report.targets(report.Results(ROUNDS[:1]))
 
 
+def test_safe_alone_promises_that_no_answer_is_wrong() -> None:
+    wrong = [Sample(s.store, s.mode, 16, dataclasses.replace(s.run, wrong=2, errors=1), s.cpu) for s in ROUNDS]
+    assert report.failures(ROUNDS) == 0 and report.failures(wrong) == 3 * 3
+    assert report.failures([each for each in wrong if each.store == "article"]) == 0
+
+
 def test_the_table_has_median_and_range() -> None:
     lines = report.speed_table(report.Results([*ROUNDS, sample("local", 4000, 9)])).splitlines()
     # The fastest first.
     assert [line.split()[2] for line in lines[1:]] == ["local", "safe", "article"]
     assert lines[2].split()[3:] == [
         *("300", "(110-400)", "1.10", "45.0", "(30.0-150.0)", "90.0", "(60.0-300.0)"),
-        *("3.00", "2.00", "1.00", "10", "%"),
+        *("3.00", "2.00", "1.00", "10", "%", "0", "of", "3240"),
     ]
     parts = report.parts_table(report.Results(ROUNDS)).splitlines()
     assert parts[1].split() == ["read-write,", "article", "1.50", *["0.00"] * 5, "1.50"]

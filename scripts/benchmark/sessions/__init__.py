@@ -15,7 +15,7 @@ them apart by the host name that a request asks for, the balancer takes turns ov
 The load is wrk in one thread, with persistent connections, each of which asks again as soon as it is answered. A
 session is used by one connection at a time, and the next request takes the session that has rested longest. Every
 answer is checked: the counter in the session must be one more than what this session's visitor was last told, or the
-same after a page that only looks.
+same after a page that only looks. Wrong answers are counted: a store that loses updates without any fault is seen to.
 
 Rounds are short and the stores take turns within each, so that a busy moment of the box meets all of them; the first
 one changes from round to round. Figures are medians over the rounds, with the smallest and the largest, and p50 and p99

@@ -61,9 +61,12 @@ def run(asked: argparse.Namespace) -> int:
         if part:
             _say(f"\n{part}")
     _say(f"\n{report.targets(results)}")
+    wrong = report.failures(samples)
+    if wrong:
+        _say(f"safe gave {wrong} wrong answers: it must not")
     told = f"{asked.rounds} rounds of {asked.seconds} s on {conditions['cores']} cores, {conditions['time']}"
     svg, figures = asked.output / "sessions.svg", asked.output / "sessions.json"
     svg.write_text(picture.prices(samples, f"php-cluster, what a session costs: {told}"))
     figures.write_text(json.dumps(report.as_json(samples, counts, conditions), indent=1) + "\n")
     _say(f"\nMedians of {told}; every answer was checked.\nPicture: {svg}\nFigures: {figures}")
-    return 0
+    return 1 if wrong else 0

@@ -31,7 +31,7 @@ class Run:
         p50: Half of the requests were answered within this time, in milliseconds.
         p99: 99 of 100.
         errors: Connections that failed, and answers that did not come.
-        wrong: Answers that were no page, or showed another count than the session should have.
+        wrong: Answers that were no page, or showed another count than the session should have: an update was lost.
         example: What was wrong with one of them.
         load_cpu: CPU time of wrk in seconds.
     """
@@ -44,6 +44,11 @@ class Run:
     wrong: int
     example: str
     load_cpu: float
+
+    @property
+    def failures(self) -> int:
+        """Requests that were not answered, or wrongly."""
+        return self.errors + self.wrong
 
     @property
     def rate(self) -> float:

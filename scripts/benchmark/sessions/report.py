@@ -73,6 +73,7 @@ def speed_table(results: Results) -> str:
                 f"{1000 * statistics.median(each.cpu.get('machines lb', 0) for each in same):.2f}",
                 f"{1000 * statistics.median(each.cpu.get('machines php', 0) for each in same):.2f}",
                 f"{100 * statistics.median(each.run.load_cpu / each.run.seconds for each in same):.0f} %",
+                f"{sum(each.run.failures for each in same)} of {sum(each.run.requests for each in same)}",
             ]
         )
     return table(
@@ -87,6 +88,7 @@ def speed_table(results: Results) -> str:
             "lb1+lb2",
             "PHP nodes",
             "wrk, of a core",
+            "wrong answers",
         ],
         rows,
     )
@@ -125,6 +127,11 @@ def targets(results: Results) -> str:
         f"(at least 1: {judged(faster >= 1)}; aim {AIM:g}: {judged(faster >= AIM)}), "
         f"p99 x {slower:.2f} (at most 1: {judged(slower <= 1)})"
     )
+
+
+def failures(samples: Sequence[Sample]) -> int:
+    """Answers of `safe` that were wrong or did not come; it promises that there are none."""
+    return sum(sample.run.failures for sample in samples if sample.store == "safe")
 
 
 def as_json(samples: Sequence[Sample], counts: Sequence[Counted], box: dict[str, Any]) -> dict[str, Any]:
