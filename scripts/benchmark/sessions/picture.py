@@ -45,8 +45,8 @@ def _span(axis: _Axis, y: float, low: float, high: float, colour: str) -> str:
     return f'<path d="M{axis.x(low):.1f} {y:.1f}H{axis.x(high):.1f}" stroke="{colour}" stroke-width="3"/>'
 
 
-def _dot(axis: _Axis, y: float, value: float, colour: str, told: str) -> str:
-    words = text(axis.x(value) + 7, y + 4, told, f'fill="{colour}"')
+def _dot(axis: _Axis, y: float, value: float, colour: str, told: str, *, beside: float) -> str:
+    words = text(axis.x(beside) + 7, y + 4, told, f'fill="{colour}"')
     return f'<circle cx="{axis.x(value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>{words}'
 
 
@@ -58,7 +58,11 @@ def prices(samples: Sequence[Sample], heading: str) -> str:
     rows: list[str] = []
     top = y = 60.0
     shown = ""
-    for (mode, connections, store), same in sorted(groups.items(), key=lambda group: group[0][:2]):
+    # The stores in the order of the first round, in every group.
+    order = list(dict.fromkeys(each.store for each in samples))
+    for (mode, connections, store), same in sorted(
+        groups.items(), key=lambda group: (*group[0][:2], order.index(group[0][2]))
+    ):
         title = f"{mode}, {connections} connections"
         if title != shown:
             shown = title
@@ -73,9 +77,9 @@ def prices(samples: Sequence[Sample], heading: str) -> str:
         )
         rows.append(text(_LABELS - 12, y + 4, store, f'text-anchor="end" fill="{colour}"'))
         rows.append(_span(speed, y, min(rates), max(rates), colour))
-        rows.append(_dot(speed, y, middle, colour, f"{middle:.0f}"))
+        rows.append(_dot(speed, y, middle, colour, f"{middle:.0f}", beside=max(rates)))
         rows.append(_span(times, y, half, slow, colour))
-        rows.append(_dot(times, y, slow, colour, f"{half:.1f} to {slow:.1f}"))
+        rows.append(_dot(times, y, slow, colour, f"{half:.1f} to {slow:.1f}", beside=slow))
         y += _ROW
     parts = [
         text(10, 20, heading, 'font-size="14" font-weight="bold"'),
