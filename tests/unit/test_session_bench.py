@@ -1,16 +1,19 @@
 """What `scripts/bench sessions` makes of its figures."""
 
+import argparse
 import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
+from unittest.mock import MagicMock
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from components.mount import fstab_line, mount_options
 from components.topology import Profile
-from scripts.benchmark.sessions import operations, picture, report
+from scripts.benchmark.sessions import command, measure, operations, picture, report
 from scripts.benchmark.sessions.load import Run
 from scripts.benchmark.sessions.measure import READ, WRITE, Counted, Sample, part_of
 from scripts.benchmark.sessions.stores import STORES, fpm_configuration, nginx_servers
@@ -150,3 +153,26 @@ def test_all_runs_are_kept() -> None:
     kept = json.loads(json.dumps(report.as_json(ROUNDS, [Counted("safe", WRITE, {"OPEN": 3.0})], {"cores": 2})))
     assert len(kept["runs"]) == len(ROUNDS) and kept["runs"][0]["run"]["p99"] == 100
     assert kept["operations"][0]["operations"] == {"OPEN": 3.0} and kept["box"]["cores"] == 2
+
+
+@pytest.mark.parametrize(("wrong", "status"), [(0, 0), (3, 1)])
+def test_the_command_prints_and_keeps_what_was_measured(
+    wrong: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = [Sample(s.store, s.mode, 16, dataclasses.replace(s.run, wrong=wrong), s.cpu) for s in ROUNDS]
+    stack = MagicMock()
+    stack.return_value.__enter__.return_value.up.return_value.seconds = 12.0
+    monkeypatch.setattr(command, "BenchStack", stack)
+    monkeypatch.setattr(measure, "check_box", lambda: None)
+    monkeypatch.setattr(measure, "measure", lambda *_, **__: (samples, [Counted("safe", WRITE, {"OPEN": 3.0})]))
+    parser = argparse.ArgumentParser()
+    command.add_to(parser.add_subparsers())
+    asked = parser.parse_args(["sessions", "--stores", "article,safe", "--output", str(tmp_path / "out")])
+    assert asked.measure(asked) == status
+    said = capsys.readouterr().out
+    assert "x 1.10 (at least 1: met" in said and "OPEN" in said
+    assert ("wrong answers: it must not" in said) == bool(wrong)
+    assert ET.parse(tmp_path / "out" / "sessions.svg").getroot().get("width") == "1000"  # noqa: S314
+    assert len(json.loads((tmp_path / "out" / "sessions.json").read_text())["runs"]) == len(samples)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["sessions", "--stores", "memcached"])
