@@ -15,6 +15,7 @@ from pathlib import Path
 
 from components.settings import PROJECT_FOLDER, Image
 from scripts.benchmark import floor, picture, report, timeline
+from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.stack import BenchStack, StackError, Update
 from scripts.benchmark.timeline import Span
 
@@ -35,7 +36,7 @@ def _images(text: str) -> list[str]:
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="up | change")
+    commands = parser.add_subparsers(required=True, metavar="up | change | sessions")
     up = commands.add_parser("up", help="whole clusters, beside the same steps by plain parallel SSH")
     up.set_defaults(measure=measure_up)
     up.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
@@ -51,6 +52,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     change.set_defaults(measure=measure_change)
     change.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8], help="PHP nodes (default: 2,4,8)")
     change.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
+    sessions.add_to(commands)
     return parser.parse_args(words)
 
 

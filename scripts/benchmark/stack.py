@@ -79,9 +79,9 @@ class BenchStack:
         self._remove()
 
     def configure(self, values: Mapping[str, str]) -> None:
-        """Sets config keys."""
+        """Sets config keys; `name[0]` is the first of a list."""
         for key, value in values.items():
-            self._pulumi("config", "set", key, "--stack", self.name, "--", value)
+            self._pulumi("config", "set", "--path", key, "--stack", self.name, "--", value)
 
     def make_image(self) -> None:
         """Makes the machines' image and nothing else, so that no measurement has to."""
@@ -114,18 +114,36 @@ class BenchStack:
         parsed: dict[str, Any] = json.loads(file.read_text())
         return parsed
 
+    def outputs(self) -> dict[str, Any]:
+        """What the program says of the stack, secrets left out."""
+        parsed: dict[str, Any] = json.loads(self._pulumi("stack", "output", "--json", "--stack", self.name))
+        return parsed
+
+    def enter(self, machine: str, script: str) -> str:
+        """Runs a shell script on a machine as root, and returns what it printed."""
+        return self._lab("enter", "--stack", self.name, machine, "bash", "-s", stdin=script)
+
+    def cpu_seconds(self) -> dict[tuple[str, str], float]:
+        """CPU time used so far: (machine, service) to seconds; the service `-` is the whole machine."""
+        lines = [line.split() for line in self._lab("cpu", "--stack", self.name).splitlines()]
+        return {(machine, service): int(used) / 1e6 for machine, service, used in lines}
+
     def remove_machines(self) -> None:
         """Machines and network go, whoever made them; the state does not hear of it."""
+        self._lab("sweep", "--matching", self.name)
+
+    def _lab(self, verb: str, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run(
-            ["scripts/lab/sweep", "--matching", self.name],
+            [f"scripts/lab/{verb}", *arguments],
             cwd=PROJECT_FOLDER,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise StackError(f"the machines of {self.name} could not be removed:\n{done.stdout}{done.stderr}")
+            raise StackError(f"scripts/lab/{verb} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def _remove(self) -> None:
         # Somebody who presses Ctrl-C once more would leave machines behind.
@@ -138,11 +156,13 @@ class BenchStack:
             for number, before in ignored:
                 signal.signal(number, before)
 
-    def _pulumi(self, *arguments: str) -> None:
+    def _pulumi(self, *arguments: str) -> str:
         with (self.folder / "said").open("w+") as said, _process(arguments, self._environment, said) as process:
-            if process.wait() != 0:
-                said.seek(0)
+            failed = process.wait() != 0
+            said.seek(0)
+            if failed:
                 raise StackError(f"pulumi {' '.join(arguments)} failed:\n{said.read()}")
+            return said.read()
 
 
 @contextlib.contextmanager

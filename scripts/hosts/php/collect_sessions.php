@@ -18,8 +18,12 @@ foreach (new FilesystemIterator((string) ini_get('session.save_path')) as $path 
         continue;
     }
     // A session in use is locked, and is looked at again next time.
-    if (flock($file, LOCK_EX | LOCK_NB) && fstat($file)['mtime'] < $limit && unlink($path)) {
-        $removed++;
+    if (flock($file, LOCK_EX | LOCK_NB)) {
+        // Asked of the bricks now that the lock is held: what is known of an open file may be older.
+        clearstatcache();
+        if ((@filemtime($path) ?: PHP_INT_MAX) < $limit && unlink($path)) {
+            $removed++;
+        }
     }
     fclose($file);
 }

@@ -83,12 +83,18 @@ final class SessionFile
                 return null;
             }
             self::acquire($file, $deadline);
-            $status = fstat($file) ?: throw new SessionUnavailable('it cannot be examined');
-            if ($status['nlink'] > 0) {
+            // The name is looked up again, which asks every brick. A mount reads from a brick that was well when the file was
+            // looked up last, and whoever held the lock may have been the only one to see that brick fail.
+            clearstatcache();
+            $status = @stat("$folder/sess_$id");
+            if ($status !== false && $status['ino'] === (fstat($file)['ino'] ?? null)) {
                 return new self($id, $file, $status);
             }
             // While this request waited, the collector removed the file that it holds.
             fclose($file);
+            if (microtime(true) >= $deadline) {
+                throw new SessionUnavailable('it cannot be examined');
+            }
         }
     }
 

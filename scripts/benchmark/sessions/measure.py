@@ -1,0 +1,179 @@
+"""Runs the load on every store in turns."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.settings import PROJECT_FOLDER
+from scripts.benchmark.sessions import operations
+from scripts.benchmark.sessions.load import Run, Visitors
+from scripts.benchmark.sessions.stores import FOLDER, Store, prepare
+from scripts.benchmark.stack import BenchStack, StackError
+
+NODES = ("php1", "php2")
+WORKERS = 8
+"""PHP processes of each store on each node, the program's default."""
+
+MACHINE = "-"
+"""In place of a service's name: all of a machine."""
+
+READ, WRITE = "read", "read-write"
+MODES = (READ, WRITE)
+
+COUNTED_CONNECTIONS = 16
+"""Of the runs in which file operations are counted."""
+
+
+def part_of(machine: str, service: str) -> str:
+    """Which part of the cluster a service belongs to; empty for one that is not told apart."""
+    role = machine.rstrip("0123456789")
+    if service == MACHINE:
+        return f"machines {role}"
+    if service == "glusterd.service":
+        return "bricks"
+    if service.startswith("media-") and service.endswith(".mount"):
+        return "mounts"
+    return {
+        "haproxy.service": "balancer",
+        "redis-server.service": "Redis",
+        "bench-fpm.service": "PHP",
+        "nginx.service": "web server",
+    }.get(service, "")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run under load.
+
+    Attributes:
+        store: Its name.
+        mode: `read` or `read-write`.
+        connections: As many requests are under way.
+        run: What the load saw.
+        cpu: CPU seconds per request of each part of the cluster; `machines lb` and `machines php` are all of it.
+    """
+
+    store: str
+    mode: str
+    connections: int
+    run: Run
+    cpu: Mapping[str, float]
+
+    @property
+    def cpu_in_all(self) -> float:
+        """CPU seconds of all machines per request."""
+        return sum(seconds for part, seconds in self.cpu.items() if part.startswith("machines "))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """File operations per request, over all bricks.
+
+    Attributes:
+        store: Its name.
+        mode: `read` or `read-write`.
+        operations: Per request.
+    """
+
+    store: str
+    mode: str
+    operations: Mapping[str, float]
+
+
+class Bench:
+    """The stores on a stack that is up.
+
+    Args:
+        stack: With NODES, of profile `safe`, with the bench's page as its site.
+        stores: Which are compared.
+    """
+
+    def __init__(self, stack: BenchStack, stores: Sequence[Store]) -> None:
+        self._stack, self.stores = stack, stores
+        prepare(stack, stores, NODES, WORKERS)
+        address = stack.outputs()["floatingIp"]
+        self._visitors = {store.name: Visitors(address, store, NODES, stack.folder) for store in stores}
+        for visitors in self._visitors.values():
+            visitors.begin()
+
+    def sample(self, store: Store, mode: str, connections: int, seconds: int) -> Sample:
+        """One run."""
+        before = self._stack.cpu_seconds()
+        run = self._visitors[store.name].ask(connections=connections, updates=mode == WRITE, seconds=seconds)
+        after = self._stack.cpu_seconds()
+        cpu: dict[str, float] = {}
+        for key, used in after.items():
+            if part := part_of(*key):
+                cpu[part] = cpu.get(part, 0.0) + (used - before.get(key, 0.0)) / run.requests
+        return Sample(store.name, mode, connections, run, cpu)
+
+    def rounds(
+        self, number: int, connections: Sequence[int], seconds: int, modes: Sequence[str] = MODES
+    ) -> Iterator[Sample]:
+        """All stores in turns, so many times; each round begins with another one."""
+        for index in range(number):
+            turn = index % len(self.stores)
+            for some in connections:
+                for mode in modes:
+                    for store in [*self.stores[turn:], *self.stores[:turn]]:
+                        yield self.sample(store, mode, some, seconds)
+
+    def count(self, store: Store, mode: str, seconds: int) -> Counted:
+        """File operations of a store that lies on a volume."""
+        with operations.Profile(self._stack, store.volume) as profile:
+            sample = self.sample(store, mode, COUNTED_CONNECTIONS, seconds)
+            bricks = profile.interval()
+        hits = sum(bricks.values(), Counter())
+        return Counted(store.name, mode, {kind: number / sample.run.requests for kind, number in hits.items()})
+
+
+def check_box() -> None:
+    """Raises StackError when the load generator is not there."""
+    if shutil.which("wrk") is None:
+        raise StackError("wrk, which sends the requests, is not on this box: apt-get install wrk")
+
+
+def configuration() -> dict[str, str]:
+    """The settings of a stack that is measured."""
+    return {
+        "phpNodes": str(len(NODES)),
+        "profile": "safe",
+        "phpWorkers": str(WORKERS),
+        "appDir": str((FOLDER / "site").relative_to(PROJECT_FOLDER)),
+        "extraPackages[0]": "php-redis",
+    }
+
+
+def box() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {"cores": os.cpu_count(), "load": os.getloadavg()[0], "time": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+
+
+def measure(
+    stack: BenchStack,
+    stores: Sequence[Store],
+    *,
+    connections: Sequence[int],
+    rounds: int,
+    seconds: int,
+    say: Callable[[str], None],
+) -> tuple[list[Sample], list[Counted]]:
+    """Everything, with a line for each run."""
+    bench = Bench(stack, stores)
+    samples = []
+    for sample in bench.rounds(rounds, connections, seconds):
+        samples.append(sample)
+        run = sample.run
+        say(
+            f"{sample.store:<8} {sample.mode:<10} {sample.connections:>3} connections: {run.rate:7.1f} requests/s, "
+            f"p50 {run.p50:.1f} ms, p99 {run.p99:.1f} ms, {1000 * sample.cpu_in_all:.2f} ms of CPU"
+            + (f", {run.failures} WRONG: {run.example}" if run.failures else "")
+        )
+    counts = [bench.count(store, mode, seconds) for store in stores if store.volume for mode in MODES]
+    return samples, counts

@@ -1,0 +1,162 @@
+"""The ways to keep sessions that are compared, and how they come onto a stack's machines."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.mount import mount_options
+from components.topology import BALANCERS, VOLUME, Profile
+from scripts.benchmark.stack import BenchStack
+
+FOLDER = Path(__file__).parent
+REDIS_HOST = BALANCERS[0]
+_PLAIN = {"auto_prepend_file": "none", "session.save_handler": "files", "session.use_strict_mode": "0"}
+"""PHP's own settings in place of those of profile `safe`."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A Gluster volume and its mount on each PHP node.
+
+    Attributes:
+        name: Its bricks lie in folders of this name.
+        layout: What `volume create` says before the transport.
+        bricks: The machines that hold them.
+        mount: Mount options.
+        options: Of the volume, where they are not Gluster's own.
+    """
+
+    name: str
+    layout: str
+    bricks: tuple[str, ...]
+    mount: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def mount_point(self) -> str:
+        """The same on each PHP node."""
+        return f"/media/{self.name}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One way to keep sessions.
+
+    Attributes:
+        name: Also the host name by which the site is asked.
+        settings: PHP's, where they differ from the stack's.
+        volume: The name of the volume that sessions lie on; empty: on none.
+        made: The volume that has to be made for it.
+        apart: Whether each node has sessions of its own.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+    volume: str = ""
+    made: Volume | None = None
+    apart: bool = False
+
+
+ARTICLE_VOLUME = Volume("bench-article", "replica 2", BALANCERS, mount_options(Profile.ARTICLE))
+LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
+
+STORES = {
+    store.name: store
+    for store in (
+        Store("local", {**_PLAIN, "session.save_path": LOCAL_FOLDER}, apart=True),
+        Store(
+            "redis",
+            {**_PLAIN, "session.save_handler": "redis", "session.save_path": f"tcp://{REDIS_HOST}:6379"},
+        ),
+        Store(
+            "article",
+            {**_PLAIN, "session.save_path": ARTICLE_VOLUME.mount_point},
+            volume=ARTICLE_VOLUME.name,
+            made=ARTICLE_VOLUME,
+        ),
+        Store("safe", {}, volume=VOLUME),
+    )
+}
+
+
+def _pool(store: Store, workers: int) -> str:
+    settings = "".join(f"php_admin_value[{name}] = {value}\n" for name, value in store.settings.items())
+    return f"""[{store.name}]
+user = www-data
+group = www-data
+listen = /run/php-cluster/bench-{store.name}.sock
+listen.owner = www-data
+listen.group = www-data
+listen.backlog = 1024
+pm = static
+pm.max_children = {workers}
+catch_workers_output = yes
+{settings}"""
+
+
+def fpm_configuration(stores: Iterable[Store], workers: int) -> str:
+    """A pool for each store, all alike but for PHP's settings."""
+    return "[global]\nerror_log = syslog\nsyslog.ident = php-fpm\n" + "".join(
+        "\n" + _pool(store, workers) for store in stores
+    )
+
+
+def nginx_servers(stores: Iterable[Store]) -> str:
+    """A server for each store, told apart by its name."""
+    return "".join(
+        f"""server {{
+    listen 80;
+    server_name {store.name};
+    root /srv/site/current;
+    access_log off;
+    location / {{
+        include /etc/nginx/fastcgi_params;
+        fastcgi_param SCRIPT_FILENAME $realpath_root/index.php;
+        fastcgi_param DOCUMENT_ROOT $realpath_root;
+        fastcgi_pass unix:/run/php-cluster/bench-{store.name}.sock;
+    }}
+}}
+"""
+        for store in stores
+    )
+
+
+def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], workers: int) -> None:
+    """Makes the stores on a stack that is up."""
+    chosen = list(stores)
+    if any(store.name == "redis" for store in chosen):
+        _run(stack, REDIS_HOST, "redis.sh", {})
+    volumes = [store.made for store in chosen if store.made]
+    for volume in volumes:
+        _run(
+            stack,
+            BALANCERS[0],
+            "volume.sh",
+            {
+                "VOLUME": volume.name,
+                "LAYOUT": volume.layout,
+                "BRICKS": " ".join(f"{host}:/session/{volume.name}" for host in volume.bricks),
+                "OPTIONS": " ".join(f"{name} {value}" for name, value in volume.options.items()),
+            },
+        )
+    for node in nodes:
+        _run(
+            stack,
+            node,
+            "node.sh",
+            {
+                "MOUNTS": "".join(f"{volume.name} {volume.mount}\n" for volume in volumes),
+                "LOCAL_FOLDER": LOCAL_FOLDER,
+                "FPM_CONF": fpm_configuration(chosen, workers),
+                "NGINX_SERVERS": nginx_servers(chosen),
+                "SOCKETS": " ".join(f"/run/php-cluster/bench-{store.name}.sock" for store in chosen),
+            },
+        )
+
+
+def _run(stack: BenchStack, machine: str, script: str, variables: Mapping[str, str]) -> None:
+    assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    stack.enter(machine, assignments + (FOLDER / script).read_text())
