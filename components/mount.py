@@ -20,12 +20,9 @@ _SAFE_OPTIONS = (
     f"backup-volfile-servers={BALANCERS[1]}",
     # The kernel's page cache would answer with what another node has long overwritten.
     "direct-io-mode=enable",
-    # Each use of a name asks all bricks, which is how a mount learns that one of them is behind (docs/sessions.md).
+    "attribute-timeout=0",
     "entry-timeout=0",
     "negative-timeout=0",
-    # That brings the file's attributes along. With no time-out at all, the kernel would ask for those of the folder
-    # before each use of a name in it, and again for the file's. Shorter than the pause of keep-mounted (0.3 s).
-    "attribute-timeout=0.2",
 )
 
 
