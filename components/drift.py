@@ -20,6 +20,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -140,9 +141,7 @@ def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     Args:
         machine_states: The substrate's own look at machines with these names.
     """
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    # The engine's own function, as behind pulumi.StackReference; that one would stand as a resource in every preview.
-    state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value["outputs"]
+    state = _state_of(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
     known = {
         urn.rpartition("::")[2]: resource["outputs"]
         for urn, resource in state.items()
@@ -152,6 +151,21 @@ def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     states = machine_states(tuple(machines)) if machines else {}
     running = {name: connection for name, connection in machines.items() if name not in states}
     return Drift(states, _check(running), reasons_in(known), known)
+
+
+def _state_of(stack: str) -> Mapping[str, Any]:
+    """The resources that the last update left."""
+    pauses = iter((0.1, 0.2, 0.4, 0.8, 1.6, 3.2))
+    while True:
+        try:
+            # As behind pulumi.StackReference, which would stand as a resource in every preview.
+            state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack})
+            return state.value["outputs"]
+        except Exception as problem:
+            # The engine may be writing the very file: with the file backend it is empty for a moment.
+            if "failed to load checkpoint" not in str(problem) or (pause := next(pauses, None)) is None:
+                raise
+            time.sleep(pause)
 
 
 def _machines_in(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

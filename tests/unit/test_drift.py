@@ -1,10 +1,12 @@
 """When a step gets a reason to run again, and when it keeps the one it had."""
 
 import re
+from types import SimpleNamespace
 
+import pulumi
 import pytest
 
-from components.drift import GONE, OFF, Drift, reasons_in
+from components.drift import GONE, OFF, Drift, look, reasons_in
 from components.remote import script_text
 
 
@@ -56,3 +58,34 @@ def test_reasons_are_found_again_in_the_state() -> None:
     assert drift.gone_reason("php1-machine", "php1") == f"gone {when}"
     assert drift.supply_reason("php1-site-archive", "php1-site-staged") == f"unpacks {when}"
     assert drift.gone_reason("network", "php1") == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "pauses", "problem"),
+    [
+        (["failed to load checkpoint: EOF"] * 2, 2, None),
+        (["failed to load checkpoint: EOF"] * 99, 6, "checkpoint"),
+        (["unknown stack"], 0, "unknown stack"),
+    ],
+)
+def test_a_state_that_is_just_being_written_is_read_again(
+    monkeypatch: pytest.MonkeyPatch, said: list[str], pauses: int, problem: str | None
+) -> None:
+    paused: list[float] = []
+
+    def invoke(*_: object) -> SimpleNamespace:
+        if said:
+            raise RuntimeError(said.pop(0))
+        return SimpleNamespace(value={"outputs": {}})
+
+    monkeypatch.setattr(pulumi.runtime, "invoke", invoke)
+    monkeypatch.setattr("components.drift.time.sleep", paused.append)
+    monkeypatch.setattr(pulumi, "get_organization", lambda: "organization")
+    monkeypatch.setattr(pulumi, "get_project", lambda: "php-cluster")
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "dev")
+    if problem is None:
+        assert look(lambda _: {}).known == {}
+    else:
+        with pytest.raises(RuntimeError, match=problem):
+            look(lambda _: {})
+    assert len(paused) == pauses
