@@ -12,6 +12,7 @@ import re
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from components.drift import no_drift
 from components.machine import Machine
 from components.substrates.aws.advice import give_advice
 from components.topology import Role
+from scripts.benchmark.sessions import sessions_of
 from tests.aws_schema import problems_of_inputs, problems_of_look_up, problems_of_outputs
 from tests.commands import PROJECT
 from tests.plugins.aws_world import AwsCluster, World, home_with_stand_in
@@ -104,13 +106,20 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
     world.python(
         "[ec2.delete_key_pair(KeyName=one['KeyName']) for one in ec2.describe_key_pairs()['KeyPairs']]\nresult=0"
     )
+    sessions = sessions_of(stack.export())
     stack.set("phpNodes", "3")
     stopped = stack.events("up", check=False)
     assert "InvalidKeyPair.NotFound" in stopped.said and "--refresh" in stopped.said
+    world.tell("calls")
     grown = {name: done - {"refresh"} for name, done in stack.events("up", "--refresh").steps().items()}
     touched = {name for name, done in grown.items() if done}
     assert {"login", "php3-machine", "php3-php", "lb1-haproxy"} <= touched
     assert not [name for name in touched if name.startswith(("php1-", "php2-")) or name.endswith("-brick-volume")]
+    # What one more node costs, whatever N is: an instance beside the key, and as many SSH sessions as php2.
+    calls = world.tell("calls")
+    changing = {action: count for action, count in calls.items() if not action.startswith(("Describe", "Get", "List"))}
+    assert changing == {"ImportKeyPair": 1, "RunInstances": 1}
+    assert sessions_of(stack.export()) == sessions + Counter(php3=sessions["php2"])
 
     # A replaced balancer keeps its addresses and its disk.
     before = parts_of(stack, "lb2")
