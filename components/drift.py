@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 
@@ -160,7 +160,7 @@ def _state_of(stack: str) -> Mapping[str, Any]:
         try:
             # As behind pulumi.StackReference, which would stand as a resource in every preview.
             state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack})
-            return state.value["outputs"]
+            return cast(Mapping[str, Any], state.value["outputs"])
         except Exception as problem:
             # The engine may be writing the very file: with the file backend it is empty for a moment.
             if "failed to load checkpoint" not in str(problem) or (pause := next(pauses, None)) is None:

@@ -56,6 +56,18 @@ def required_network(php_nodes: int) -> int:
     return 32 - (PARTS * required_addresses(php_nodes) - 1).bit_length()
 
 
+def free_part(
+    blocks: Sequence[ipaddress.IPv4Network], taken: Sequence[ipaddress.IPv4Network], prefix: int
+) -> ipaddress.IPv4Network | None:
+    """The first part of these networks that nobody has, with a prefix of this length; None where there is none."""
+    for block in blocks:
+        if block.prefixlen <= prefix:
+            for part in block.subnets(new_prefix=prefix):
+                if not any(part.overlaps(other) for other in taken):
+                    return part
+    return None
+
+
 def _part(network: ipaddress.IPv4Network, index: int) -> ipaddress.IPv4Network:
     return list(network.subnets(prefixlen_diff=PARTS.bit_length() - 1))[index]
 

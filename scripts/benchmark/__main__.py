@@ -9,6 +9,7 @@ import signal
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from components.settings import PROJECT_FOLDER, Image
 from scripts.benchmark import floor, picture, report, timeline
 from scripts.benchmark.sessions import command as sessions
+from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.stack import BenchStack, StackError, Update
 from scripts.benchmark.timeline import Span
 
@@ -73,6 +75,7 @@ class _Run:
     steps: list[Span]
     floor: list[Span]
     path: list[Span]
+    sessions: Counter[str]
 
     @property
     def floor_seconds(self) -> float:
@@ -89,7 +92,7 @@ def _one_run(image: str, nodes: int) -> _Run:
         again = floor.run(floor.steps_of(state), folder)
         stack.remove_machines()
     steps = timeline.spans(update.events)
-    return _Run(update.seconds, steps, again, timeline.critical_path(steps, floor.needs_of(state)))
+    return _Run(update.seconds, steps, again, timeline.critical_path(steps, floor.needs_of(state)), sessions_of(state))
 
 
 def _make_image(image: str) -> None:
@@ -103,6 +106,7 @@ def measure_up(asked: argparse.Namespace) -> int:
     """Program and floor in turns; the exit status."""
     asked.output.mkdir(parents=True, exist_ok=True)
     pairs, refused = [], []
+    sessions: dict[str, Counter[str]] = {}
     for image in asked.images:
         try:
             _make_image(image)
@@ -121,9 +125,10 @@ def measure_up(asked: argparse.Namespace) -> int:
                 )
             pair = report.Pair(image, nodes, [run.seconds for run in runs], [run.floor_seconds for run in runs])
             pairs.append(pair)
+            sessions[f"{image} 2+{nodes}"] = runs[-1].sessions
             _show_where_the_time_goes(pair, runs, asked.output)
     if pairs:
-        _say(f"\n{report.up_table(pairs)}\n\n{FAIR_PLAY}")
+        _say(f"\n{report.up_table(pairs)}\n\n{FAIR_PLAY}\n\n{sessions_table(sessions)}")
     for refusal in refused:
         _say(f"\n{refusal}")
     return 1 if refused else 0

@@ -12,10 +12,10 @@ import re
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pulumi_command as command
 import pulumi_random as random
 import pytest
 
@@ -24,11 +24,12 @@ from components.drift import no_drift
 from components.machine import Machine
 from components.substrates.aws.advice import give_advice
 from components.topology import Role
+from scripts.benchmark.ssh_sessions import sessions_of
 from tests.aws_schema import problems_of_inputs, problems_of_look_up, problems_of_outputs
 from tests.commands import PROJECT
 from tests.plugins.aws_world import AwsCluster, World, home_with_stand_in
 from tests.plugins.engine import Engine
-from tests.plugins.ssh_server import free_port, make_key
+from tests.plugins.ssh_server import SshServer, make_key
 
 WHERE_THE_ADDRESS_IS = """
 def where():
@@ -104,13 +105,20 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
     world.python(
         "[ec2.delete_key_pair(KeyName=one['KeyName']) for one in ec2.describe_key_pairs()['KeyPairs']]\nresult=0"
     )
+    sessions = sessions_of(stack.export())
     stack.set("phpNodes", "3")
     stopped = stack.events("up", check=False)
     assert "InvalidKeyPair.NotFound" in stopped.said and "--refresh" in stopped.said
+    world.tell("calls")
     grown = {name: done - {"refresh"} for name, done in stack.events("up", "--refresh").steps().items()}
     touched = {name for name, done in grown.items() if done}
     assert {"login", "php3-machine", "php3-php", "lb1-haproxy"} <= touched
     assert not [name for name in touched if name.startswith(("php1-", "php2-")) or name.endswith("-brick-volume")]
+    # What one more node costs, whatever N is: an instance beside the key, and as many SSH sessions as php2.
+    calls = world.tell("calls")
+    changing = {action: count for action, count in calls.items() if not action.startswith(("Describe", "Get", "List"))}
+    assert changing == {"ImportKeyPair": 1, "RunInstances": 1}
+    assert sessions_of(stack.export()) == sessions + Counter(php3=sessions["php2"])
 
     # A replaced balancer keeps its addresses and its disk.
     before = parts_of(stack, "lb2")
@@ -204,17 +212,21 @@ def test_a_look_at_the_account_costs_the_same_for_any_number_of_nodes(stack: Aws
     assert counts[0] == counts[1] and counts[0]
 
 
-def test_a_machine_that_never_answers_says_what_to_do(
+def test_a_machine_that_never_answers_says_what_to_do_and_is_gone_on_with(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A step with few attempts, since the usual number takes minutes to be used up."""
+    """A step of no consequence with few attempts, since the usual number takes minutes to be used up."""
     monkeypatch.setattr(remote, "FIRST_DIAL_ERROR_LIMIT", 2)
+    monkeypatch.setattr(remote, "HOST_SCRIPTS", tmp_path)
+    monkeypatch.setattr(remote, "STEPS_FOLDER", str(tmp_path / "steps"))
+    (tmp_path / "lib.sh").write_text("")
+    (tmp_path / "install.sh").write_text("echo installed\n")
     key = make_key(tmp_path / "key")
+    server = SshServer(tmp_path / "server", key)
 
     def program() -> None:
         give_advice()
         box = random.RandomPassword("box", length=8)
-        port = free_port()
         machine = Machine(
             name="php9",
             role=Role.PHP,
@@ -222,19 +234,24 @@ def test_a_machine_that_never_answers_says_what_to_do(
             address="127.0.0.1",
             interface=None,
             brick_source="",
-            connection=command.remote.ConnectionArgs(
-                host="127.0.0.1", port=port, user="admin", private_key=key.private
-            ),
-            user="admin",
+            connection=server.connection(),
+            user="root",
             ssh_command="",
             resource=box,
             drift=no_drift(),
         )
         remote.remote_step("php9-install", machine, "install.sh", parent=box, first=True)
 
-    said = engine.stack().fails(program).errors()
+    stack = engine.stack()
+    said = stack.fails(program).errors()
     assert "connection refused" in said, said
     assert "php9-install: The machine does not answer SSH" in said and "aws.sshCidrs" in said
+    server.start()
+    try:
+        again = stack.up(program)
+    finally:
+        server.stop()
+    assert again.steps["php9-install"] == ["create"] and again.steps["box"] == ["same"]
 
 
 def test_names_that_the_account_does_not_have_are_refused_together(stack: AwsCluster) -> None:
@@ -261,11 +278,13 @@ result = vpc
     )
     stack.set("aws.vpcId", vpc)
     stack.set("network", "10.8.0.0/20")
-    assert "It must be a part of" in refused(stack)
+    said = refused(stack)
+    assert "It must be a part of" in said and "pulumi config set network 10.9.16.0/20" in said
     stack.set("network", "10.9.0.0/20")
     said = refused(stack)
     assert "network is 10.9.0.0/20, which overlaps 10.9.4.0/24" in said
-    stack.set("network", "10.9.16.0/20")
+    # The value that it gives for an example works.
+    stack.set("network", re.search(r"pulumi config set network (\S+)", said)[1])  # type: ignore[index]
     previewed = stack.events("preview").steps()
     assert "public-1" in previewed and "vpc" not in previewed and "gateway" not in previewed
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmark import floor, picture, report
+from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.timeline import Event, Span, critical_path, kind_of, spans, touched, with_engine
 
 URN = "urn:pulumi:s::php-cluster::"
@@ -144,6 +145,25 @@ def test_the_floor_does_every_command_after_what_it_needs() -> None:
     for step in steps:
         assert step.needs <= done
         done.add(step.urn)
+
+
+def test_ssh_sessions_are_counted_by_machine() -> None:
+    stack = {
+        "urn": URN + "stack",
+        "type": "pulumi:pulumi:Stack",
+        "outputs": {"machines": {"lb1": {"login": secret({"host": "198.18.7.11"})}}},
+    }
+    assert sessions_of(state([stack, *RESOURCES])) == {"lb1": 2}
+
+
+def test_sessions_that_grow_with_the_cluster_are_noticed() -> None:
+    two = Counter(lb1=9, lb2=5, php1=8, php2=7)
+    three = two + Counter(php3=7)
+    said = sessions_table({"2+2": two, "2+3": three})
+    assert said.splitlines()[2].split() == ["2+3", "9", "5", "8", "7"] and said.endswith("met")
+    for grown in (three + Counter(lb1=1), three + Counter(php3=1)):
+        assert sessions_table({"2+2": two, "2+3": grown}).endswith("MISSED")
+    assert "whatever" not in sessions_table({"2+2": two})
 
 
 def test_a_step_of_the_floor_is_the_programs_own() -> None:

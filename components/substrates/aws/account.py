@@ -195,13 +195,26 @@ class _Account(_NoAccount):
         vpc = self._ask(lambda: aws.ec2.get_vpc(id=vpc_id))
         part = ipaddress.IPv4Network(network)
         blocks = [ipaddress.IPv4Network(one.cidr_block) for one in vpc.cidr_block_associations]
+        taken = self._subnets_of_others(vpc_id)
+        rule = ""
         if not any(part.subnet_of(block) for block in blocks):
-            self.problems.append(
-                f"{NAMESPACE}:network is {network}\n    It must be a part of {vpc_id}: of "
-                f"{' or '.join(map(str, blocks))}.\n    Example: pulumi config set network "
-                f"{blocks[0].network_address}/{max(blocks[0].prefixlen, zones.required_network(php_nodes))}"
+            rule = f"\n    It must be a part of {vpc_id}: of {' or '.join(map(str, blocks))}."
+        elif overlapped := [f"{other}, the subnet {name}" for name, other in taken.items() if part.overlaps(other)]:
+            rule = (
+                f", which overlaps {', and '.join(overlapped)} of {vpc_id}"
+                "\n    It must be a part of the VPC that nothing else uses."
             )
-        self._refuse_overlap(vpc_id, part)
+        if rule:
+            needed = zones.required_network(php_nodes)
+            free = zones.free_part(blocks, list(taken.values()), min(part.prefixlen, needed)) or zones.free_part(
+                blocks, list(taken.values()), needed
+            )
+            example = (
+                f"Example: pulumi config set network {free}"
+                if free
+                else f"It has no /{needed} left, which {php_nodes} PHP nodes need: give the VPC one more network."
+            )
+            self.problems.append(f"{NAMESPACE}:network is {network}{rule}\n    {example}")
         gateway = self._ask(
             lambda: aws.ec2.get_internet_gateway(
                 filters=[aws.ec2.GetInternetGatewayFilterArgs(name="attachment.vpc-id", values=[vpc_id])]
@@ -209,19 +222,17 @@ class _Account(_NoAccount):
         )
         return str(gateway.internet_gateway_id)
 
-    def _refuse_overlap(self, vpc_id: str, part: ipaddress.IPv4Network) -> None:
+    def _subnets_of_others(self, vpc_id: str) -> dict[str, ipaddress.IPv4Network]:
+        """The subnets of a VPC that are not this stack's own, by id."""
         found = self._ask(
             lambda: aws.ec2.get_subnets(filters=[aws.ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id])])
         )
-        for each in found.ids:
-            subnet = self._ask(functools.partial(aws.ec2.get_subnet, id=each))
-            own = (subnet.tags or {}).get(STACK_TAG) == pulumi.get_stack()
-            if not own and part.overlaps(ipaddress.IPv4Network(subnet.cidr_block)):
-                self.problems.append(
-                    f"{NAMESPACE}:network is {part}, which overlaps {subnet.cidr_block}, the subnet {each} of "
-                    f"{vpc_id}\n    It must be a part of the VPC that nothing else uses.\n"
-                    "    Example: pulumi config set network 10.64.16.0/20"
-                )
+        subnets = [self._ask(functools.partial(aws.ec2.get_subnet, id=each)) for each in found.ids]
+        return {
+            subnet.id: ipaddress.IPv4Network(subnet.cidr_block)
+            for subnet in subnets
+            if (subnet.tags or {}).get(STACK_TAG) != pulumi.get_stack()
+        }
 
     @staticmethod
     def _ask(question: Callable[[], Any]) -> Any:

@@ -36,17 +36,24 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "There is no such region for this account: `pulumi config set aws:region eu-central-1`.",
     ),
     (
+        r"AddressLimitExceeded",
+        "The quota of Elastic IPs is used up: a cluster has four of them, and three after `pulumi config set --path "
+        "aws.egress balancers`. Ask for more under Service Quotas, EC2-VPC Elastic IPs.",
+    ),
+    (
         r"LimitExceeded|MaxSpotInstanceCountExceeded",
-        "A quota of the account is used up. Ask for more under Service Quotas, choose smaller instances "
-        "(`php-cluster:aws.nodeType`), or fewer nodes.",
+        "A quota of the account is used up. Ask for more under Service Quotas, or make do with less: `pulumi config "
+        "set --path aws.nodeType t3.small`, `pulumi config set phpNodes 1`.",
     ),
     (
         r"InsufficientInstanceCapacity|InsufficientAddressCapacity",
-        "The zone has no such machine left at the moment. Wait, or choose another instance type.",
+        "The zone has no such machine left at the moment. Wait, or choose another instance type: `pulumi config set "
+        "--path aws.nodeType t3a.medium`.",
     ),
     (
         r"Unsupported: .*Availability Zone|InvalidParameterValue.*instance type",
-        "This instance type is not to be had there. Choose another one, or other zones (`php-cluster:aws.zones`).",
+        "This instance type is not to be had there. Choose another one, `pulumi config set --path aws.nodeType "
+        "t3.medium`, or before anything is made other zones, `pulumi config set --path 'aws.zones[0]' eu-central-1a`.",
     ),
     (
         r"InvalidKeyPair\.NotFound",
@@ -59,7 +66,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"InvalidSubnet\.(Conflict|Range)|InvalidVpc\.Range",
-        "The subnets do not fit. Choose another `php-cluster:network`, a part of the VPC that nothing else uses.",
+        "The subnets do not fit. Choose a part of the VPC that nothing else uses: `pulumi config set network "
+        "10.64.16.0/20`.",
     ),
     (
         r"disableApiTermination|may not be terminated",
