@@ -120,8 +120,8 @@ for package in "${packages[@]}"; do
 done
 echo "packages_missing $missing"
 if ((missing > 0)); then
-    # shellcheck disable=SC2016  # apt's own variables
-    source=$(apt-get indextargets --format '$(REPO_URI)dists/$(SUITE)/InRelease' 'Created-By: Packages' 'Component: main' 2>/dev/null | head -1)
+    # What an update would ask for first; a machine that has just been installed knows no more than that.
+    source=$(apt-get --print-uris update 2>/dev/null | sed --quiet "s/^'\([^']*\/InRelease\)'.*/\1/p" | head -1)
     release=$(mktemp)
     if [[ -z $source ]]; then
         echo "packages unreachable (there is no package source)"
