@@ -19,9 +19,9 @@ PACKAGES = {
 TRACES = r"""
 ls -d /etc/php-cluster /usr/lib/php-cluster /var/lib/php-cluster /run/php-cluster /srv/site /session /media/sessions \
     /run/lock/php-cluster-* /var/tmp/php-cluster-* /var/lib/glusterd/vols/* /var/lib/glusterd/peers/* \
-    /etc/keepalived/keepalived.conf /etc/haproxy/haproxy.cfg 2>/dev/null
+    2>/dev/null
 find /etc/systemd /etc/php /etc/nginx -name '*php-cluster*'
-grep --recursive --files-with-matches php-cluster /etc/hosts /etc/fstab /etc/hostname
+grep --recursive --files-with-matches php-cluster /etc/hosts /etc/fstab /etc/haproxy /etc/keepalived
 nft list tables | grep php_cluster
 grep -E ' /session| /media/sessions' /proc/self/mounts
 ps -eo comm= | grep -E '^(haproxy|keepalived|gluster|nginx|php-fpm)'
