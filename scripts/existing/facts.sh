@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Says what one machine is like, as lines "fact value". Runs there, as root; changes nothing.
+# Says what one machine is like, as lines "fact value". Runs there, as root; changes nothing but what the kernel remembers of
+# its neighbours.
 #
 # Input: SERVES (yes: a PHP node), BRICK (what is to hold a brick, or empty), FLOATING_IP (to be looked for, or empty), PACKAGES,
 # PORTS (that must be free), PEERS ("NAME ADDRESS PORT", a line each: where packets must get to).
@@ -92,6 +93,8 @@ if [[ -n $FLOATING_IP ]]; then
     if ip -oneline -4 address show | grep --quiet --fixed-strings " $FLOATING_IP/"; then
         echo "floating_ip here"
     else
+        # Not what the machine remembers: the one that had it may have left it a moment ago.
+        ip -4 neighbour flush to "$FLOATING_IP" 2>/dev/null
         for _ in {1..12}; do
             echo >"/dev/udp/$FLOATING_IP/9" 2>/dev/null || true
             neighbour=$(ip -4 neighbour show to "$FLOATING_IP" | sed --quiet 's/.* lladdr \([0-9a-f:]*\) \(REACHABLE\|DELAY\|PROBE\|PERMANENT\).*/\1/p')
@@ -120,8 +123,8 @@ for package in "${packages[@]}"; do
 done
 echo "packages_missing $missing"
 if ((missing > 0)); then
-    # shellcheck disable=SC2016  # apt's own variables
-    source=$(apt-get indextargets --format '$(REPO_URI)dists/$(SUITE)/InRelease' 'Created-By: Packages' 'Component: main' 2>/dev/null | head -1)
+    # What an update would ask for first; a machine that has just been installed knows no more than that.
+    source=$(apt-get --print-uris update 2>/dev/null | sed --quiet "s/^'\([^']*\/InRelease\)'.*/\1/p" | head -1)
     release=$(mktemp)
     if [[ -z $source ]]; then
         echo "packages unreachable (there is no package source)"

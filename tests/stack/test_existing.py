@@ -19,12 +19,12 @@ PACKAGES = {
 TRACES = r"""
 ls -d /etc/php-cluster /usr/lib/php-cluster /var/lib/php-cluster /run/php-cluster /srv/site /session /media/sessions \
     /run/lock/php-cluster-* /var/tmp/php-cluster-* /var/lib/glusterd/vols/* /var/lib/glusterd/peers/* \
-    /etc/keepalived/keepalived.conf /etc/haproxy/haproxy.cfg 2>/dev/null
+    2>/dev/null
 find /etc/systemd /etc/php /etc/nginx -name '*php-cluster*'
-grep --recursive --files-with-matches php-cluster /etc/hosts /etc/fstab /etc/hostname
+grep --recursive --files-with-matches php-cluster /etc/hosts /etc/fstab /etc/haproxy /etc/keepalived
 nft list tables | grep php_cluster
 grep -E ' /session| /media/sessions' /proc/self/mounts
-pgrep -l 'haproxy|keepalived|gluster|nginx|php-fpm'
+ps -eo comm= | grep -E '^(haproxy|keepalived|gluster|nginx|php-fpm)'
 systemctl list-units --all --plain --no-legend 'php-cluster*' '*session*.mount'
 systemctl is-enabled haproxy keepalived glusterd nginx 2>/dev/null | grep --line-regexp enabled
 dpkg-divert --list '*gsyncd'
@@ -53,7 +53,7 @@ def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path
         "mv /etc/os-release /root; echo 'ID=devuan VERSION_ID=5 PRETTY_NAME=\"Devuan 5\"' >/etc/os-release",
     )
     machines.enter(2, f"mv /etc/sudoers.d/{USER} /root")
-    machines.enter(3, "umount /dev/fuse; mv /dev/fuse /dev/hidden; systemctl start nginx")
+    machines.enter(3, "touch /root/file; mount --bind /root/file /dev/fuse; systemctl start nginx")
     try:
         for command in (["preview"], ["up", "--yes", "--skip-preview"]):
             said = problems_of(cluster, *command)
@@ -81,7 +81,7 @@ def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path
     finally:
         machines.enter(1, "mv /root/os-release /etc")
         machines.enter(2, f"mv /root/{USER} /etc/sudoers.d")
-        machines.enter(3, "mv /dev/hidden /dev/fuse; systemctl stop nginx")
+        machines.enter(3, "umount /dev/fuse; systemctl stop nginx")
         cluster.remove()
 
 
