@@ -50,6 +50,21 @@ KNOWN: tuple[Known, ...] = (
         "<absent> -> ",
         "The bridge names the differing inputs alone; the framework of the stand-ins says the same once more by path.",
     ),
+    Known(
+        r" > detailed diff > ",
+        '^<absent> -> .*"update-replace"',
+        "As above, in what the engine makes of it: the resource is replaced for the same inputs.",
+    ),
+    Known(
+        r" > messages > ",
+        r"Unable to set '\w+'\. This only works if .* -> .*Unable to set '\w+'\. The SSH server takes it only if",
+        "The advice on variables that a server does not take is in words of our own.",
+    ),
+    Known(
+        r" > messages > ",
+        r"ssh: rejected: connect failed \([^\"]*\)\" -> .*connect failed \(\\\"",
+        "A later release of the SSH library puts the server's words into quotation marks.",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from tests.official import known, records, report
 from tests.official.differences import ABSENT, Difference, differences
 from tests.official.known import Known
 from tests.official.normal import Normal, passwords
-from tests.plugins.engine import SECRET_MARK, Message, Run
+from tests.plugins.engine import SECRET_MARK, UNKNOWN, Message, Run
 
 SIGNATURE = next(iter(SECRET_MARK))
 
@@ -78,6 +78,7 @@ def test_what_must_be_the_same_stays() -> None:
     normal = Normal(["php1-php"], {})
     kept = {"port": 22, "stdout": "php1-php: done in 3 s", "id": "php1-php0123", "hash": "0123abcd", "on": True}
     assert normal.value(kept) == kept
+    assert normal.value(UNKNOWN) == UNKNOWN and normal.value("80208fba-05b7-49f7-9ec9-2848e12aa144") == "<uuid>"
     # A secret that is none with the other plugins is a difference, as is another length of a password.
     assert normal.value(secret("x")) != normal.value("x")
     assert normal.value({"result": "abc"}) != normal.value({"result": "abcd"})
