@@ -10,11 +10,16 @@ RANDOM_VERSION=4.21.4
 AWS_VERSION=7.51.1
 AWS_STANDIN=$PROJECT/tests/plugins/cloud/pulumi-resource-aws
 
-plugins() {
-    local wanted sources
+# standins_folder: where the stand-ins are kept once they are built, named by their source.
+standins_folder() {
+    local sources
     mapfile -t sources < <(find "$TOOLCHAIN/go" -name '*.go' | sort)
-    STANDINS=$(digest "$TOOLCHAIN/go/go.sum" "${sources[@]}")
-    wanted=${OFFICIAL_PLUGINS:-standins-$STANDINS}
+    echo "$CACHE/standins-$(digest "$TOOLCHAIN/go/go.sum" "${sources[@]}")"
+}
+
+plugins() {
+    local wanted
+    wanted=${OFFICIAL_PLUGINS:-$(basename "$(standins_folder)")}
     if stamped plugins "$wanted" || { [[ -z ${OFFICIAL_PLUGINS-} ]] && stamped plugins downloaded; }; then
         [[ -d $PULUMI_HOME/plugins/resource-command-v$COMMAND_VERSION && -d $PULUMI_HOME/plugins/resource-random-v$RANDOM_VERSION ]] && return
     fi
@@ -71,8 +76,15 @@ downloaded_plugins() {
 }
 
 built_plugins() {
-    from_cache standins "$STANDINS" build_plugins
-    plugins_from "$LOCAL/bin"
+    standins
+    plugins_from "$(standins_folder)"
+}
+
+# standins: builds them if they are not there yet.
+standins() {
+    local folder
+    folder=$(standins_folder)
+    from_cache standins "${folder##*-}" build_plugins
     # On the path they would be taken for plugins that a developer put there.
     rm -f "$LOCAL"/bin/pulumi-resource-*
 }

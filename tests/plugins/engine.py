@@ -59,6 +59,8 @@ class Run:
     """Resource name to its outputs after its last step, with `UNKNOWN` and `SECRET_MARK` in them."""
     changed: dict[str, set[str]] = field(default_factory=dict)
     """Resource name to the inputs whose difference the plugin reported."""
+    details: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Resource name to what the plugin said of each differing property: its path to the kind of change."""
     messages: list[Message] = field(default_factory=list)
     failed: bool = False
 
@@ -74,6 +76,10 @@ class Run:
             self.steps.setdefault(name, []).append(str(step.op.value))
             self.order.append((str(step.op.value), name))
             self.changed.setdefault(name, set()).update(step.diffs or [])
+            for path, change in (step.detailed_diff or {}).items():
+                self.details.setdefault(name, {})[path] = (
+                    f"{change.diff_kind.value}{', of an input' * change.input_diff}"
+                )
         elif event.res_outputs_event and event.res_outputs_event.metadata.new:
             self.after[_name(event.res_outputs_event.metadata.urn)] = event.res_outputs_event.metadata.new.outputs or {}
 
@@ -161,6 +167,11 @@ class Engine:
             executable = plugins / f"pulumi-resource-{name}"
             assert os.access(executable, os.X_OK), f"OFFICIAL_PLUGINS={plugins} has no executable {executable.name}"
             self.call("plugin", "install", "--reinstall", "resource", name, version, "--file", str(executable))
+
+    def has_standins(self) -> bool:
+        """Whether the plugin `command` is a stand-in: it has the words in which one refuses."""
+        folder = self.home / "plugins" / f"resource-command-v{VERSIONS['command']}"
+        return b"this stand-in for pulumi-" in (folder / "pulumi-resource-command").read_bytes()
 
     def stack(self) -> Stack:
         return Stack(self)

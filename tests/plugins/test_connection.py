@@ -197,6 +197,10 @@ def test_through_a_proxy(stack: Stack, server: SshServer, tmp_path: Path) -> Non
                     server.connection(proxy=by(), host_key=proxy.host_key.public, dial_error_limit=0),
                 ),
                 ("no host", server.connection(proxy=by(), port=free_port(), dial_error_limit=0)),
+                (
+                    "wrong host, twice",
+                    server.connection(proxy=by(), host_key=proxy.host_key.public, dial_error_limit=1),
+                ),
             ),
             keep_going=True,
         )
@@ -206,3 +210,6 @@ def test_through_a_proxy(stack: Stack, server: SshServer, tmp_path: Path) -> Non
     said.expect("no proxy", "proxy: ", "connection refused")
     said.expect("wrong host", "proxy: ", "host key mismatch")
     said.expect("no host", "proxy: ", "Connection refused")
+    # The second handshake is tried on the tunnel of the first, which is closed by then.
+    said.expect("wrong host, twice", "proxy: after 1 failed attempts: ")
+    assert "mismatch" not in "".join(m.text for m in said.messages if m.resource == "wrong host, twice")

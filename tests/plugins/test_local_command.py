@@ -10,7 +10,7 @@ import pulumi
 import pytest
 from pulumi_command import local
 
-from tests.plugins.engine import SECRET_MARK, UNKNOWN, Program, Run, Stack, bare, meeting
+from tests.plugins.engine import SECRET_MARK, UNKNOWN, Engine, Program, Run, Stack, bare, meeting
 
 RENDEZVOUS = 64
 """Commands that all wait for each other."""
@@ -214,6 +214,28 @@ def test_what_is_shown_while_it_runs(stack: Stack) -> None:
         assert run.lines(f"log {level}") == lines, level
         assert run.outputs[f"log {level}"] == "first\nsecond"
     assert all(message.passing for message in run.messages if message.resource.startswith("log "))
+
+
+def test_a_line_too_long_to_show(engine: Engine, stack: Stack) -> None:
+    if not engine.has_standins():
+        pytest.skip("release 1.2.1 reads no further, and the command waits for ever")
+    program = command(create="head -c 70000 /dev/zero | tr '\\0' x; echo; echo more")
+    stack.fails(program).expect("step", "waits for ever", "logging is `none`")
+
+
+def test_output_that_is_no_text(stack: Stack) -> None:
+    def program() -> None:
+        local.Command("out", create="printf 'x\\377y'")
+        local.Command("err", create="printf 'x\\377y' >&2")
+        local.Command("failing", create="printf 'x\\377y'; exit 3")
+
+    run = stack.fails(program, keep_going=True)
+    for name in ("out", "err"):
+        run.expect(name, "grpc: error while marshaling: string field contains invalid UTF-8")
+    run.expect("failing", "exit status 3: running", "x\ufffdy")
+    # What is not kept may be anything.
+    stack.up(command(create="true", delete="printf '\\377'"))
+    assert stack.destroy().steps["step"] == ["delete"]
 
 
 def test_failures(stack: Stack, tmp_path: Path) -> None:

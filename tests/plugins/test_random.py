@@ -105,6 +105,29 @@ def test_it_stays_until_something_changes(stack: Stack) -> None:
     assert stack.destroy().steps["kept"] == ["delete"]
 
 
+def test_a_state_that_the_official_plugin_wrote(stack: Stack) -> None:
+    """It keeps more there than outputs, and so must read it whoever wrote it."""
+    program = passwords({"step": {"length": 12}})
+    stack.up(program)
+    written = {
+        "id": "none",
+        "__meta": '{"schema_version":"3"}',
+        "__pulumi_raw_state_delta": {"obj": {"ps": {"keepers": {"replace": {"raw": None}}}}},
+    }
+    exported = stack.stack.export_stack()
+    [record] = [one for one in (exported.deployment or {})["resources"] if one["type"] == PASSWORD]
+    record["outputs"].update(written)
+    stack.stack.import_stack(exported)
+    before = stack.revealed()
+    assert stack.preview(program).steps["step"] == ["same"]
+    assert stack.refresh().steps["step"] == ["refresh"]
+    assert stack.resources()["step"]["outputs"]["__meta"] == written["__meta"]
+    assert stack.up(program).steps["step"] == ["same"] and stack.revealed() == before
+    assert stack.up(passwords({"step": {"length": 13}})).steps["step"][0] == "create-replacement"
+    assert stack.resources()["step"]["outputs"]["__meta"] == written["__meta"]
+    assert stack.destroy().steps["step"] == ["delete"]
+
+
 def test_defaults_given_are_no_change(stack: Stack) -> None:
     stack.up(passwords({"step": {"length": 12}}))
     run = stack.preview(passwords({"step": {"length": 12, "special": True, "lower": True, "min_lower": 0}}))

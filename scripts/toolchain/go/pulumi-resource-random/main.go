@@ -23,9 +23,9 @@ var plugin = standin.Plugin{
 }
 
 func main() {
-	provider := plugin.Guard(infer.Provider(infer.Options{
+	provider := plugin.Guard(index.SharingStates(infer.Provider(infer.Options{
 		Resources: []infer.InferredResource{infer.Resource(&index.RandomPassword{})},
-	}))
+	})))
 	if err := provider.Run(context.Background(), plugin.Name, plugin.Version); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)

@@ -3,11 +3,14 @@ package standin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
 // Plugin describes what a stand-in offers of the official plugin.
@@ -40,8 +43,50 @@ func (s Plugin) Guard(provider p.Provider) p.Provider {
 		}
 		return check(ctx, request)
 	}
+	create, update := provider.Create, provider.Update
+	provider.Create = func(ctx context.Context, request p.CreateRequest) (p.CreateResponse, error) {
+		response, err := create(ctx, request)
+		if err == nil {
+			err = textOnly(response.Properties)
+		}
+		return response, err
+	}
+	provider.Update = func(ctx context.Context, request p.UpdateRequest) (p.UpdateResponse, error) {
+		response, err := update(ctx, request)
+		if err == nil {
+			err = textOnly(response.Properties)
+		}
+		return response, err
+	}
 	provider.Invoke = func(_ context.Context, request p.InvokeRequest) (p.InvokeResponse, error) {
 		return p.InvokeResponse{}, s.refuse("the function " + strings.TrimSpace(string(request.Token)))
 	}
 	return provider
+}
+
+// textOnly refuses outputs that are no UTF-8, as the official releases do: their framework cannot send them. This one can,
+// and what works with a stand-in must work with an official plugin.
+func textOnly(outputs property.Map) error {
+	for _, output := range outputs.All {
+		if !isText(output) {
+			return errors.New("grpc: error while marshaling: string field contains invalid UTF-8")
+		}
+	}
+	return nil
+}
+
+func isText(value property.Value) bool {
+	switch {
+	case value.IsString():
+		return utf8.ValidString(value.AsString())
+	case value.IsArray():
+		for _, item := range value.AsArray().All {
+			if !isText(item) {
+				return false
+			}
+		}
+	case value.IsMap():
+		return textOnly(value.AsMap()) == nil
+	}
+	return true
 }

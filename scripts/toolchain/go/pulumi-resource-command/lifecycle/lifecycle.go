@@ -81,6 +81,7 @@ type Capture struct {
 	out, err, merged bytes.Buffer
 	lines            *io.PipeWriter
 	shown            sync.WaitGroup
+	unshown          error
 }
 
 // NewCapture starts to show what logging asks for, line by line.
@@ -100,6 +101,7 @@ func NewCapture(ctx context.Context, logging *Logging) *Capture {
 		for lines.Scan() {
 			p.GetLogger(ctx).InfoStatus(lines.Text())
 		}
+		capture.unshown = lines.Err()
 		// A line longer than the scanner takes must not hold up the command that prints it.
 		_, _ = io.Copy(io.Discard, reader)
 	})
@@ -112,6 +114,10 @@ func (c *Capture) Finish(command string, problem error) (Outputs, error) {
 	c.shown.Wait()
 	if problem != nil {
 		return Outputs{}, fmt.Errorf("%w: running %q:\n%s", problem, command, c.merged.String())
+	}
+	if c.unshown != nil {
+		return Outputs{}, fmt.Errorf("%w: running %q: release 1.2.1 of the official plugin waits for ever when a command prints "+
+			"a line of more than 64 KiB, unless its logging is `none`", c.unshown, command)
 	}
 	return Outputs{
 		Stdout: strings.TrimSuffix(c.out.String(), "\n"),

@@ -3,7 +3,6 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -66,6 +65,14 @@ func (c *ProxyConnection) Annotate(annotator infer.Annotator) { c.setDefaults(an
 
 func (e *endpoint) address() string {
 	return net.JoinHostPort(*e.Host, strconv.Itoa(int(*e.Port)))
+}
+
+// dialErrorLimit is there even in the state of a release that knew no such input.
+func (e *endpoint) dialErrorLimit() int {
+	if e.DialErrorLimit == nil {
+		return defaultDialErrorLimit
+	}
+	return *e.DialErrorLimit
 }
 
 // clientConfig turns the inputs into what the SSH library wants; a key that cannot be read is told at once.
@@ -132,7 +139,7 @@ func (c *Connection) dial(ctx context.Context) (*ssh.Client, error) {
 		return nil, err
 	}
 	if c.Proxy == nil {
-		return retry(ctx, "Dial", *c.DialErrorLimit, func() (*ssh.Client, error) {
+		return retry(ctx, "Dial", c.dialErrorLimit(), func() (*ssh.Client, error) {
 			return ssh.Dial("tcp", c.address(), config)
 		})
 	}
@@ -148,23 +155,29 @@ func (c *Connection) dialThroughProxy(ctx context.Context, config *ssh.ClientCon
 	if err != nil {
 		return nil, err
 	}
-	proxy, err := retry(ctx, "Dial proxy", *c.Proxy.DialErrorLimit, func() (*ssh.Client, error) {
+	proxy, err := retry(ctx, "Dial proxy", c.Proxy.dialErrorLimit(), func() (*ssh.Client, error) {
 		return ssh.Dial("tcp", c.Proxy.address(), proxyConfig)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return retry(ctx, "Dial from proxy", *c.DialErrorLimit, func() (*ssh.Client, error) {
-		tunnel, err := proxy.Dial("tcp", c.address())
-		if err != nil {
-			return nil, err
-		}
-		connection, channels, requests, err := ssh.NewClientConn(tunnel, c.address(), config)
-		if err != nil {
-			return nil, errors.Join(err, tunnel.Close())
-		}
-		return ssh.NewClient(connection, channels, requests), nil
+	tunnel, err := retry(ctx, "Dial from proxy", c.dialErrorLimit(), func() (net.Conn, error) {
+		return proxy.Dial("tcp", c.address())
 	})
+	if err != nil {
+		return nil, err
+	}
+	// As the official plugin does it: a handshake that failed is repeated on the same tunnel, which is of no use by then.
+	var channels <-chan ssh.NewChannel
+	var requests <-chan *ssh.Request
+	connection, err := retry(ctx, "Dial", c.dialErrorLimit(), func() (connection ssh.Conn, err error) {
+		connection, channels, requests, err = ssh.NewClientConn(tunnel, c.address(), config)
+		return connection, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewClient(connection, channels, requests), nil
 }
 
 // retry repeats an attempt until it succeeds, more than limit attempts have failed, or the engine cancels.

@@ -139,13 +139,18 @@ func (t target) text(content, remote string) error {
 	if err := t.files.MkdirAll(path.Dir(remote)); err != nil {
 		return fmt.Errorf("failed to create parent directories for %s: %w", remote, err)
 	}
-	return t.write(strings.NewReader(content), remote)
+	return t.write(strings.NewReader(content), remote, "write text content")
 }
 
 // tree copies a file or a folder. A file goes into an existing folder under its own name, as does a folder that is named
 // without a slash at its end; with one, its content goes into the remote path itself.
 func (t target) tree(source, remote string) error {
-	info, err := os.Stat(source)
+	local, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer local.Close() //nolint:errcheck // only read
+	info, err := local.Stat()
 	if err != nil {
 		return err
 	}
@@ -163,8 +168,10 @@ func (t target) tree(source, remote string) error {
 		}
 		return t.file(source, remote)
 	}
-	if err := t.files.MkdirAll(remote); err != nil {
-		return fmt.Errorf("failed to create remote directory %s: %w", remote, err)
+	if !exists {
+		if err := t.files.MkdirAll(remote); err != nil {
+			return fmt.Errorf("failed to create remote directory %s: %w", remote, err)
+		}
 	}
 	if !strings.HasSuffix(source, "/") {
 		remote = path.Join(remote, path.Base(source))
@@ -198,16 +205,17 @@ func (t target) file(source, remote string) error {
 		return err
 	}
 	defer local.Close() //nolint:errcheck // only read
-	return t.write(local, remote)
+	return t.write(local, remote, "copy file "+source)
 }
 
-func (t target) write(content io.Reader, remote string) error {
+// write fills a remote file; task says what for, should it fail.
+func (t target) write(content io.Reader, remote, task string) error {
 	file, err := t.files.Create(remote)
 	if err != nil {
 		return fmt.Errorf("failed to create remote file %s: %w", remote, err)
 	}
 	if _, err := file.ReadFrom(content); err != nil {
-		return fmt.Errorf("failed to copy to remote path %s: %w", remote, errors.Join(err, file.Close()))
+		return fmt.Errorf("failed to %s to remote path %s: %w", task, remote, errors.Join(err, file.Close()))
 	}
 	return file.Close()
 }

@@ -1,0 +1,73 @@
+"""The differences that stay, each with its reason. What is not in this table is a mistake of the stand-ins, or news."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tests.official.differences import Difference, as_json
+
+
+@dataclass(frozen=True)
+class Known:
+    """Differences that stay.
+
+    Attributes:
+        where: Regular expression, searched for in the path.
+        what: Regular expression, searched for in `official -> stand-in`, both in JSON.
+        reason: Why, in a sentence.
+    """
+
+    where: str
+    what: str
+    reason: str
+
+    def covers(self, difference: Difference) -> bool:
+        """Whether it is one of these."""
+        both = f"{as_json(difference.official)} -> {as_json(difference.standin)}"
+        return bool(re.search(self.where, difference.where) and re.search(self.what, both))
+
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        r"exchanges > (Handshake|GetPluginInfo|CheckConfig|DiffConfig|Configure) ",
+        "",
+        "The plugins are built on other frameworks: `random` on Pulumi's bridge to Terraform, `command` on an earlier "
+        "release of that of the stand-ins. What these agree on with the engine is nothing that a program sees.",
+    ),
+    Known(
+        r" > __pulumi-go-provider-version$|detailed diff > default_4_21_4$",
+        "",
+        "The framework leaves its release in the record of a plugin. No preview calls its change a change.",
+    ),
+    Known(
+        r" > __pulumi_raw_state_delta$",
+        "-> <absent>$",
+        "A hint by which the bridge restores Terraform's record. The official plugin does without it.",
+    ),
+    Known(
+        r"exchanges > Diff random:.* > response( > (hasDetailedDiff|detailedDiff))?$",
+        "<absent> -> ",
+        "The bridge names the differing inputs alone; the framework of the stand-ins says the same once more by path.",
+    ),
+    Known(
+        r" > detailed diff > ",
+        '^<absent> -> .*"update-replace"',
+        "As above, in what the engine makes of it: the resource is replaced for the same inputs.",
+    ),
+    Known(
+        r" > messages > ",
+        r"Unable to set '\w+'\. This only works if .* -> .*Unable to set '\w+'\. The SSH server takes it only if",
+        "The advice on variables that a server does not take is in words of our own.",
+    ),
+    Known(
+        r" > messages > ",
+        r"ssh: rejected: connect failed \([^\"]*\)\" -> .*connect failed \(\\\"",
+        "A later release of the SSH library puts the server's words into quotation marks.",
+    ),
+)
+
+
+def reason(difference: Difference) -> str:
+    """Why this difference stays; empty when nobody knows."""
+    return next((one.reason for one in KNOWN if one.covers(difference)), "")
