@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import ipaddress
 import re
@@ -57,19 +56,7 @@ class AwsSettings:
 
 def read_aws(values: Any, problems: list[str]) -> AwsSettings:
     """Checks what is set below `aws`; what is absent takes its default, and what is wrong is added to `problems`."""
-    given = values if isinstance(values, dict) else {}
-    reader = Reader({**DEFAULTS, **given}, KEY)
-    if given is not values:
-        reader.problems.append(
-            f"{NAMESPACE}:{KEY} is no map of settings\n    Example: pulumi config set --path {KEY}.egress nat"
-        )
-    for unknown in sorted(set(given) - set(DEFAULTS)):
-        near = difflib.get_close_matches(unknown, DEFAULTS, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        reader.problems.append(
-            f"{NAMESPACE}:{KEY}.{unknown} is no key of this project\n    {hint}Known keys: "
-            f"{', '.join(sorted(DEFAULTS))}.\n    Remove it: pulumi config rm --path {KEY}.{unknown}"
-        )
+    reader = Reader(values, DEFAULTS, group=KEY, example="egress nat")
     cidrs = "a list of IPv4 networks in CIDR notation without host bits"
     settings = AwsSettings(
         vpc_id=reader.read(

@@ -5,6 +5,7 @@ A parser raises ValueError or TypeError for a value that cannot be meant; a `Rea
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
 import re
@@ -24,11 +25,31 @@ class ConfigError(Exception):
 class Reader:
     """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
 
-    def __init__(self, values: Mapping[str, Any], group: str = "") -> None:
-        """Reads these values; those of a group stand below a key of that name."""
-        self.values = values
+    def __init__(self, given: Any, defaults: Mapping[str, Any], *, group: str = "", example: str = "") -> None:
+        """Reads what is given, and for the rest the defaults, whose keys are all that there are.
+
+        Args:
+            given: What is set.
+            defaults: Every known key with its default.
+            group: Name of the key below which these stand; empty for those at the top.
+            example: A key of the group and a value that works, for someone who has set no map there.
+        """
         self.group = group
         self.problems: list[str] = []
+        set_here = given if isinstance(given, Mapping) else {}
+        self.values: Mapping[str, Any] = {**defaults, **set_here}
+        if set_here is not given:
+            self.problems.append(
+                f"{NAMESPACE}:{group} is no map of settings\n    Example: pulumi config set --path {group}.{example}"
+            )
+        for unknown in sorted(set(set_here) - set(defaults)):
+            near = difflib.get_close_matches(unknown, defaults, n=1, cutoff=0.4)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            key = f"{group}.{unknown}" if group else unknown
+            self.problems.append(
+                f"{NAMESPACE}:{key} is no key of this project\n    {hint}Known keys: {', '.join(sorted(defaults))}.\n"
+                f"    Remove it: pulumi config rm {'--path ' if group else ''}{key}"
+            )
 
     def refuse(self, key: str, rule: str, example: str, *, shown: str | None = None) -> None:
         """Notes that a key's value breaks a rule. Secrets are never shown."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -148,19 +147,7 @@ def read_existing(values: Any, problems: list[str], *, chosen: bool) -> Existing
         problems: Gets what is wrong.
         chosen: Whether the substrate is this one, so that machines must be there.
     """
-    given = values if isinstance(values, dict) else {}
-    reader = Reader({**DEFAULTS, **given}, KEY)
-    if given is not values:
-        reader.problems.append(
-            f"{NAMESPACE}:{KEY} is no map of settings\n    Example: pulumi config set --path {KEY}.user admin"
-        )
-    for unknown in sorted(set(given) - set(DEFAULTS)):
-        near = difflib.get_close_matches(unknown, DEFAULTS, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        reader.problems.append(
-            f"{NAMESPACE}:{KEY}.{unknown} is no key of this project\n    {hint}Known keys: "
-            f"{', '.join(sorted(DEFAULTS))}.\n    Remove it: pulumi config rm --path {KEY}.{unknown}"
-        )
+    reader = Reader(values, DEFAULTS, group=KEY, example="user admin")
     least = 1 if chosen else 0
     two = len(BALANCERS)
     settings = ExistingSettings(

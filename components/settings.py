@@ -6,7 +6,6 @@ wrong keys are reported at once, each with its value, the rule and a value that 
 
 from __future__ import annotations
 
-import difflib
 import enum
 import ipaddress
 import os
@@ -23,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from components import topology, volume_options
 from components.aws_settings import AwsSettings, check_aws, read_aws
 from components.config_values import (
-    NAMESPACE,
     ConfigError,
     Reader,
     address,
@@ -200,14 +198,7 @@ def read_settings(
         ConfigError: with every wrong key at once.
     """
     defaults = declared_defaults()
-    reader = Reader({**defaults, **values})
-    for unknown in sorted(set(values) - set(defaults)):
-        near = difflib.get_close_matches(unknown, defaults, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        reader.problems.append(
-            f"{NAMESPACE}:{unknown} is no key of this project\n    {hint}Known keys: "
-            f"{', '.join(sorted(defaults))}.\n    Remove it: pulumi config rm {unknown}"
-        )
+    reader = Reader(values, defaults)
     profile = reader.read(
         "profile",
         Profile,
