@@ -11,7 +11,7 @@ import pytest
 from components.config_values import ConfigError
 from components.drift import Drift, no_drift
 from components.existing_settings import host_key
-from components.packet_filter import packet_filter
+from components.packet_filter import names_nodes, packet_filter
 from components.settings import Settings, read_settings
 from components.ssh_keys import SEED_BYTES, private_key, public_key
 from components.substrates import SUBSTRATES, existing
@@ -325,4 +325,6 @@ def test_a_machine_without_its_mark_is_another_one() -> None:
 def test_the_packet_filter_lets_in_those_that_are_named() -> None:
     _, plan = planned()
     rules = packet_filter(plan, plan.balancers[0])
-    assert "ip saddr { 192.0.2.11, 192.0.2.12, 192.0.2.21, 192.0.2.22 } accept" in rules
+    assert "define php_nodes = { 192.0.2.21, 192.0.2.22 }
+" in rules
+    assert names_nodes(plan)
