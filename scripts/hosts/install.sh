@@ -53,9 +53,7 @@ put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
 Description=Take packets of the cluster's machines only
 DefaultDependencies=no
 Before=network-pre.target shutdown.target
-# A firewall of the user's own may begin with a flush of all rules: these come after it, and again when it is restarted.
 After=nftables.service
-PartOf=nftables.service
 Wants=network-pre.target
 Conflicts=shutdown.target
 [Service]
@@ -65,6 +63,13 @@ ExecStart=/usr/sbin/nft --file /etc/php-cluster/packet-filter.nft
 [Install]
 WantedBy=multi-user.target
 " || true
+# A firewall of the user's own may begin with a flush of all rules, whenever it is started or reloaded.
+load="-/usr/sbin/nft --file $filter"
+put_file /etc/systemd/system/nftables.service.d/php-cluster.conf 0644 "[Service]
+ExecStartPost=$load
+ExecReload=$load
+" || true
+reread_if_changed nftables
 if ! unchanged; then
     said=$(nft --check --file "$filter" 2>&1) || fail "nft refuses the packet filter: $said"
 fi
