@@ -19,7 +19,7 @@ from components.load_balancer import (
 )
 from components.machine import Machine
 from components.packages import packages_of
-from components.packet_filter import packet_filter
+from components.packet_filter import names_nodes, packet_filter, shut_out
 from components.php import PhpNode, PhpNodeArgs
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
@@ -70,6 +70,7 @@ class PhpCluster(pulumi.ComponentResource):
                     "HOST_NAME": planned.name,
                     "HOST_TABLE": plan.host_table,
                     "PACKET_FILTER": packet_filter(plan, planned),
+                    "EXACT": "no" if planned.has_brick and names_nodes(plan) else "yes",
                     "PACKAGES": " ".join(
                         [*packages_of(planned, settings.extra_packages), *machines[planned.name].packages]
                     ),
@@ -133,6 +134,10 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         volume.revoke(balancing.serving)
+        if names_nodes(plan):
+            for planned in plan.brick_hosts:
+                rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing.serving]
+                shut_out(machines[planned.name], rules, parent=self, drained=drained)
         floating_ip = FloatingIp(
             "floating-ip",
             plan,

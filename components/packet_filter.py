@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from components.remote import render
+from collections.abc import Sequence
+
+import pulumi
+
+from components.machine import Machine
+from components.remote import remote_step, render
 from components.topology import PlannedMachine, Role, Topology
 
 
@@ -22,4 +27,21 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         serves=machine.role is Role.PHP,
         balancers=balancers,
         php_nodes=", ".join(plan.php_addresses),
+    )
+
+
+def names_nodes(plan: Topology) -> bool:
+    """Whether the rules of brick hosts name each PHP node, so that they change when one comes or leaves."""
+    return {node.address for node in plan.php_nodes} == set(plan.php_addresses)
+
+
+def shut_out(machine: Machine, rules: str, *, parent: pulumi.Resource, drained: Sequence[pulumi.Resource]) -> None:
+    """Takes a brick host's ports from PHP nodes that leave, after the steps that keep requests away from them."""
+    remote_step(
+        f"{machine.name}-packet-filter",
+        machine,
+        "packet-filter.sh",
+        parent=parent,
+        variables={"PACKET_FILTER": rules},
+        depends_on=drained,
     )

@@ -21,6 +21,7 @@ MARK=/etc/php-cluster/owner
 echo "architecture $(dpkg --print-architecture 2>/dev/null || uname -m)"
 echo "init $([[ -d /run/systemd/system ]] && echo systemd || echo other)"
 [[ ! -f $MARK ]] || echo "owner $(sed --quiet 's/^OWNER=//p' "$MARK") $(sed --quiet 's/^STACK=//p' "$MARK")"
+[[ ! -e /usr/lib/php-cluster/leave ]] || echo "leave yes"
 ip -oneline -4 address show | awk '{ print "address", $4, $2 }'
 df --output=avail --block-size=1M / | awk 'NR == 2 { print "free_mib", $1 }'
 if [[ $SERVES == yes ]]; then

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Gives a machine its packages, the names of the brick hosts, and the rules for packets from elsewhere.
 #
-# Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules).
+# Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules), EXACT
+# ("no": PHP nodes that these rules let in already, they still do, until packet-filter.sh runs).
 # Postcondition: every package is installed, every brick host's name resolves, the rules hold, now and from before any daemon
 # starts at a boot.
 # A second run changes nothing.
@@ -39,14 +40,20 @@ if ((${#missing[@]} > 0)); then
         || fail "apt-get could not install ${missing[*]}"
 fi
 
-put_file /etc/php-cluster/packet-filter.nft 0644 "$PACKET_FILTER" || true
+filter=/etc/php-cluster/packet-filter.nft
+php_nodes='s/^define php_nodes = { \(.*\) }$/\1/p'
+if [[ $EXACT == no && -f $filter ]]; then
+    all=$(sed --quiet "$php_nodes" - "$filter" <<<"$PACKET_FILTER" | sed 's/, /\n/g' | awk '!seen[$0]++' | paste --serial --delimiters , | sed 's/,/, /g')
+    PACKET_FILTER=$(awk -v all="$all" '/^define php_nodes = / { $0 = "define php_nodes = { " all " }" } { print }' <<<"$PACKET_FILTER")
+    # The line's end that the substitution has cut off.
+    PACKET_FILTER+=$'\n'
+fi
+put_file "$filter" 0644 "$PACKET_FILTER" || true
 put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
 Description=Take packets of the cluster's machines only
 DefaultDependencies=no
 Before=network-pre.target shutdown.target
-# A firewall of the user's own may begin with a flush of all rules: these come after it, and again when it is restarted.
 After=nftables.service
-PartOf=nftables.service
 Wants=network-pre.target
 Conflicts=shutdown.target
 [Service]
@@ -56,8 +63,15 @@ ExecStart=/usr/sbin/nft --file /etc/php-cluster/packet-filter.nft
 [Install]
 WantedBy=multi-user.target
 " || true
+# A firewall of the user's own may begin with a flush of all rules, whenever it is started or reloaded.
+load="-/usr/sbin/nft --file $filter"
+put_file /etc/systemd/system/nftables.service.d/php-cluster.conf 0644 "[Service]
+ExecStartPost=$load
+ExecReload=$load
+" || true
+reread_if_changed nftables
 if ! unchanged; then
-    said=$(nft --check --file /etc/php-cluster/packet-filter.nft 2>&1) || fail "nft refuses the packet filter: $said"
+    said=$(nft --check --file "$filter" 2>&1) || fail "nft refuses the packet filter: $said"
 fi
 if systemctl is-active --quiet php-cluster-packet-filter && ! nft list table inet php_cluster >/dev/null 2>&1; then
     changing "puts the packet filter back"

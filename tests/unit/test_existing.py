@@ -11,7 +11,7 @@ import pytest
 from components.config_values import ConfigError
 from components.drift import Drift, no_drift
 from components.existing_settings import host_key
-from components.packet_filter import packet_filter
+from components.packet_filter import names_nodes, packet_filter
 from components.settings import Settings, read_settings
 from components.ssh_keys import SEED_BYTES, private_key, public_key
 from components.substrates import SUBSTRATES, existing
@@ -159,9 +159,11 @@ def said_by_all(plan: Topology, **more: str) -> dict[str, Facts]:
     return found
 
 
-def failures(found: Mapping[str, Facts], *, owner: str = OWNER, known: str = "", answer: bool = True) -> list[str]:
+def failures(
+    found: Mapping[str, Facts], *, owner: str = OWNER, known: str = "", answer: bool = True, **more: Any
+) -> list[str]:
     settings, plan = planned()
-    return Judge(settings, plan, found, owner, frozenset(known.split())).judge(must_answer=answer)
+    return Judge(settings, plan, found, owner, frozenset(known.split()), **more).judge(must_answer=answer)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,33 @@ def test_machines_that_are_well_are_taken() -> None:
     running["lb2"].said["floating_ip"] = ["taken 52:54:00:12:34:56"]
     assert failures(running) == []
     assert len(failures(running, owner="another")) >= 4
+
+
+def test_a_machine_that_has_lost_its_mark_alone_is_taken() -> None:
+    _, plan = planned()
+    found = said_by_all(plan, lb2="+runs keepalived\n+listens 80 haproxy\n+leave yes")
+    assert failures(found, known="lb2") == []
+    # Known or not, one that an earlier stack has is not.
+    assert len(failures(found)) == 2
+    found["lb2"].said["owner"] = ["ffff other"]
+    assert "belongs to the stack other" in failures(found, known="lb2")[0]
+
+
+def test_a_machine_keeps_its_name() -> None:
+    _, plan = planned()
+    last = {"192.0.2.11": "lb1", "192.0.2.12": "lb2", "192.0.2.21": "php1"}
+    assert failures(said_by_all(plan), belonged={**last, "192.0.2.29": "php2"}) == []
+    # The second of three nodes was taken from the list.
+    said = failures(said_by_all(plan), belonged={**last, "192.0.2.29": "php2", "192.0.2.22": "php3"})
+    assert [one.splitlines()[0] for one in said] == ["php2 (192.0.2.22): it is php3 of this stack"]
+
+
+def test_a_balancer_that_leaves_may_have_the_floating_ip() -> None:
+    _, plan = planned()
+    taken = said_by_all(plan, **dict.fromkeys(("lb1", "lb2"), "+floating_ip taken 52:54:00:12:34:56"))
+    assert len(failures(taken)) == 2
+    assert len(failures(taken, replaced=frozenset({"php1"}))) == 2
+    assert failures(taken, replaced=frozenset({"lb1"})) == []
 
 
 def test_clocks_are_compared_with_each_other() -> None:
@@ -325,4 +354,5 @@ def test_a_machine_without_its_mark_is_another_one() -> None:
 def test_the_packet_filter_lets_in_those_that_are_named() -> None:
     _, plan = planned()
     rules = packet_filter(plan, plan.balancers[0])
-    assert "ip saddr { 192.0.2.11, 192.0.2.12, 192.0.2.21, 192.0.2.22 } accept" in rules
+    assert "define php_nodes = { 192.0.2.21, 192.0.2.22 }\n" in rules
+    assert names_nodes(plan)

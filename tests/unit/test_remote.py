@@ -39,5 +39,5 @@ def test_every_script_is_bash_and_ends_with_news(script: str) -> None:
 
 
 def test_a_missing_value_is_an_error() -> None:
-    with pytest.raises(Exception, match="balances"):
+    with pytest.raises(Exception, match="is undefined"):
         render("packet-filter.nft.j2")

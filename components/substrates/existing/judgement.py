@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.config_values import NAMESPACE
 from components.existing_settings import KEY, ExistingSettings
@@ -35,7 +35,8 @@ class Judge:
         found: What each machine said.
         owner: The word of this stack; empty before it has one.
         known: The machines that an earlier update has reached.
-        replaced: The names that another machine has had since.
+        replaced: The names that another machine had in the last update.
+        belonged: Address to the name that its machine had in the last update.
     """
 
     settings: Settings
@@ -44,6 +45,7 @@ class Judge:
     owner: str
     known: frozenset[str]
     replaced: frozenset[str] = frozenset()
+    belonged: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.failures: list[str] = []
@@ -54,8 +56,10 @@ class Judge:
         return self.settings.existing
 
     def is_ours(self, name: str) -> bool:
-        """Whether a machine has this stack's mark."""
-        return bool(self.owner) and self.found[name].owner == self.owner
+        """Whether a machine has this stack's mark, or has lost nothing but the mark: leaving would have taken more."""
+        facts = self.found[name]
+        lost_mark = not facts.owner and name in self.known and facts.one("leave") == "yes"
+        return lost_mark or (bool(self.owner) and facts.owner == self.owner)
 
     def refuse(self, name: str, what: str, key: str, remedy: str) -> None:
         """Notes a failure of a machine."""
@@ -85,6 +89,8 @@ class Judge:
             if self._belongs(planned) and not self.is_ours(planned.name):
                 self._room(planned)
                 self._nothing_foreign(planned)
+        for planned in self.plan.machines:
+            self._changes_its_name(planned)
         for planned in answering:
             self._network(planned)
         self._floating_ip(answering)
@@ -164,6 +170,17 @@ class Judge:
             f"destroy {stack} first; if its state is lost, run /usr/lib/php-cluster/leave on the machine.",
         )
         return False
+
+    def _changes_its_name(self, planned: PlannedMachine) -> None:
+        """A machine that becomes another one would be unconfigured at the end of the update, as the one that it was."""
+        was = self.belonged.get(planned.address, planned.name)
+        if was != planned.name:
+            self.refuse(
+                planned.name,
+                f"it is {was} of this stack",
+                "",
+                f"let it leave first (`pulumi up` without it), then name it as {planned.name}.",
+            )
 
     def _room(self, planned: PlannedMachine) -> None:
         name, facts = planned.name, self.found[planned.name]
@@ -268,11 +285,15 @@ class Judge:
         for name in holders:
             if not (name in balancers and self.is_ours(name)):
                 self.refuse(name, f"it has {address} itself", key, "a free address: the balancers take and give it.")
-        silent = [one.name for one in self.plan.balancers if self.found[one.name].failure and one.name in self.known]
+        # One of ours may have it that does not answer now, or one that this update has leave.
+        unseen = [
+            one.name
+            for one in self.plan.balancers
+            if one.name in self.replaced or (self.found[one.name].failure and one.name in self.known)
+        ]
         for name in balancers:
             taken = self.found[name].one("floating_ip")
-            # One of ours may have it and not answer now.
-            if taken.startswith("taken") and not holders and not silent:
+            if taken.startswith("taken") and not holders and not unseen:
                 self.refuse(
                     name, f"somebody else has {address}, at {taken.split(' ')[1]}", key, "an address that nobody has."
                 )

@@ -194,15 +194,21 @@ def check(settings: Settings, plan: Topology, private_key: str, drift: Drift) ->
         for name, last in drift.connections.items()
         if name in by_name and (last["host"], last["hostKey"]) == (by_name[name].address, by_name[name].host_key)
     )
+    claimed = {
+        step.removesuffix("-machine"): outputs["environment"]
+        for step, outputs in drift.known.items()
+        if step.endswith("-machine")
+    }
     replaced = frozenset(
         name
         for name, machine in by_name.items()
-        if (last := drift.known.get(f"{name}-machine"))
-        and (last["environment"]["ADDRESS"], last["environment"]["HOST_KEY"]) != (machine.address, machine.host_key)
+        if name in claimed
+        and (claimed[name]["ADDRESS"], claimed[name]["HOST_KEY"]) != (machine.address, machine.host_key)
     )
+    belonged = {last["ADDRESS"]: name for name, last in claimed.items()}
     owner = str(drift.known.get(OWNER, {}).get("result", ""))
     found = ask_all(settings, plan, private_key, known)
-    judge = Judge(settings, plan, found, owner, known, replaced)
+    judge = Judge(settings, plan, found, owner, known, replaced, belonged)
     failures = judge.judge(must_answer=not pulumi.runtime.is_dry_run())
     if failures:
         count = f"{len(failures)} things are" if len(failures) > 1 else "1 thing is"
