@@ -186,7 +186,7 @@ foreach ($held as $session) { $session->write('newer'); $session->release(); }
 """
 WAITER = """
 require '/usr/lib/php-cluster/session_record.php';
-echo PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$argv[1]-", 4), false)->read(), "\\n";
+echo PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$argv[1]-", 4), false)->read() . "\\n";
 """
 
 
@@ -196,14 +196,18 @@ def test_who_waits_for_a_session_reads_what_is_stored_meanwhile(cluster: Cluster
     cluster.enter("php2", f"rm -f /run/holds /run/go-on; cat >/run/holder.php <<'CODE'\n<?php {HOLDER}\nCODE")
     cluster.enter("php2", "systemd-run --quiet --collect --unit holder php /run/holder.php")
     wait_for("the sessions are held", lambda: cluster.enter("php2", "ls /run/holds"))
-    waiters = "for n in 1 2 3 4 5 6 7 8; do php /run/waiter.php $n >>/run/read 2>&1 & done; wait"
+    waiter = "php -d php_cluster.lock_seconds=600 /run/waiter.php $n >>/run/read 2>&1"
+    waiters = f"for n in 1 2 3 4 5 6 7 8; do {waiter} & done; wait"
     cluster.enter("php1", f"systemd-run --quiet --collect --unit waiters bash -c '{waiters}'")
     opened = "ls --dereference-command-line -l /proc/[0-9]*/fd 2>/dev/null | grep --count sess_trial- || true"
     wait_for("all of them are waited for", lambda: int(cluster.enter("php1", opened)) == 8)
     for way in (("php2", "lb1"), ("lb1", "php2")):
         cluster.lab_command("drop", *way)
     cluster.enter("php2", "touch /run/go-on")
-    wait_for("the waiters are done", lambda: cluster.enter("php1", "wc --lines </run/read").strip() == "8")
+    wait_for(
+        "the waiters are done",
+        lambda: "active" not in cluster.enter("php1", "systemctl is-active waiters || true").split(),
+    )
     assert cluster.enter("php1", "cat /run/read").split() == ["newer"] * 8
     for balancer in ("php2", "lb1"):
         cluster.lab_command("restore", balancer)
