@@ -163,14 +163,15 @@ class Events:
         return found
 
 
-def home_with_stand_in(folder: Path, engine: Engine) -> Path:
-    """An engine's home that has the plugins of `engine` and the stand-in for aws."""
+def home_with_stand_in(folder: Path, usual: Path | None = None) -> Path:
+    """An engine's home that has the plugins of `usual`, this shell's own one if not given, and the stand-in for aws."""
+    folder.mkdir(exist_ok=True)
     # No log of the engine's own, as scripts/toolchain/setup has it.
     (folder / "logs").touch()
-    for plugin in (engine.home / "plugins").glob("resource-*"):
+    for plugin in ((usual or Path(os.environ["PULUMI_HOME"])) / "plugins").glob("resource-*"):
         if plugin.is_dir():
             shutil.copytree(plugin, folder / "plugins" / plugin.name)
-    Engine(engine.folder, folder).call(
+    Engine(folder, folder).call(
         "plugin", "install", "--reinstall", "resource", "aws", VERSION, "--file", str(CLOUD / "pulumi-resource-aws")
     )
     return folder
