@@ -111,13 +111,12 @@ class PhpCluster(pulumi.ComponentResource):
         host = settings.site_name or self.floating_ip
         release = SiteRelease(
             "site",
-            [SiteHost(machines[node.name], installed[node.name], node.running) for node in nodes],
+            [SiteHost(machines[node.name], installed[node.name], node.ready) for node in nodes],
             site,
             health_path=settings.health_path,
             host_name=host,
             opts=child,
         )
-        serving = [*(node.running for node in nodes), *release.switched]
 
         password = random.RandomPassword("statistics-password", length=24, special=False, opts=child)
         balancing = LoadBalancerPair(
@@ -126,7 +125,7 @@ class PhpCluster(pulumi.ComponentResource):
                 plan=plan,
                 machines=balancers,
                 installed=[installed[balancer.name] for balancer in balancers],
-                nodes_serving=serving,
+                nodes_serving=release.serving,
                 request_seconds=settings.request_seconds,
                 statistics_password=password.result,
                 certificate=_certificate(settings),
@@ -148,7 +147,7 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         for balancer in balancers:
-            self._wait_for_site(balancer, plan, [floating_ip.answering, *balancing.serving, *serving])
+            self._wait_for_site(balancer, plan, [floating_ip.answering])
 
         self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host, "/")
         # An Elastic IP is for visitors; the page is for who is inside.

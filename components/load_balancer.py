@@ -190,7 +190,8 @@ class FloatingIp(pulumi.ComponentResource):
                     "WITNESS": plan.php_nodes[0].address,
                     "ADDRESS": machine.address,
                 },
-                depends_on=[balancing[index], *self._movers(machine, installed[machine.name])],
+                # Not after HAProxy: until that serves, watch-balancer keeps the address away.
+                depends_on=[installed[machine.name], *self._movers(machine, installed[machine.name])],
             )
             for index, machine in enumerate(machines)
         ]
@@ -200,7 +201,7 @@ class FloatingIp(pulumi.ComponentResource):
             "elastic-ip-held.sh" if machines[0].elastic_ip else "floating-ip.sh",
             parent=self,
             variables={"FLOATING_IP": address},
-            depends_on=watching,
+            depends_on=[*watching, *balancing],
         )
         self.register_outputs({"address": address})
 

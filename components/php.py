@@ -84,12 +84,12 @@ class PhpNode(pulumi.ComponentResource):
     Attributes:
         name: The machine's name.
         mount_line: The line that mounts its sessions.
-        running: The step after which web server and PHP answer.
+        ready: The steps after which PHP runs, with the sessions mounted.
     """
 
     name: str
     mount_line: str
-    running: pulumi.Resource
+    ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: PhpNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("php-cluster:php:PhpNode", name, None, opts)
@@ -105,7 +105,7 @@ class PhpNode(pulumi.ComponentResource):
         )
         self.mount_line = mount.line
         files = HOST_SCRIPTS / "php"
-        self.running = remote_step(
+        running = remote_step(
             f"{name}-php",
             machine,
             "php.sh",
@@ -120,6 +120,8 @@ class PhpNode(pulumi.ComponentResource):
                 "SERVE_PHP": (files / "serve-php").read_text(),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
-            depends_on=[mount.mounted],
+            # Beside the volume's making. No request arrives before the site, which waits for both.
+            depends_on=[args.installed],
         )
+        self.ready = [running, mount.mounted]
         self.register_outputs({"mountLine": self.mount_line})

@@ -19,12 +19,12 @@ class SiteHost:
     Attributes:
         machine: Where it runs.
         installed: The step after which packages are there.
-        php_running: The step after which PHP answers.
+        ready: The steps after which PHP runs, with the sessions mounted.
     """
 
     machine: Machine
     installed: pulumi.Resource
-    php_running: pulumi.Resource
+    ready: Sequence[pulumi.Resource]
 
 
 class SiteRelease(pulumi.ComponentResource):
@@ -34,10 +34,10 @@ class SiteRelease(pulumi.ComponentResource):
     until then, so a release that cannot work stops before anybody sees it.
 
     Attributes:
-        switched: The steps after which the nodes serve it.
+        serving: The steps after which the nodes serve it.
     """
 
-    switched: list[pulumi.Resource]
+    serving: list[pulumi.Resource]
 
     def __init__(
         self,
@@ -58,16 +58,16 @@ class SiteRelease(pulumi.ComponentResource):
             "site-try.sh",
             parent=self,
             variables={"HASH": site.sha256, "HEALTH_PATH": health_path, "HOST": host_name},
-            depends_on=[staged[0], first.php_running],
+            depends_on=[staged[0], *first.ready],
         )
-        self.switched = [
+        self.serving = [
             remote_step(
                 f"{host.machine.name}-site",
                 host.machine,
                 "site-switch.sh",
                 parent=self,
                 variables={"HASH": site.sha256},
-                depends_on=[*staged, tried],
+                depends_on=[*staged, *host.ready, tried],
             )
             for host in hosts
         ]

@@ -103,6 +103,7 @@ if [[ -n $SESSION_RECORD_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/
     systemctl disable --quiet --now phpsessionclean.timer
 fi
 
-answers() { curl --silent --fail --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health; }
+# Any word of PHP: whether the node can serve is asked when it has its site (site-switch.sh).
+answers() { curl --silent --show-error --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health | grep --extended-regexp "^(ok|there is no site|the sessions' mount)"; }
 wait_until 60 "PHP answers" answers
 report "nginx and PHP $version serve"

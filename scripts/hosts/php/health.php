@@ -10,6 +10,10 @@ const LATE_SECONDS = 1.2;
 
 header('Content-Type: text/plain');
 header('Cache-Control: no-store');
+if (!is_dir('/srv/site/current')) {
+    http_response_code(503);
+    exit("there is no site yet\n");
+}
 if (ini_get('auto_prepend_file') === '') {
     exit("ok\n"); // profile article
 }
