@@ -18,7 +18,10 @@ leader() {
 is_running() { leader >/dev/null; }
 
 ssh_answers() {
-    local banner
+    local banner carrier=0
+    # Not before its end of the link is up: the first question for its address would be lost, the next one comes 1 s later.
+    { read -r carrier <"/sys/class/net/$LINK/carrier"; } 2>/dev/null
+    ((carrier == 1)) || return 1
     # The connection is bash's own: no tool is needed, and a refused one costs nothing.
     { exec 3<>"/dev/tcp/$1/22" && read -r -t 2 banner <&3; } 2>/dev/null || return 1
     exec 3>&-
