@@ -62,21 +62,22 @@ class TrustedPool(pulumi.ComponentResource):
         self.machines = [host.machine for host in hosts]
         self.first = hosts[0].machine
         # One after the other: a pool takes one new peer at a time.
-        self.ready = list(bricks)
+        probes: list[pulumi.Resource] = []
         for host in hosts[1:]:
-            self.ready.append(self._probe(self.first, host.machine.name))
-        # The first host is known by its address until somebody probes it by name.
-        self.ready.append(self._probe(hosts[1].machine, self.first.name))
+            probes.append(self._probe(self.first, host.machine.name, [*bricks, *probes]))
+        # The first host is known by its address until somebody who has met it probes it by name.
+        probes.append(self._probe(hosts[1].machine, self.first.name, [probes[0]]))
+        self.ready = [*bricks, *probes]
         self.register_outputs({"peers": [host.machine.name for host in hosts]})
 
-    def _probe(self, machine: Machine, peer: str) -> pulumi.Resource:
+    def _probe(self, machine: Machine, peer: str, depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:
         return remote_step(
             f"{machine.name}-peer-probe-{peer}",
             machine,
             "peer-probe.sh",
             parent=self,
             variables={"PEER": peer},
-            depends_on=list(self.ready),
+            depends_on=depends_on,
         )
 
 
@@ -132,7 +133,7 @@ class Volume(pulumi.ComponentResource):
             "volume-options.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "OPTIONS": lines},
-            depends_on=belonging,
+            depends_on=[created],
         )
         # A node that leaves keeps its access until no request is on it: see `revoke`.
         admitting = self._access("volume-admit", exact=False, depends_on=[configured])
@@ -142,9 +143,17 @@ class Volume(pulumi.ComponentResource):
             "volume-start.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": identities},
+            depends_on=[admitting, *belonging],
+        )
+        self._whole = remote_step(
+            "volume-heal",
+            pool.first,
+            "volume-heal.sh",
+            parent=self,
+            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": identities},
             # A brick that was lost may take its time to be filled.
             limit_seconds=3600,
-            depends_on=[admitting],
+            depends_on=[self.started],
         )
         self._layout, self._options = layout, lines
 
@@ -164,7 +173,7 @@ class Volume(pulumi.ComponentResource):
 
     def revoke(self, drained: Sequence[pulumi.Resource]) -> None:
         """Takes access from nodes that leave, after the steps that keep requests away from them; shows the volume."""
-        revoking = self._access("volume-revoke", exact=True, depends_on=[self.started, *drained])
+        revoking = self._access("volume-revoke", exact=True, depends_on=[self._whole, *drained])
         shown = remote_step(
             "volume-info",
             self._first,

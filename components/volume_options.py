@@ -43,9 +43,14 @@ RESERVED = frozenset({*SAFE_OPTIONS, "cluster.quorum-type", "cluster.quorum-coun
 """What the promise of profile `safe` rests on, whatever a stack would like."""
 
 
+SELF_HEAL = "cluster.self-heal-daemon"
+"""Turned on by volume-heal.sh, whatever the profile: without it a brick that was away stays behind for ever."""
+
+
 def is_allowed(name: str, profile: Profile) -> bool:
     """Whether a stack may set the option itself. Gluster knows whether there is one of this name."""
-    return _OPTION_NAME.fullmatch(name) is not None and not (profile is Profile.SAFE and name in RESERVED)
+    reserved = name == SELF_HEAL or (profile is Profile.SAFE and name in RESERVED)
+    return _OPTION_NAME.fullmatch(name) is not None and not reserved
 
 
 def options_of(profile: Profile, added: Mapping[str, str]) -> Mapping[str, str]:

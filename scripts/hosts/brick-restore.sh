@@ -3,7 +3,7 @@
 #
 # Input: VOLUME, BRICK.
 # Postcondition: the brick carries the mark of its volume, as every brick of a volume does from its creation on. That it is
-# filled is for volume-start.sh to wait for. A brick with the mark is left alone. A second run changes nothing.
+# filled is for volume-heal.sh to wait for. A brick with the mark is left alone. A second run changes nothing.
 
 is_marked() { getfattr --name=trusted.glusterfs.volume-id "$BRICK" >/dev/null 2>&1; }
 

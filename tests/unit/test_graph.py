@@ -39,9 +39,10 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("volume-create", {"lb1-peer-probe-lb2", "lb1-peer-probe-php1", "lb2-peer-probe-lb1", "php1-brick"}),
         ("volume-options", {"volume-create"}),
         ("volume-admit", {"volume-options"}),
-        ("volume-start", {"volume-admit"}),
+        ("volume-start", {"volume-admit", "lb1-brick-restore", "php1-brick-restore"}),
+        ("volume-heal", {"volume-start"}),
         # Nobody is shut out before no balancer sends it requests.
-        ("volume-revoke", {"volume-start", "lb1-haproxy", "lb2-haproxy"}),
+        ("volume-revoke", {"volume-heal", "lb1-haproxy", "lb2-haproxy"}),
         ("volume-info", {"volume-revoke"}),
         ("php3-mount", {"volume-start", "php3-install"}),
         ("php3-site-staged", {"php3-site-archive", "php3-install"}),
