@@ -44,7 +44,7 @@ RESERVED = frozenset({*SAFE_OPTIONS, "cluster.quorum-type", "cluster.quorum-coun
 
 
 SELF_HEAL = "cluster.self-heal-daemon"
-"""Turned on by volume-heal.sh, whatever the profile: without it a brick that was away stays behind for ever."""
+"""On, whatever the profile: without it a brick that was away stays behind for ever."""
 
 
 def is_allowed(name: str, profile: Profile) -> bool:

@@ -198,7 +198,8 @@ def _interrupt(signal_number: int, frame: object) -> None:
 
 def main() -> int:
     """Measures what the command line asks for; the exit status."""
-    # Ends as with Ctrl-C, so that the machines go.
+    # Ends as with Ctrl-C, so that the machines go. That one is ignored in what a script starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     asked = _arguments(sys.argv[1:])

@@ -1,9 +1,8 @@
 # shellcheck shell=bash
-# Has the volume heal itself, and waits until it is whole.
+# Waits until the volume is whole, beside the nodes' mounts. Changes nothing.
 #
 # Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be filled).
-# Postcondition: the self-heal daemon is on (volume-options.sh leaves it off until the start), and whatever a brick lacked
-# when this began has been healed. A second run changes nothing.
+# Postcondition: whatever a brick lacked when this began has been healed.
 
 HEAL_SECONDS=3300
 
@@ -39,11 +38,6 @@ wait_for_heal() {
     done
 }
 
-state=$(gluster --mode=script volume info "$VOLUME" | sed --quiet 's/^cluster.self-heal-daemon: //p')
-if [[ $state == off ]]; then
-    changing "turns the self-heal daemon on"
-    said=$(gluster --mode=script volume heal "$VOLUME" enable 2>&1) || fail "volume heal enable failed: $said"
-fi
 if ! checking; then
     deadline=$((SECONDS + HEAL_SECONDS))
     look

@@ -7,10 +7,9 @@
 
 record=/var/lib/php-cluster/volume-options-$VOLUME
 declare -A current=() wanted=()
-info=$(gluster --mode=script volume info "$VOLUME")
 while IFS=': ' read -r name value; do
     [[ -n $name ]] && current[$name]=$value
-done < <(sed '1,/^Options Reconfigured:/d' <<<"$info")
+done < <(gluster --mode=script volume info "$VOLUME" | sed '1,/^Options Reconfigured:/d')
 
 set_now=()
 while read -r name value; do
@@ -18,10 +17,6 @@ while read -r name value; do
     wanted[$name]=1
     [[ ${current[$name]-} == "$value" ]] || set_now+=("$name" "$value")
 done <<<"$OPTIONS"
-# A start waits 2 s for the self-heal daemon, and has nothing to heal: volume-heal.sh turns it on beside the mounts.
-if [[ $info == *$'\nStatus: Created\n'* && ${current["cluster.self-heal-daemon"]-} != off ]]; then
-    set_now+=(cluster.self-heal-daemon off)
-fi
 if ((${#set_now[@]} > 0)); then
     changing "sets ${set_now[*]}"
     said=$(gluster --mode=script volume set "$VOLUME" "${set_now[@]}" 2>&1) || fail "volume set ${set_now[*]} failed: $said"
