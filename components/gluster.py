@@ -85,11 +85,14 @@ class Volume(pulumi.ComponentResource):
     """The volume `sessions`: created, its options set, started.
 
     Attributes:
+        created: The step after which it takes some seconds to start, most of which are waiting: a good time for work
+            that nothing waits for before.
         started: The step after which clients can mount it.
         addresses: Of the machines that may mount it, separated by commas.
         info: What `gluster volume info` says.
     """
 
+    created: pulumi.Resource
     started: pulumi.Resource
     addresses: str
     info: pulumi.Output[str]
@@ -108,7 +111,7 @@ class Volume(pulumi.ComponentResource):
         layout = {"VOLUME": topology.VOLUME, "LAYOUT": volume_layout(plan), "BRICKS": " ".join(plan.bricks)}
         lines = "".join(f"{key} {value}\n" for key, value in options.items())
         self.addresses = ",".join(machine.address for machine in plan.php_nodes)
-        created = remote_step(
+        self.created = remote_step(
             "volume-create",
             pool.first,
             "volume-create.sh",
@@ -123,7 +126,7 @@ class Volume(pulumi.ComponentResource):
                 "brick-restore.sh",
                 parent=self,
                 variables={"VOLUME": topology.VOLUME, "BRICK": topology.BRICK},
-                depends_on=[created],
+                depends_on=[self.created],
             )
             for host in pool.machines
         ]
@@ -133,7 +136,7 @@ class Volume(pulumi.ComponentResource):
             "volume-options.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "OPTIONS": lines},
-            depends_on=[created],
+            depends_on=[self.created],
         )
         # A node that leaves keeps its access until no request is on it: see `revoke`.
         admitting = self._access("volume-admit", exact=False, depends_on=[configured])

@@ -27,6 +27,7 @@ class PhpNodeArgs:
         machine: Where it runs.
         profile: How sessions are stored.
         installed: The step after which packages and host names are there.
+        volume_created: The step beside whose followers PHP is made to run.
         volume_started: The step after which the volume can be mounted.
         php_settings: PHP ini settings.
         workers: PHP processes.
@@ -37,6 +38,7 @@ class PhpNodeArgs:
     machine: Machine
     profile: Profile
     installed: pulumi.Resource
+    volume_created: pulumi.Resource
     volume_started: pulumi.Resource
     php_settings: Mapping[str, str]
     workers: int
@@ -120,8 +122,8 @@ class PhpNode(pulumi.ComponentResource):
                 "SERVE_PHP": (files / "serve-php").read_text(),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
-            # Beside the volume's making. No request arrives before the site, which waits for both.
-            depends_on=[args.installed],
+            # Beside the volume's start. No request arrives before the site, which waits for both.
+            depends_on=[args.installed, args.volume_created],
         )
         self.ready = [running, mount.mounted]
         self.register_outputs({"mountLine": self.mount_line})
