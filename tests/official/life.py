@@ -90,11 +90,14 @@ class Life:
         self._nothing_to_do("changed")
 
     def _fail(self) -> None:
+        broken = self._folder / "broken"
+        broken.mkdir()
+        (broken / "index.php").write_text("<?php this is no PHP")
         for who, plugins in self._by_turns():
-            self._cluster.configure({"healthPath": "/is-not-there"})
+            self._cluster.configure({"appDir": str(broken)})
             self._run(f"a step fails{who}", *_UP, plugins=plugins, fails=True)
             self._run(f"a step has failed{who}, preview", "preview", "--diff", plugins=plugins)
-            self._cluster.configure({"healthPath": "/"})
+            self._cluster.configure({"appDir": "app"})
             self._run(f"mended{who}", *_UP, plugins=plugins)
         self._nothing_to_do("mended")
 

@@ -70,7 +70,12 @@ class Normal:
         if isinstance(value, Mapping):
             if value.get(SIGNATURE) == SECRET:
                 return {"<secret>": self.value(_content(value), key)}
-            return {self.text(name): self.value(item, name) for name, item in value.items()}
+            # The program's own SDK hands over what a resource depends on in no certain order.
+            unordered = ("dependencies", "propertyDependencies")
+            return {
+                self.text(name): _sorted(self.value(item, name)) if name in unordered else self.value(item, name)
+                for name, item in value.items()
+            }
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         if isinstance(value, str):
@@ -81,6 +86,13 @@ class Normal:
         if key in ("result", "bcryptHash"):
             return f"<{key} of {len(value)} characters>"
         return "<id>" if key == "id" and re.fullmatch("[0-9a-f]{8}", value) else self.text(value)
+
+
+def _sorted(dependencies: Any) -> Any:
+    """A list of URNs, or of a list for each property, in the order of their text."""
+    if isinstance(dependencies, Mapping):
+        return {name: _sorted(urns) for name, urns in dependencies.items()}
+    return sorted(dependencies) if isinstance(dependencies, list) else dependencies
 
 
 def _content(secret: Mapping[str, Any]) -> Any:
