@@ -94,19 +94,27 @@ reread_if_changed() {
 
 # enabled UNIT: has the unit started at every boot. Its start now does not need what is said to the next boot, so nothing is
 # read again for it.
-enabled() {
-    if [[ $(systemctl is-enabled "$1" 2>/dev/null) != enabled ]]; then
-        changing "enables $1"
-        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$1"
+enabled() { enable_unless "$(systemctl show --property=UnitFileState "$1")" "$1"; }
+
+# enable_unless STATE UNIT: the same, with what systemd has said of the unit.
+enable_unless() {
+    if [[ $'\n'$1$'\n' != *$'\nUnitFileState=enabled\n'* ]]; then
+        changing "enables $2"
+        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$2"
     fi
 }
 
-# enabled_and_running UNIT [reload|restart]: enables and starts the unit; if this run changed anything, reloads or restarts it instead.
+# enabled_and_running UNIT [reload|restart]: enables and starts the unit; if this run changed anything, reloads or restarts it
+# instead. One question to systemd where nothing is to be done: every run of the program asks for each unit on each machine.
 enabled_and_running() {
-    local unit=$1 on_change=${2:-}
-    reread_if_changed "$unit"
-    enabled "$unit"
-    if ! systemctl is-active --quiet "$unit"; then
+    local unit=$1 on_change=${2:-} state
+    state=$(systemctl show --property=NeedDaemonReload,UnitFileState,ActiveState "$unit")
+    if [[ $state == *NeedDaemonReload=yes* ]]; then
+        systemctl daemon-reload
+        state=$(systemctl show --property=UnitFileState,ActiveState "$unit")
+    fi
+    enable_unless "$state" "$unit"
+    if [[ ! $state =~ ActiveState=(active|reloading) ]]; then
         changing "starts $unit"
         systemctl reset-failed "$unit" 2>/dev/null || true
         systemctl start "$unit" || fail "$unit does not start: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
