@@ -93,27 +93,24 @@ reread_if_changed() {
 }
 
 # enabled UNIT: has the unit started at every boot. Its start now does not need what is said to the next boot, so nothing is
-# read again for it.
-enabled() { enable_unless "$(systemctl show --property=UnitFileState "$1")" "$1"; }
-
-# enable_unless STATE UNIT: the same, with what systemd has said of the unit.
-enable_unless() {
-    if [[ $'\n'$1$'\n' != *$'\nUnitFileState=enabled\n'* ]]; then
-        changing "enables $2"
-        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$2"
+# read again for it; systemd's own word for the state (UnitFileState) would be that of the last time it read its files.
+enabled() {
+    if [[ $(systemctl is-enabled "$1" 2>/dev/null) != enabled ]]; then
+        changing "enables $1"
+        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$1"
     fi
 }
 
 # enabled_and_running UNIT [reload|restart]: enables and starts the unit; if this run changed anything, reloads or restarts it
-# instead. One question to systemd where nothing is to be done: every run of the program asks for each unit on each machine.
+# instead.
 enabled_and_running() {
     local unit=$1 on_change=${2:-} state
-    state=$(systemctl show --property=NeedDaemonReload,UnitFileState,ActiveState "$unit")
+    state=$(systemctl show --property=NeedDaemonReload,ActiveState "$unit")
     if [[ $state == *NeedDaemonReload=yes* ]]; then
         systemctl daemon-reload
-        state=$(systemctl show --property=UnitFileState,ActiveState "$unit")
+        state=$(systemctl show --property=ActiveState "$unit")
     fi
-    enable_unless "$state" "$unit"
+    enabled "$unit"
     if [[ ! $state =~ ActiveState=(active|reloading) ]]; then
         changing "starts $unit"
         systemctl reset-failed "$unit" 2>/dev/null || true
