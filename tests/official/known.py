@@ -37,7 +37,7 @@ KNOWN: tuple[Known, ...] = (
         "release of that of the stand-ins. What these agree on with the engine is nothing that a program sees.",
     ),
     Known(
-        r" > __pulumi-go-provider-version$|detailed diff > default_4_21_4$",
+        r" > __pulumi-go-provider-version$|(detailed diff|operations) > default_[0-9_]+( > \d+)?$",
         "",
         "The framework leaves its release in the record of a plugin. No preview calls its change a change.",
     ),
@@ -64,9 +64,24 @@ KNOWN: tuple[Known, ...] = (
         "The official plugin adds empty fields to an asset, and in a preview does not know yet what it copies.",
     ),
     Known(
-        r"preview.* > (exchanges > Create random:.*|outputs > \S+) > (id|result)$",
+        r"preview.* > (exchanges > Create random:.*|outputs > \S+) > (id|result|bcryptHash)$",
         "",
         "In a preview the bridge lists what is not known yet; the stand-in leaves it out, or says that it is a secret.",
+    ),
+    Known(
+        r"(a step fails|interrupted).* > (messages > \(no resource\)|shown)$",
+        "KeyboardInterrupt",
+        "When the engine ends first, the program is interrupted, and may have the time to say so.",
+    ),
+    Known(
+        r"^stack > interrupted > ",
+        "<absent>|unchanged",
+        "What else was looked at when somebody pressed Ctrl-C is chance.",
+    ),
+    Known(
+        r"^stack > (refreshed|a step has failed).* > outputs > php1 > ",
+        "<absent>",
+        "Whether a component has told its outputs before such a run ends is chance.",
     ),
     Known(
         r" > messages > ",

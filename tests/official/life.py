@@ -110,6 +110,9 @@ class Life:
     def _lose_a_machine(self) -> None:
         """It is gone with its disk: the machine and all its steps are replaced."""
         self._cluster.lab_command("lose", "php1")
+        # Or a preview sees one difference more than the next.
+        pool = "gluster --mode=script pool list"
+        wait_for("the pool misses php1", lambda: "Disconnected" in self._cluster.enter("lb1", pool))
         for who, plugins in self._by_turns():
             self._previews(f"lost machine{who}", plugins)
         self._run("made again", *_UP)

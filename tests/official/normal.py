@@ -25,6 +25,7 @@ _PATTERNS = [
     (re.compile(rf"(ssh-ed25519|ecdsa-sha2-nistp256) {_BASE64}{{68,}}"), r"\1 <public key>"),
     (re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"), "<bcrypt hash>"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "<time>"),
+    (re.compile(r"\[id=[0-9a-f]{8}\]"), "[id=<id>]"),
     (re.compile(r"\b127\.0\.0\.1:\d+"), "127.0.0.1:<port>"),
     # Of a plugin's record. What is not known yet is the same UUID everywhere, and stays.
     (re.compile(rf"\b(?!{UNKNOWN})[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}\b"), "<uuid>"),
@@ -70,8 +71,8 @@ class Normal:
         if isinstance(value, Mapping):
             if value.get(SIGNATURE) == SECRET:
                 return {"<secret>": self.value(_content(value), key)}
-            # The program's own SDK hands over what a resource depends on in no certain order.
-            unordered = ("dependencies", "propertyDependencies")
+            # What a resource depends on, and what differs in it, is told in no certain order.
+            unordered = ("dependencies", "propertyDependencies", "diffs")
             return {
                 self.text(name): _sorted(self.value(item, name)) if name in unordered else self.value(item, name)
                 for name, item in value.items()
@@ -89,7 +90,7 @@ class Normal:
 
 
 def _sorted(dependencies: Any) -> Any:
-    """A list of URNs, or of a list for each property, in the order of their text."""
+    """A list of words, or of a list of them for each property, in the order of their text."""
     if isinstance(dependencies, Mapping):
         return {name: _sorted(urns) for name, urns in dependencies.items()}
     return sorted(dependencies) if isinstance(dependencies, list) else dependencies
