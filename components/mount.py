@@ -20,9 +20,13 @@ _SAFE_OPTIONS = (
     f"backup-volfile-servers={BALANCERS[1]}",
     # The kernel's page cache would answer with what another node has long overwritten.
     "direct-io-mode=enable",
-    "attribute-timeout=0",
+    # Each name is asked for anew, and the answer brings its file's attributes. What is kept for an instant are those of
+    # the folder, whose permissions are looked at on every way through it.
     "entry-timeout=0",
     "negative-timeout=0",
+    "attribute-timeout=0.2",
+    # A write is answered when the bricks' disks have it; one brick that fails is blamed in the same transaction.
+    "sync",
 )
 
 
