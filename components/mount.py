@@ -26,7 +26,8 @@ _SAFE_OPTIONS = (
     "negative-timeout=0",
     "attribute-timeout=0.2",
     # A write is answered when the bricks' disks have it; one brick that fails is blamed in the same transaction.
-    "sync",
+    # Gluster's mount program ignores `sync` by itself.
+    "fuse-mountopts=sync",
 )
 
 
