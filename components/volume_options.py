@@ -36,6 +36,9 @@ SAFE_OPTIONS: Mapping[str, str] = {
 }
 """Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
 
+TLS_OPTIONS: Mapping[str, str] = {"client.ssl": "on", "server.ssl": "on"}
+"""Clients and bricks encrypt, and let nobody in whose certificate they don't know (components/gluster_tls.py)."""
+
 _OPTION_NAME = re.compile(r"(client|cluster|diagnostics|network|performance|server|storage)\.[a-z][a-z0-9-]*")
 """Those that change how a volume works. Others would change who may mount it (`auth`) or what it is (`features`)."""
 
@@ -45,9 +48,10 @@ RESERVED = frozenset({*SAFE_OPTIONS, "cluster.quorum-type", "cluster.quorum-coun
 
 def is_allowed(name: str, profile: Profile) -> bool:
     """Whether a stack may set the option itself. Gluster knows whether there is one of this name."""
-    return _OPTION_NAME.fullmatch(name) is not None and not (profile is Profile.SAFE and name in RESERVED)
+    reserved = {*TLS_OPTIONS, *(RESERVED if profile is Profile.SAFE else ())}
+    return _OPTION_NAME.fullmatch(name) is not None and name not in reserved
 
 
-def options_of(profile: Profile, added: Mapping[str, str]) -> Mapping[str, str]:
-    """All options of the volume: the profile's and those that the stack adds."""
-    return {**(SAFE_OPTIONS if profile is Profile.SAFE else {}), **added}
+def options_of(profile: Profile, added: Mapping[str, str], *, tls: bool = False) -> Mapping[str, str]:
+    """All options of the volume: the profile's, those that the stack adds, and those for TLS where it is asked for."""
+    return {**(SAFE_OPTIONS if profile is Profile.SAFE else {}), **added, **(TLS_OPTIONS if tls else {})}
