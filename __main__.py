@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components import stack_config
+from components import gluster_tls, stack_config
 from components.cluster import PhpCluster
 from components.config_values import ConfigError
 from components.drift import look
@@ -22,6 +22,7 @@ except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
 
 drift = look(substrate.states)
+gluster_tls.check_choice(settings.gluster_tls, drift.known)
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 

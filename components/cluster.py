@@ -9,6 +9,7 @@ import pulumi_random as random
 
 from components import topology
 from components.gluster import BrickHost, TrustedPool, Volume
+from components.gluster_tls import GlusterTls
 from components.load_balancer import (
     STATISTICS_PORT,
     STATISTICS_USER,
@@ -80,13 +81,15 @@ class PhpCluster(pulumi.ComponentResource):
             )
             for planned in plan.machines
         }
+        tls = GlusterTls("gluster-tls", plan, machines, installed, opts=child) if settings.gluster_tls else None
+        trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
         pool = TrustedPool(
             "pool",
-            [BrickHost(machines[host.name], installed[host.name]) for host in plan.brick_hosts],
+            [BrickHost(machines[host.name], installed[host.name], trusting[host.name]) for host in plan.brick_hosts],
             opts=child,
         )
-        options = options_of(settings.profile, settings.volume_options)
-        volume = Volume(topology.VOLUME, plan, options, pool, opts=child)
+        options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
+        volume = Volume(topology.VOLUME, plan, options, pool, tls=settings.gluster_tls, opts=child)
 
         nodes = [
             PhpNode(
@@ -101,6 +104,8 @@ class PhpCluster(pulumi.ComponentResource):
                     workers=settings.php_workers,
                     request_seconds=settings.request_seconds,
                     plan=plan,
+                    tls=settings.gluster_tls,
+                    trusting=trusting[planned.name],
                 ),
                 opts=child,
             )
@@ -134,6 +139,8 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         volume.revoke(balancing.serving)
+        if tls:
+            tls.distrust(balancing.serving)
         if names_nodes(plan):
             for planned in plan.brick_hosts:
                 rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing.serving]

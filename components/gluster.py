@@ -22,10 +22,12 @@ def volume_layout(plan: Topology) -> str:
 
 @dataclass(frozen=True)
 class BrickHost:
-    """A machine that will hold a brick, and the step after which its packages are there."""
+    """A machine that will hold a brick, the step after which its packages are there, and those after which it and the
+    other brick hosts trust each other, where they don't from the start."""
 
     machine: Machine
     installed: pulumi.Resource
+    trusting: Sequence[pulumi.Resource] = ()
 
 
 class TrustedPool(pulumi.ComponentResource):
@@ -55,7 +57,7 @@ class TrustedPool(pulumi.ComponentResource):
                     "BRICK": topology.BRICK,
                     "PEERS": " ".join(other.machine.name for other in hosts if other is not host),
                 },
-                depends_on=[host.installed],
+                depends_on=[host.installed, *host.trusting],
             )
             for host in hosts
         ]
@@ -88,7 +90,7 @@ class Volume(pulumi.ComponentResource):
         created: The step after which it takes some seconds to start, most of which are waiting: a good time for work
             that nothing waits for before.
         started: The step after which clients can mount it.
-        addresses: Of the machines that may mount it, separated by commas.
+        addresses: Of the machines that may connect to its bricks, separated by commas.
         info: What `gluster volume info` says.
     """
 
@@ -103,6 +105,8 @@ class Volume(pulumi.ComponentResource):
         plan: Topology,
         options: Mapping[str, str],
         pool: TrustedPool,
+        *,
+        tls: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:gluster:Volume", name, None, opts)
@@ -110,7 +114,10 @@ class Volume(pulumi.ComponentResource):
         identities = pulumi.Output.all(*[host.identity for host in pool.machines]).apply(" ".join)
         layout = {"VOLUME": topology.VOLUME, "LAYOUT": volume_layout(plan), "BRICKS": " ".join(plan.bricks)}
         lines = "".join(f"{key} {value}\n" for key, value in options.items())
-        self.addresses = ",".join(machine.address for machine in plan.php_nodes)
+        # Brick hosts show each other's bricks a password of the volume's own. Where TLS gives everybody a name, Gluster
+        # does not look at it, and they would be strangers.
+        clients = [*plan.php_nodes, *(plan.brick_hosts if tls else ())]
+        self.addresses = ",".join(dict.fromkeys(machine.address for machine in clients))
         self.created = remote_step(
             "volume-create",
             pool.first,

@@ -11,6 +11,11 @@ from components.machine import Machine
 from components.remote import HOST_SCRIPTS, remote_step
 from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile, Topology
 
+GLUSTERD_PORT, UNUSED_BRICK_PORT = 24007, 49152
+"""Where `keep-mounted` knocks to hear whether a machine is alive. A "no" from a port where nobody listens says it too,
+and is what it asks for where glusterd would take every knock for a TLS client that gives up, and write that in its log.
+This one is in the range that bricks draw their ports from, and so open to the cluster's machines everywhere."""
+
 _ARTICLE_OPTIONS = ("defaults", "_netdev")
 _SAFE_OPTIONS = (
     "_netdev",
@@ -41,6 +46,12 @@ def fstab_line(profile: Profile) -> str:
     return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {mount_options(profile)} 0 0"
 
 
+def keeper(*, tls: bool) -> str:
+    """The text of `keep-mounted`."""
+    text = (HOST_SCRIPTS / "php" / "keep-mounted").read_text()
+    return text.replace(f"/dev/tcp/$1/{GLUSTERD_PORT}", f"/dev/tcp/$1/{UNUSED_BRICK_PORT}") if tls else text
+
+
 class Mount(pulumi.ComponentResource):
     """The volume mounted on one node, now and after every boot.
 
@@ -59,6 +70,7 @@ class Mount(pulumi.ComponentResource):
         profile: Profile,
         plan: Topology,
         *,
+        tls: bool,
         depends_on: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -76,7 +88,7 @@ class Mount(pulumi.ComponentResource):
                 "BRICK_ADDRESSES": " ".join(host.address for host in plan.brick_hosts if host.name != machine.name),
                 "MEMBERS": " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers),
                 "GUARDED": "yes" if safe else "no",
-                "KEEP_MOUNTED": (HOST_SCRIPTS / "php" / "keep-mounted").read_text() if safe else "",
+                "KEEP_MOUNTED": keeper(tls=tls) if safe else "",
             },
             depends_on=depends_on,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -33,6 +33,8 @@ class PhpNodeArgs:
         workers: PHP processes.
         request_seconds: How long a page may take.
         plan: Addresses of all machines.
+        tls: Whether Gluster's connections are encrypted.
+        trusting: The steps after which the node and the brick hosts trust each other, where they don't from the start.
     """
 
     machine: Machine
@@ -44,6 +46,8 @@ class PhpNodeArgs:
     workers: int
     request_seconds: int
     plan: Topology
+    tls: bool = False
+    trusting: Sequence[pulumi.Resource] = ()
 
 
 def max_body_size(php_settings: Mapping[str, str]) -> str:
@@ -102,7 +106,8 @@ class PhpNode(pulumi.ComponentResource):
             machine,
             args.profile,
             args.plan,
-            depends_on=[args.installed, args.volume_started],
+            tls=args.tls,
+            depends_on=[args.installed, args.volume_started, *args.trusting],
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.mount_line = mount.line

@@ -32,6 +32,7 @@ from components.config_values import (
     one_of,
     optional,
     private_network,
+    switch,
     text,
     text_as_is,
 )
@@ -83,6 +84,7 @@ class Settings:
     extra_packages: tuple[str, ...]
     brick_gib: int
     volume_options: Mapping[str, str]
+    gluster_tls: bool
     aws: AwsSettings
     existing: ExistingSettings
 
@@ -287,10 +289,12 @@ def read_settings(
             "volumeOptions",
             _volume_options(profile),
             "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to "
-            + f"plain values; profile safe keeps {', '.join(sorted(volume_options.RESERVED))} as they are",
+            + f"plain values; {' and '.join(volume_options.TLS_OPTIONS)} are set by glusterTls, and profile safe keeps "
+            + f"{', '.join(sorted(volume_options.RESERVED))} as they are",
             "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
             {},
         ),
+        gluster_tls=reader.read("glusterTls", switch, "true or false", "glusterTls true", False),
         aws=read_aws(reader.values["aws"], reader.problems),
         existing=read_existing(reader.values["existing"], reader.problems, chosen=substrate == "existing"),
     )

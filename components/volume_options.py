@@ -19,6 +19,8 @@ SAFE_OPTIONS: Mapping[str, str] = {
     "client.strict-locks": "on",
     # A brick that was away is healed within seconds, not after ten minutes.
     "cluster.heal-timeout": "10",
+    # A brick whose disk has failed leaves within seconds. Until then it answers each request with an error, for 30 s.
+    "storage.health-check-interval": "2",
     # Nothing is acknowledged before the bricks have it.
     "performance.write-behind": "off",
     "performance.flush-behind": "off",
@@ -36,6 +38,9 @@ SAFE_OPTIONS: Mapping[str, str] = {
 }
 """Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
 
+TLS_OPTIONS: Mapping[str, str] = {"client.ssl": "on", "server.ssl": "on"}
+"""Clients and bricks encrypt, and let nobody in whose certificate they don't know (components/gluster_tls.py)."""
+
 _OPTION_NAME = re.compile(r"(client|cluster|diagnostics|network|performance|server|storage)\.[a-z][a-z0-9-]*")
 """Those that change how a volume works. Others would change who may mount it (`auth`) or what it is (`features`)."""
 
@@ -49,10 +54,10 @@ SELF_HEAL = "cluster.self-heal-daemon"
 
 def is_allowed(name: str, profile: Profile) -> bool:
     """Whether a stack may set the option itself. Gluster knows whether there is one of this name."""
-    reserved = name == SELF_HEAL or (profile is Profile.SAFE and name in RESERVED)
-    return _OPTION_NAME.fullmatch(name) is not None and not reserved
+    reserved = {SELF_HEAL, *TLS_OPTIONS, *(RESERVED if profile is Profile.SAFE else ())}
+    return _OPTION_NAME.fullmatch(name) is not None and name not in reserved
 
 
-def options_of(profile: Profile, added: Mapping[str, str]) -> Mapping[str, str]:
-    """All options of the volume: the profile's and those that the stack adds."""
-    return {**(SAFE_OPTIONS if profile is Profile.SAFE else {}), **added}
+def options_of(profile: Profile, added: Mapping[str, str], *, tls: bool = False) -> Mapping[str, str]:
+    """All options of the volume: the profile's, those that the stack adds, and those for TLS where it is asked for."""
+    return {**(SAFE_OPTIONS if profile is Profile.SAFE else {}), **added, **(TLS_OPTIONS if tls else {})}

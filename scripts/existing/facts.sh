@@ -33,6 +33,8 @@ fi
 kept_below() {
     if [[ -f $1/kept/of ]]; then
         echo "brick_kept $(<"$1/kept/of")"
+        ! tar --extract --to-stdout --wildcards --file "$1/kept/glusterd.tar" 'vols/*/info' | grep --quiet --line-regexp server.ssl=on \
+            || echo "brick_kept_tls yes"
     elif [[ -d $1/brick ]]; then
         echo "brick_unknown $1/brick"
     fi

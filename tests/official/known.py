@@ -79,9 +79,9 @@ KNOWN: tuple[Known, ...] = (
         "What else was looked at when somebody pressed Ctrl-C is chance.",
     ),
     Known(
-        r"^stack > (refreshed|a step has failed).* > outputs > php1 > ",
+        r"^stack > .* > outputs > php1 > (line|mountLine|address)$",
         "<absent>",
-        "Whether a component has told its outputs before such a run ends is chance.",
+        "Three components have the name of their machine; which of them speaks last is chance.",
     ),
     Known(
         r" > messages > ",

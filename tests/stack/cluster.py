@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -159,6 +159,10 @@ class Cluster:
         )
         return parsed
 
+    def address(self, machine: str) -> str:
+        """A machine's own address."""
+        return str(self.outputs()["machines"][machine]["address"])
+
     def visitor(self) -> Visitor:
         return Visitor(self.outputs()["url"])
 
@@ -198,6 +202,37 @@ class Cluster:
         """Keeps what the machines' journals say, if there are machines, for whoever reads why a test failed."""
         with contextlib.suppress(AssertionError):
             self.lab_command("journals", str(JOURNALS))
+
+
+def gluster_ports(cluster: Cluster, machine: str) -> list[int]:
+    """The TCP ports at which Gluster's processes listen there."""
+    listening = cluster.ssh(machine, "ss --no-header --listening --numeric --tcp --processes").splitlines()
+    return [int(line.split()[3].rsplit(":", 1)[1]) for line in listening if "gluster" in line]
+
+
+@contextlib.contextmanager
+def stranger(cluster: Cluster, host: int) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """One more machine on the cluster's own switch, with the last number of its address; runs commands there."""
+    network = cluster.outputs()["floatingIp"].rpartition(".")[0]
+    space, link = f"stranger-{cluster.lab}", f"vs-{cluster.lab}"
+    setup = f"""
+        ip netns add {space}
+        ip link add {link} type veth peer name eth0 netns {space}
+        ip link set {link} master pc-{cluster.lab} up
+        ip -n {space} address add {network}.{host}/24 dev eth0
+        ip -n {space} link set eth0 up
+    """
+
+    def run(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return cluster.run("ip", "netns", "exec", space, *command, stdin=stdin)
+
+    try:
+        done = cluster.run("bash", "-ec", setup)
+        assert done.returncode == 0, done.stderr
+        yield run
+    finally:
+        cluster.run("ip", "netns", "delete", space)
+        cluster.run("ip", "link", "delete", link)
 
 
 def _nspawn_machines() -> set[str]:

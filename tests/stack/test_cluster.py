@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from tests.commands import said
-from tests.stack.cluster import Cluster, request, wait_for
+from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
 
 
 def test_nothing_is_left_to_do(cluster: Cluster) -> None:
@@ -179,36 +179,19 @@ def test_expired_sessions_are_collected_and_others_are_not(cluster: Cluster) -> 
 
 def test_a_stranger_on_the_network_reaches_the_site_and_nothing_else(cluster: Cluster) -> None:
     """One more machine on the cluster's own switch."""
-    machines = cluster.outputs()["machines"]
-    network, host = cluster.outputs()["floatingIp"].rsplit(".", 1)
-    assert host == "10"
-    space, link = f"stranger-{cluster.lab}", f"vs-{cluster.lab}"
-    setup = f"""
-        ip netns add {space}
-        ip link add {link} type veth peer name eth0 netns {space}
-        ip link set {link} master pc-{cluster.lab} up
-        ip -n {space} address add {network}.200/24 dev eth0
-        ip -n {space} link set eth0 up
-    """
-    assert cluster.run("bash", "-ec", setup).returncode == 0
+    with stranger(cluster, 200) as on_stranger:
 
-    def reaches(machine: str, port: int) -> bool:
-        address = machines[machine]["address"]
-        connect = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/{port}'"
-        return cluster.run("ip", "netns", "exec", space, "bash", "-c", connect).returncode == 0
+        def reaches(machine: str, port: int) -> bool:
+            address = cluster.address(machine)
+            return on_stranger("timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}").returncode == 0
 
-    try:
         wait_for("it is on the network", lambda: reaches("lb1", 80))
         assert reaches("lb2", 80)
-        bricks = cluster.ssh("lb1", "ss --no-header --listening --numeric --tcp --processes").splitlines()
-        ports = [int(line.split()[3].rsplit(":", 1)[1]) for line in bricks if "gluster" in line]
+        ports = gluster_ports(cluster, "lb1")
         assert 24007 in ports and len(ports) >= 2
         assert [port for port in ports if reaches("lb1", port)] == []
         assert not reaches("php1", 24007)
         assert not reaches("php2", 80)
-    finally:
-        cluster.run("ip", "netns", "delete", space)
-        cluster.run("ip", "link", "delete", link)
 
 
 def test_writes_to_a_session_wait_for_the_disks(cluster: Cluster) -> None:

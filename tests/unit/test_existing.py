@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -271,6 +272,19 @@ def test_sessions_are_taken_over_whole_or_not_at_all() -> None:
     settings, _ = planned()
     judge = Judge(settings, plan, late, OWNER, frozenset(), frozenset({"lb2"}))
     assert ["has gone on without it" in one for one in judge.judge(must_answer=True)] == [True]
+
+
+def test_a_volume_keeps_its_choice_of_tls_when_it_is_taken_over() -> None:
+    plain = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2", "php1")}
+    encrypted = {name: f"{facts}\n+brick_kept_tls yes" for name, facts in plain.items()}
+    _, plan = planned()
+    said = failures(said_by_all(plan, **encrypted))
+    assert len(said) == 3 and all("php-cluster:glusterTls: set it to true" in one for one in said)
+    settings, _ = planned()
+    wanting = dataclasses.replace(settings, gluster_tls=True)
+    for kept, refused in ((plain, 3), (encrypted, 0)):
+        judge = Judge(wanting, plan, said_by_all(plan, **kept), OWNER, frozenset(), frozenset())
+        assert len(judge.judge(must_answer=True)) == refused
 
 
 def test_who_does_not_answer() -> None:

@@ -1,9 +1,11 @@
 """The volume's layout and options, by profile."""
 
+import pytest
+
 from components import topology
 from components.gluster import volume_layout
 from components.topology import Profile
-from components.volume_options import SAFE_OPTIONS, options_of
+from components.volume_options import SAFE_OPTIONS, is_allowed, options_of
 
 
 def test_article_is_the_recipe() -> None:
@@ -22,3 +24,10 @@ def test_a_stack_adds_options_to_those_of_its_profile() -> None:
     added = {"performance.cache-size": "64MB"}
     assert options_of(Profile.ARTICLE, added) == added
     assert options_of(Profile.SAFE, added) == {**SAFE_OPTIONS, **added}
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_tls_is_an_option_of_both_profiles_and_of_no_stack_s_own(profile: Profile) -> None:
+    assert options_of(profile, {}, tls=True) == {**options_of(profile, {}), "client.ssl": "on", "server.ssl": "on"}
+    assert not is_allowed("client.ssl", profile) and not is_allowed("server.ssl", profile)
+    assert is_allowed("client.event-threads", Profile.ARTICLE)

@@ -11,8 +11,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from components import topology
+from components.gluster import volume_layout
 from components.mount import fstab_line, mount_options
 from components.topology import Profile
+from components.volume_options import SAFE_OPTIONS
 from scripts.benchmark.sessions import command, measure, operations, picture, report
 from scripts.benchmark.sessions.load import Run
 from scripts.benchmark.sessions.measure import READ, WRITE, Counted, Sample, part_of
@@ -53,6 +56,15 @@ def test_targets_are_judged() -> None:
     said = report.targets(report.Results(ROUNDS))
     assert "x 1.10 (at least 1: met; aim 1.5: MISSED)" in said and "p99 x 1.20 (at most 1: MISSED)" in said
     assert "nothing is said" in report.targets(report.Results(ROUNDS[:1]))
+
+
+def test_the_price_of_tls_is_told_beside_the_same_without() -> None:
+    encrypted = [sample("safe-tls", rate, 120) for rate in (150, 88, 200)]
+    said = report.price_of_tls(report.Results([*ROUNDS, *encrypted]))
+    assert said == (
+        "safe-tls, read-write, 16 connections, beside safe: requests/s x 0.50, p99 x 1.33, CPU per request x 1.00"
+    )
+    assert report.price_of_tls(report.Results(ROUNDS)) == report.price_of_tls(report.Results(encrypted)) == ""
 
 
 def test_safe_alone_promises_that_no_answer_is_wrong() -> None:
@@ -130,6 +142,15 @@ def test_stores_differ_in_settings_for_sessions_only() -> None:
     assert "php_admin_value" not in pools["safe"]
     assert "php_admin_value[session.save_path] = /media/bench-article\n" in pools["article"]
     assert all(f"server_name {name};" in nginx_servers(STORES.values()) for name in STORES)
+
+
+def test_tls_is_the_only_difference_between_two_stores() -> None:
+    volume = STORES["safe-tls"].made
+    assert volume is not None and volume.tls and volume.mount == mount_options(Profile.SAFE)
+    assert volume.options == {**SAFE_OPTIONS, "client.ssl": "on", "server.ssl": "on"}
+    assert volume.layout == volume_layout(topology.plan("198.18.7.0/24", 2, Profile.SAFE))
+    assert STORES["article"].made is not None and not STORES["article"].made.tls
+    assert STORES["safe-tls"].settings == {"session.save_path": volume.mount_point}
 
 
 def test_the_volume_is_mounted_as_the_article_does() -> None:

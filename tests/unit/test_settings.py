@@ -103,6 +103,10 @@ def test_every_key_is_in_the_readme() -> None:
         ("volumeOptions", {"auth.allow": "*"}),
         ("volumeOptions", {"performance.cache-size": "64MB\nauth.allow *"}),
         ("volumeOptions", {"performance.cache-size": {"a": 1}}),
+        ("volumeOptions", {"server.ssl": "on"}),
+        ("glusterTls", "yes"),
+        ("glusterTls", 1),
+        ("glusterTls", ""),
     ],
 )
 def test_a_wrong_value_is_named(key: str, value: Any) -> None:
@@ -120,7 +124,7 @@ def test_options_of_the_volume_are_the_stack_s_own_business_in_the_article_s_pro
 def test_examples_are_accepted() -> None:
     """What a refusal suggests must work: each `key value` example is tried."""
     wrong = {"phpNodes": 0, "profile": "x", "network": "x", "siteName": "_", "appDir": "", "appMaxMiB": 0}
-    wrong |= {"phpWorkers": 0, "brickGiB": 0, "requestSeconds": 0, "substrate": "x", "image": "x"}
+    wrong |= {"phpWorkers": 0, "brickGiB": 0, "requestSeconds": 0, "substrate": "x", "image": "x", "glusterTls": "x"}
     examples = [line.split() for line in refusal(wrong).splitlines() if "Example:" in line]
     assert len(examples) == len(wrong)
     read_settings({words[4]: words[5] for words in examples})
@@ -153,6 +157,11 @@ def test_floating_ip_must_be_free() -> None:
 
 def test_numbers_may_be_text() -> None:
     assert read_settings({"phpNodes": "64"}).php_nodes == 64
+
+
+def test_a_switch_may_be_text() -> None:
+    assert read_settings({"glusterTls": "true"}).gluster_tls and read_settings({"glusterTls": True}).gluster_tls
+    assert not read_settings({"glusterTls": "false"}).gluster_tls and not read_settings({}).gluster_tls
 
 
 def test_php_settings_take_switches_and_numbers() -> None:

@@ -313,6 +313,10 @@ class Judge:
                 "let all machines keep the time: apt install systemd-timesyncd, or chrony.",
             )
 
+    def _other_tls(self, name: str) -> bool:
+        """Whether the volume that an earlier stack left differs in `glusterTls`."""
+        return (self.found[name].one("brick_kept_tls") == "yes") is not self.settings.gluster_tls
+
     def _kept_sessions(self, answering: list[PlannedMachine]) -> None:
         """What an earlier stack left is taken over whole or not at all."""
         hosts = [one.name for one in self.plan.brick_hosts if one in answering]
@@ -343,6 +347,14 @@ class Judge:
                 )
             elif len(volumes) > 1:
                 self.refuse(name, f"{path} has sessions of another volume than the other machines", key, remove)
+            elif len(one) == 2 and self._other_tls(name):
+                made = not self.settings.gluster_tls
+                self.refuse(
+                    name,
+                    f"{path} has sessions of a volume {'with' if made else 'without'} TLS on its connections",
+                    f"{NAMESPACE}:glusterTls",
+                    f"set it to {str(made).lower()} to go on with them; {remove}",
+                )
             elif not lives and (brick := self.found[name].one("brick_unknown")):
                 self.refuse(
                     name,

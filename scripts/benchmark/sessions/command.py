@@ -61,6 +61,8 @@ def run(asked: argparse.Namespace) -> int:
         if part:
             _say(f"\n{part}")
     _say(f"\n{report.targets(results)}")
+    if price := report.price_of_tls(results):
+        _say(price)
     wrong = report.failures(samples)
     if wrong:
         _say(f"safe gave {wrong} wrong answers: it must not")

@@ -30,10 +30,12 @@ class Results:
         for sample in samples:
             self.groups.setdefault((sample.mode, sample.connections, sample.store), []).append(sample)
 
-    def ratio(self, mode: str, connections: int, store: str, figure: Callable[[Sample], float]) -> float | None:
+    def ratio(
+        self, mode: str, connections: int, store: str, figure: Callable[[Sample], float], reference: str = REFERENCE
+    ) -> float | None:
         """The median, over the rounds, of a store's figure by the reference's; None without the reference."""
         ours = self.groups.get((mode, connections, store), [])
-        theirs = self.groups.get((mode, connections, REFERENCE), [])
+        theirs = self.groups.get((mode, connections, reference), [])
         # A round that was interrupted has no counterpart.
         pairs = list(zip(ours, theirs, strict=False))
         return statistics.median(figure(one) / figure(other) for one, other in pairs) if pairs else None
@@ -129,9 +131,25 @@ def targets(results: Results) -> str:
     )
 
 
+def price_of_tls(results: Results) -> str:
+    """What encrypted connections cost `safe`, a line for each mode and number of connections; empty if not measured."""
+    figures = {"requests/s": rate, "p99": p99, "CPU per request": lambda sample: sample.cpu_in_all}
+    lines = []
+    for mode, connections, store in results.groups:
+        if store == "safe-tls":
+            ratios = [
+                f"{name} x {ratio:.2f}"
+                for name, figure in figures.items()
+                if (ratio := results.ratio(mode, connections, "safe-tls", figure, "safe")) is not None
+            ]
+            if ratios:
+                lines.append(f"safe-tls, {mode}, {connections} connections, beside safe: {', '.join(ratios)}")
+    return "\n".join(lines)
+
+
 def failures(samples: Sequence[Sample]) -> int:
-    """Answers of `safe` that were wrong or did not come; it promises that there are none."""
-    return sum(sample.run.failures for sample in samples if sample.store == "safe")
+    """Answers of `safe`, with TLS or without, that were wrong or did not come; it promises that there are none."""
+    return sum(sample.run.failures for sample in samples if sample.store in ("safe", "safe-tls"))
 
 
 def as_json(samples: Sequence[Sample], counts: Sequence[Counted], box: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.mount import mount_options
+from components.remote import script_text
 from components.topology import BALANCERS, VOLUME, Profile
+from components.volume_options import TLS_OPTIONS, options_of
 from scripts.benchmark.stack import BenchStack
 
 FOLDER = Path(__file__).parent
@@ -40,6 +42,11 @@ class Volume:
         """The same on each PHP node."""
         return f"/media/{self.name}"
 
+    @property
+    def tls(self) -> bool:
+        """Whether its connections are encrypted."""
+        return TLS_OPTIONS.items() <= self.options.items()
+
 
 @dataclass(frozen=True)
 class Store:
@@ -61,6 +68,13 @@ class Store:
 
 
 ARTICLE_VOLUME = Volume("bench-article", "replica 2", BALANCERS, mount_options(Profile.ARTICLE))
+TLS_VOLUME = Volume(
+    "bench-safe-tls",
+    "replica 3 arbiter 1",
+    (*BALANCERS, "php1"),
+    mount_options(Profile.SAFE),
+    options_of(Profile.SAFE, {}, tls=True),
+)
 LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
 
 STORES = {
@@ -78,6 +92,7 @@ STORES = {
             made=ARTICLE_VOLUME,
         ),
         Store("safe", {}, volume=VOLUME),
+        Store("safe-tls", {"session.save_path": TLS_VOLUME.mount_point}, volume=TLS_VOLUME.name, made=TLS_VOLUME),
     )
 }
 
@@ -130,6 +145,8 @@ def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], wo
     if any(store.name == "redis" for store in chosen):
         _run(stack, REDIS_HOST, "redis.sh", {})
     volumes = [store.made for store in chosen if store.made]
+    if any(volume.tls for volume in volumes):
+        _trust(stack, {*BALANCERS, *nodes})
     for volume in volumes:
         _run(
             stack,
@@ -155,6 +172,14 @@ def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], wo
                 "SOCKETS": " ".join(f"/run/php-cluster/bench-{store.name}.sock" for store in chosen),
             },
         )
+
+
+def _trust(stack: BenchStack, machines: Iterable[str]) -> None:
+    """Gives machines a certificate each, as a stack with TLS would, and makes them trust each other."""
+    names = sorted(machines)
+    made = [stack.enter(name, script_text("bench-tls", "gluster-certificate.sh", {"NAME": name})) for name in names]
+    for name in names:
+        _run(stack, name, "trust.sh", {"CERTIFICATES": "".join(made)})
 
 
 def _run(stack: BenchStack, machine: str, script: str, variables: Mapping[str, str]) -> None:
