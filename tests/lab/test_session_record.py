@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ SITE = {
     "id.php": "session_start(); echo session_id();",
     "draw.php": "session_start(); session_create_id(); usleep(2000); echo $_SESSION['n'] = $_SESSION['n'] + 1;",
     "look_long.php": "session_start(['read_and_close' => true]); touch('has-read'); "
+    "for ($i = 0; $i < 3000 && !file_exists('go-on'); $i++) { usleep(10000); clearstatcache(); } echo $_SESSION['n'];",
+    "count_long.php": "session_start(); $_SESSION['n']++; touch('has-counted'); "
     "for ($i = 0; $i < 3000 && !file_exists('go-on'); $i++) { usleep(10000); clearstatcache(); } echo $_SESSION['n'];",
     "own.php": "session_set_save_handler(new class extends SessionHandler { "
     "function open($p, $n): bool { return true; } function close(): bool { return true; } "
@@ -361,6 +364,19 @@ def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
         assert answer.status == 503 and after == session
         assert "another request has held its lock for too long" in server.log()
     assert server.get("count.php", session)[0].text == "2"
+
+
+def test_a_visitor_who_hangs_up_leaves_a_session_that_others_can_use(server: Server) -> None:
+    session, site = server.counted(1), server.sessions.parent / "site"
+    address = urllib.parse.urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as visitor:
+        visitor.sendall(f"GET /count_long.php HTTP/1.0\r\nCookie: PHPSESSID={session}\r\n\r\n".encode())
+        wait_for("it has counted", (site / "has-counted").exists)
+    (site / "go-on").touch()
+    # Nobody was told of the second update, so that it may be stored or not.
+    answer, after = server.get("count.php", session)
+    assert answer.text in ("2", "3") and after == session
+    assert parsed(server.file(session))[1] == f"n|i:{answer.text};".encode()
 
 
 def test_a_session_that_changed_behind_the_lock_is_not_overwritten(server: Server) -> None:
