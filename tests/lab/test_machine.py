@@ -204,6 +204,14 @@ def test_a_machine_switched_off_inside_is_started_by_up(box: Box) -> None:
     assert box.state() == "running"
 
 
+def test_the_network_takes_a_forgotten_machine_with_it(box: Box) -> None:
+    """An update that was killed while it made a machine has not noted it; what it then destroys is the network."""
+    box.script("network", "down")
+    assert leftovers(box.lab) == []
+    box.script("network", "up")
+    box.up()
+
+
 def test_a_machine_that_does_not_exist_is_named(box: Box) -> None:
     done = subprocess.run(
         ["scripts/lab/cut", "--stack", STACK, "php9"], cwd=PROJECT, capture_output=True, text=True, check=False
