@@ -28,6 +28,9 @@ def ssh_command(folder: Path, private_key: str, known_hosts: str, connect_second
         "BatchMode": "yes",
         "ConnectTimeout": str(connect_seconds),
         "LogLevel": "ERROR",
+        # What pulumi-command agrees on too. OpenSSH's own first choice costs twice as much of both processors' time
+        # (0.30 to 0.15 s for a session), and every run of the program asks every machine.
+        "KexAlgorithms": "^curve25519-sha256",
     }
     direct = ["ssh", "-F", "none", "-i", str(identity), *[f"-o{key}={value}" for key, value in options.items()]]
     if not through:
