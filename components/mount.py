@@ -30,9 +30,6 @@ _SAFE_OPTIONS = (
     "entry-timeout=0",
     "negative-timeout=0",
     "attribute-timeout=0.2",
-    # A write is answered when the bricks' disks have it; one brick that fails is blamed in the same transaction.
-    # Gluster's mount program ignores `sync` by itself.
-    "fuse-mountopts=sync",
 )
 
 

@@ -4,7 +4,7 @@
 # Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED, BRICK_ADDRESSES (of the other machines with
 # bricks), MEMBERS (the balancers' pages that list the nodes).
 # Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted, owned by PHP's user. Guarded: the bare mount point
-# takes no files, a service mounts again whatever gets lost, and writes are durable. A second run changes nothing.
+# takes no files, and a service mounts again whatever gets lost. A second run changes nothing.
 
 unit=$(systemd-escape --path --suffix=mount "$MOUNT_POINT")
 is_mounted() { grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts; }
@@ -52,11 +52,6 @@ if ! is_mounted; then
     changing "mounts $MOUNT_POINT"
     try_to_mount() { systemctl start "$unit" 2>&1; }
     wait_until 60 "$MOUNT_POINT is mounted" try_to_mount
-fi
-if [[ $GUARDED == yes ]] && ! grep --quiet --extended-regexp " $MOUNT_POINT fuse.glusterfs ([^ ]*,)?sync," /proc/self/mounts; then
-    changing "has writes wait for the bricks' disks"
-    # Of what is mounted already; Gluster's own program for it knows no remount.
-    mount --internal-only --options remount,sync "$MOUNT_POINT"
 fi
 if [[ $(stat --format='%U %a' "$MOUNT_POINT") != "www-data 700" ]]; then
     changing "gives the sessions to PHP's user"

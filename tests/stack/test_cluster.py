@@ -192,10 +192,3 @@ def test_a_stranger_on_the_network_reaches_the_site_and_nothing_else(cluster: Cl
         assert [port for port in ports if reaches("lb1", port)] == []
         assert not reaches("php1", 24007)
         assert not reaches("php2", 80)
-
-
-def test_writes_to_a_session_wait_for_the_disks(cluster: Cluster) -> None:
-    """What the kernel says of the mount: Gluster's own program for it drops an option that it does not know."""
-    for node in ("php1", "php2"):
-        mounted = cluster.ssh(node, "grep ' /media/sessions ' /proc/mounts").split()
-        assert {"rw", "sync"} <= set(mounted[3].split(",")), mounted

@@ -153,10 +153,12 @@ final class SessionFile
             // What is valid now stays as it is until one small write turns to what is new.
             $offset = $this->room($length);
             $this->put($offset, self::padded($data));
+            $this->makeDurable();
             $record = self::APART . $head . pack('J', $offset);
         }
         $this->expectNoOther();
         $this->put(0, self::padded($record));
+        $this->makeDurable();
         [$this->sequence, $this->offset, $this->length] = [$next, $offset, $length];
     }
 
@@ -164,10 +166,10 @@ final class SessionFile
     public function destroy(): void
     {
         $this->expectNoOther();
-        // The mount's `sync` is for what is written.
-        if (!@ftruncate($this->file, 0) || !@fdatasync($this->file)) {
+        if (!@ftruncate($this->file, 0)) {
             throw new SessionUnavailable('it cannot be emptied');
         }
+        $this->makeDurable();
     }
 
     public function release(): void
@@ -226,15 +228,21 @@ final class SessionFile
         return $part !== false ? $text : throw new SessionUnavailable('it cannot be read');
     }
 
-    /**
-     * The bricks' disks have it when this returns, since the sessions are mounted with `sync`. Not before may the visitor hear
-     * of it: Gluster takes a copy for good as soon as a brick has the data in its memory, and would still do so when that brick
-     * comes back without it after a power cut.
-     */
     private function put(int $offset, string $text): void
     {
         if (fseek($this->file, $offset) !== 0 || @fwrite($this->file, $text) !== strlen($text)) {
             throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'unknown error'));
+        }
+    }
+
+    /**
+     * Not before the bricks' disks have it may the visitor hear of it. Gluster takes a copy for good as soon as a brick has
+     * the data in its memory, and would still do so when that brick comes back without it after a power cut.
+     */
+    private function makeDurable(): void
+    {
+        if (!@fdatasync($this->file)) {
+            throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'no disk has it'));
         }
     }
 
