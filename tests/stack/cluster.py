@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from components.substrates.local import checkout_identity, lab_id
 from tests.commands import PROJECT
 
@@ -263,3 +265,16 @@ def leftovers(lab: str) -> list[str]:
         found += [f"{kind}: {line}" for line in lines if lab in line]
     found += [f"process: {name}" for name in _nspawn_machines() if lab in name]
     return found
+
+
+@contextlib.contextmanager
+def standing(stack: Cluster, session: pytest.Session) -> Iterator[Cluster]:
+    """The stack, up as long as the block lasts; journals stay when a test has failed, and nothing else is left."""
+    try:
+        stack.up()
+        yield stack
+    finally:
+        if session.testsfailed:
+            stack.save_journals()
+        stack.remove()
+    assert leftovers(stack.lab) == []

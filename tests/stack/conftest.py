@@ -5,21 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.cluster import Cluster, leftovers
+from tests.stack.cluster import Cluster, standing
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The default cluster: two PHP nodes, profile safe."""
     stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2"})
-    try:
-        stack.up()
+    with standing(stack, request.session):
         yield stack
-    finally:
-        if request.session.testsfailed:
-            stack.save_journals()
-        stack.remove()
-    assert leftovers(stack.lab) == []
 
 
 @pytest.fixture

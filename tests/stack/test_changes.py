@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import PROJECT
-from tests.stack.cluster import Cluster, Visitor, leftovers, request, wait_for
+from tests.stack.cluster import Cluster, Visitor, request, standing, wait_for
 from tests.unit.test_settings import self_signed
 
 
@@ -29,14 +29,8 @@ def changing(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     shutil.copytree(PROJECT / "app", folder / "app")
     release(folder, "old")
     stack = Cluster(folder, {"phpNodes": "1", "appDir": str(folder / "app")})
-    try:
-        stack.up()
+    with standing(stack, request.session):
         yield stack
-    finally:
-        if request.session.testsfailed:
-            stack.save_journals()
-        stack.remove()
-    assert leftovers(stack.lab) == []
 
 
 def release(folder: Path, name: str) -> None:

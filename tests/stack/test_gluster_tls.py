@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import said
-from tests.stack.cluster import Cluster, gluster_ports, stranger, wait_for
+from tests.stack.cluster import Cluster, gluster_ports, standing, stranger, wait_for
 from tests.stack.test_failures import bricks_online, goes_on, nodes_that_answer, pending_heals, used_session
 
 BRICK_HOSTS = ("lb1", "lb2", "php1")
@@ -44,13 +44,8 @@ sys.exit(0 if reply[4:] == call[:4] else "no reply")
 def encrypted(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """One PHP node, profile safe."""
     stack = Cluster(tmp_path_factory.mktemp("tls"), {"phpNodes": "1", "glusterTls": "true"})
-    try:
-        stack.up()
+    with standing(stack, request.session):
         yield stack
-    finally:
-        if request.session.testsfailed:
-            stack.save_journals()
-        stack.remove()
 
 
 def nothing_to_do(cluster: Cluster) -> None:
