@@ -20,10 +20,14 @@ info=$(gluster --mode=script volume info "$VOLUME") || true
 if [[ $'\n'$info$'\n' != *$'\nStatus: Started\n'* ]]; then
     changing "starts $VOLUME"
     said=$(gluster --mode=script volume start "$VOLUME" 2>&1) || fail "volume start failed: $said"
-elif ! checking && ! all_reached >/dev/null; then
+fi
+wait_for_bricks() { wait_until 120 "all bricks of $VOLUME are reached" all_reached; }
+if checking || ! unchanged; then
+    wait_for_bricks
+elif ! all_reached >/dev/null; then
     # A brick that has died while its daemon goes on stays dead until it is told to start.
     changing "starts what bricks do not run"
     timeout 60 gluster --mode=script volume start "$VOLUME" force >/dev/null 2>&1 || true
+    wait_for_bricks
 fi
-wait_until 120 "all bricks of $VOLUME are reached" all_reached
 report "volume $VOLUME is started, all bricks are reached"
