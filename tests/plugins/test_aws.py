@@ -74,19 +74,10 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
 
     # Credentials that end in the middle, then a quota that is used up: AWS's error, what to do, and a state from which
     # the next one goes on.
-    expired = {"code": "ExpiredToken", "message": "The security token included in the request is expired"}
-    world.tell("refuse", {"action": "AllocateAddress", **expired})
-    stopped = stack.events("up", check=False)
-    assert stopped.status != 0
-    assert "ExpiredToken" in stopped.said and "aws sso login" in stopped.said and "goes on" in stopped.said
-    world.tell("refuse", {"action": "AllocateAddress"})
-    world.tell(
-        "refuse", {"action": "RunInstances", "code": "VcpuLimitExceeded", "message": "more vCPU than your limit"}
-    )
-    stopped = stack.events("up", check=False)
-    assert stopped.status != 0
-    assert "VcpuLimitExceeded" in stopped.said and "Service Quotas" in stopped.said and "goes on" in stopped.said
-    world.tell("refuse", {"action": "RunInstances"})
+    said = stopped_by(stack, "AllocateAddress", "ExpiredToken", "The security token included in the request is expired")
+    assert "ExpiredToken" in said and "aws sso login" in said and "goes on" in said
+    said = stopped_by(stack, "RunInstances", "VcpuLimitExceeded", "more vCPU than your limit")
+    assert "VcpuLimitExceeded" in said and "Service Quotas" in said and "goes on" in said
     made = stack.events("up")
     assert {"lb1-machine", "php2-machine", "volume-start", "lb1-keepalived"} <= made.steps().keys()
     assert "vpc" not in made.steps(), "what had been made was made again"
@@ -145,6 +136,15 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
     )
     assert left == [[], [], [], [], []]
     assert_schema(stack.log)
+
+
+def stopped_by(stack: AwsCluster, action: str, code: str, message: str) -> str:
+    """What an `up` says that the cloud stops by refusing one kind of request."""
+    stack.world.tell("refuse", {"action": action, "code": code, "message": message})
+    stopped = stack.events("up", check=False)
+    stack.world.tell("refuse", {"action": action})
+    assert stopped.status != 0
+    return stopped.said
 
 
 def parts_of(stack: AwsCluster, balancer: str) -> dict[str, str]:
