@@ -143,7 +143,8 @@ class Volume(pulumi.ComponentResource):
             "volume-options.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "OPTIONS": lines},
-            depends_on=[self.created],
+            # A brick that is put back has its daemon started again, and the pool takes one change at a time.
+            depends_on=belonging,
         )
         # A node that leaves keeps its access until no request is on it: see `revoke`.
         admitting = self._access("volume-admit", exact=False, depends_on=[configured])
@@ -153,7 +154,7 @@ class Volume(pulumi.ComponentResource):
             "volume-start.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": identities},
-            depends_on=[admitting, *belonging],
+            depends_on=[admitting],
         )
         self._whole = remote_step(
             "volume-heal",

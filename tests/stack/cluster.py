@@ -132,7 +132,11 @@ class Cluster:
     def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = self.run("pulumi", "--non-interactive", "--color", "never", *arguments)
         if check and done.returncode != 0:
-            raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+            # What failed comes last, and a log that is cut in the middle should still have it.
+            diagnostics = done.stdout.partition("\nDiagnostics:\n")[2].partition("\nOutputs:\n")[0]
+            raise AssertionError(
+                f"pulumi {' '.join(arguments)} failed:\n{diagnostics}\n{done.stderr}\nall of it:\n{done.stdout}"
+            )
         return done
 
     def configure(self, values: Mapping[str, str]) -> None:

@@ -37,9 +37,9 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("lb1-peer-probe-lb2", {"lb1-brick", "lb2-brick"}),
         ("lb2-peer-probe-lb1", {"lb1-peer-probe-lb2"}),
         ("volume-create", {"lb1-peer-probe-lb2", "lb1-peer-probe-php1", "lb2-peer-probe-lb1", "php1-brick"}),
-        ("volume-options", {"volume-create"}),
+        ("volume-options", {"volume-create", "lb1-brick-restore", "lb2-brick-restore", "php1-brick-restore"}),
         ("volume-admit", {"volume-options"}),
-        ("volume-start", {"volume-admit", "lb1-brick-restore", "php1-brick-restore"}),
+        ("volume-start", {"volume-admit"}),
         ("volume-heal", {"volume-start"}),
         # Nobody is shut out before no balancer sends it requests.
         ("volume-revoke", {"volume-heal", "lb1-haproxy", "lb2-haproxy"}),
