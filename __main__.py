@@ -7,6 +7,7 @@ from components.cluster import PhpCluster
 from components.config_values import ConfigError
 from components.drift import look
 from components.engine_log import drop_debug_messages
+from components.profile_switch import ProfileSwitch
 from components.settings import read_settings
 from components.site import pack_site
 from components.substrates import SUBSTRATES
@@ -23,6 +24,10 @@ except ConfigError as problem:
 
 drift = look(substrate.states)
 gluster_tls.check_choice(settings.gluster_tls, drift.known)
+try:
+    ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes])
+except ConfigError as problem:
+    raise pulumi.RunError(str(problem)) from None
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 

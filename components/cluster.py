@@ -22,11 +22,12 @@ from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
 from components.php import PhpNode, PhpNodeArgs
+from components.profile_switch import ProfileSwitch, brick_left, handover
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
 from components.settings import Settings
 from components.site import Site
-from components.topology import Topology
+from components.topology import ARBITER_HOST, Topology
 from components.volume_options import options_of
 
 
@@ -71,7 +72,7 @@ class PhpCluster(pulumi.ComponentResource):
                     "HOST_NAME": planned.name,
                     "HOST_TABLE": plan.host_table,
                     "PACKET_FILTER": packet_filter(plan, planned),
-                    "EXACT": "no" if planned.has_brick and names_nodes(plan) else "yes",
+                    "EXACT": "no" if planned.guards_bricks and names_nodes(plan) else "yes",
                     "PACKAGES": " ".join(
                         [*packages_of(planned, settings.extra_packages), *machines[planned.name].packages]
                     ),
@@ -83,14 +84,27 @@ class PhpCluster(pulumi.ComponentResource):
         }
         tls = GlusterTls("gluster-tls", plan, machines, installed, opts=child) if settings.gluster_tls else None
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
+        switch = ProfileSwitch(settings.profile, machines[ARBITER_HOST].drift.known)
+        handed_over = [
+            handover(machines[node.name], settings, installed[node.name], self)
+            for node in plan.php_nodes
+            if switch.hands_over(node.name)
+        ]
         pool = TrustedPool(
             "pool",
             [BrickHost(machines[host.name], installed[host.name], trusting[host.name]) for host in plan.brick_hosts],
             opts=child,
         )
         options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
-        volume = Volume(topology.VOLUME, plan, options, pool, tls=settings.gluster_tls, opts=child)
-
+        volume = Volume(
+            topology.VOLUME,
+            plan,
+            options,
+            pool,
+            tls=settings.gluster_tls,
+            after=handed_over if switch.under_way else [],
+            opts=child,
+        )
         nodes = [
             PhpNode(
                 planned.name,
@@ -98,8 +112,6 @@ class PhpCluster(pulumi.ComponentResource):
                     machine=machines[planned.name],
                     profile=settings.profile,
                     installed=installed[planned.name],
-                    volume_created=volume.created,
-                    volume_started=volume.started,
                     php_settings=settings.php_settings,
                     workers=settings.php_workers,
                     request_seconds=settings.request_seconds,
@@ -111,6 +123,9 @@ class PhpCluster(pulumi.ComponentResource):
             )
             for planned in plan.php_nodes
         ]
+        switch.bring_up(volume, nodes)
+        if switch.brick_leaves():
+            brick_left(machines[ARBITER_HOST], self, after=volume.started)
 
         balancers = [machines[planned.name] for planned in plan.balancers]
         self.floating_ip = _floating_ip(plan, balancers)
@@ -142,7 +157,7 @@ class PhpCluster(pulumi.ComponentResource):
         if tls:
             tls.distrust(balancing.serving)
         if names_nodes(plan):
-            for planned in plan.brick_hosts:
+            for planned in filter(lambda machine: machine.guards_bricks, plan.machines):
                 rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing.serving]
                 shut_out(machines[planned.name], rules, parent=self, drained=drained)
         floating_ip = FloatingIp(

@@ -80,7 +80,8 @@ class Drift:
             states: Machines that do not run.
             reasons: Step to the difference that was found.
             before: Step to the reason that it ran with last time.
-            known: What the last update left in the stack's state: name of a command or a random value to its outputs.
+            known: What the last update left in the stack's state: name of a command, a random value or something of
+                a cloud to its outputs.
         """
         self.known: Mapping[str, Mapping[str, Any]] = known or {}
         self._states = dict(states)
@@ -145,7 +146,7 @@ def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     known = {
         urn.rpartition("::")[2]: resource["outputs"]
         for urn, resource in state.items()
-        if resource["type"].startswith(("command:", "random:"))
+        if resource["type"].startswith(("aws:", "command:", "random:"))
     }
     machines = _machines_in(known)
     states = machine_states(tuple(machines)) if machines else {}

@@ -12,6 +12,9 @@ from components.machine import Machine
 from components.remote import remote_step
 from components.topology import Topology
 
+REPLICAS = len(topology.BALANCERS)
+"""How many bricks hold data."""
+
 
 def volume_layout(plan: Topology) -> str:
     """What `volume create` says before the transport."""
@@ -84,18 +87,20 @@ class TrustedPool(pulumi.ComponentResource):
 
 
 class Volume(pulumi.ComponentResource):
-    """The volume `sessions`: created, its options set, started.
+    """The volume `sessions`: created, and started once `start` was called.
 
     Attributes:
         created: The step after which it takes some seconds to start, most of which are waiting: a good time for work
             that nothing waits for before.
         started: The step after which clients can mount it.
+        whole: The step after which all bricks hold the same.
         addresses: Of the machines that may connect to its bricks, separated by commas.
         info: What `gluster volume info` says.
     """
 
     created: pulumi.Resource
     started: pulumi.Resource
+    whole: pulumi.Resource
     addresses: str
     info: pulumi.Output[str]
 
@@ -107,8 +112,10 @@ class Volume(pulumi.ComponentResource):
         pool: TrustedPool,
         *,
         tls: bool = False,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Makes the volume from a pool; one that is there gets its new layout `after` these steps."""
         super().__init__("php-cluster:gluster:Volume", name, None, opts)
         self._first = pool.first
         identities = pulumi.Output.all(*[host.identity for host in pool.machines]).apply(" ".join)
@@ -123,10 +130,10 @@ class Volume(pulumi.ComponentResource):
             pool.first,
             "volume-create.sh",
             parent=self,
-            variables=layout,
-            depends_on=pool.ready,
+            variables={**layout, "NO_BRICKS": "" if len(plan.bricks) > REPLICAS else topology.ARBITER_HOST},
+            depends_on=[*pool.ready, *after],
         )
-        belonging = [
+        self._bricks_there = [
             remote_step(
                 f"{host.name}-brick-restore",
                 host,
@@ -137,36 +144,39 @@ class Volume(pulumi.ComponentResource):
             )
             for host in pool.machines
         ]
+        self._layout, self._identities, self._options = layout, identities, lines
+
+    def start(self, after: Sequence[pulumi.Resource] = ()) -> None:
+        """Sets the options, starts the volume and has its bricks healed, `after` these steps."""
         configured = remote_step(
             "volume-options",
-            pool.first,
+            self._first,
             "volume-options.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "OPTIONS": lines},
+            variables={"VOLUME": topology.VOLUME, "OPTIONS": self._options},
             # A brick that is put back has its daemon started again, and the pool takes one change at a time.
-            depends_on=belonging,
+            depends_on=[*self._bricks_there, *after],
         )
         # A node that leaves keeps its access until no request is on it: see `revoke`.
         admitting = self._access("volume-admit", exact=False, depends_on=[configured])
         self.started = remote_step(
             "volume-start",
-            pool.first,
+            self._first,
             "volume-start.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": identities},
+            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self._identities},
             depends_on=[admitting],
         )
-        self._whole = remote_step(
+        self.whole = remote_step(
             "volume-heal",
-            pool.first,
+            self._first,
             "volume-heal.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": identities},
+            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self._identities},
             # A brick that was lost may take its time to be filled.
             limit_seconds=3600,
             depends_on=[self.started],
         )
-        self._layout, self._options = layout, lines
 
     def _access(self, name: str, *, exact: bool, depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:
         return remote_step(
@@ -184,7 +194,7 @@ class Volume(pulumi.ComponentResource):
 
     def revoke(self, drained: Sequence[pulumi.Resource]) -> None:
         """Takes access from nodes that leave, after the steps that keep requests away from them; shows the volume."""
-        revoking = self._access("volume-revoke", exact=True, depends_on=[self._whole, *drained])
+        revoking = self._access("volume-revoke", exact=True, depends_on=[self.whole, *drained])
         shown = remote_step(
             "volume-info",
             self._first,

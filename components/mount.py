@@ -9,7 +9,7 @@ import pulumi
 from components.load_balancer import MEMBERS_PORT
 from components.machine import Machine
 from components.remote import HOST_SCRIPTS, remote_step
-from components.topology import BALANCERS, MOUNT_POINT, VOLUME, Profile, Topology
+from components.topology import BALANCERS, DRAIN_SECONDS, MOUNT_POINT, VOLUME, Profile, Topology
 
 GLUSTERD_PORT, UNUSED_BRICK_PORT = 24007, 49152
 """Where `keep-mounted` knocks to hear whether a machine is alive. A "no" from a port where nobody listens says it too,
@@ -86,6 +86,7 @@ class Mount(pulumi.ComponentResource):
                 "MEMBERS": " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers),
                 "GUARDED": "yes" if safe else "no",
                 "KEEP_MOUNTED": keeper(tls=tls) if safe else "",
+                "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             depends_on=depends_on,
         )

@@ -23,7 +23,7 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         "packet-filter.nft.j2",
         peer_address=next((address for address in balancers if address != machine.address), ""),
         balances=machine.role is Role.LOAD_BALANCER,
-        has_brick=machine.has_brick,
+        guards_bricks=machine.guards_bricks,
         serves=machine.role is Role.PHP,
         balancers=balancers,
         php_nodes=", ".join(plan.php_addresses),

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pulumi
 
 from components.machine import Machine
-from components.mount import Mount
+from components.mount import Mount, fstab_line
 from components.remote import HOST_SCRIPTS, remote_step, render
 from components.topology import DRAIN_SECONDS, MOUNT_POINT, Profile, Topology
 
-COLLECTING_NODE = "php1"
-"""Expired sessions are removed by one node for all; which one does not matter, but it must always exist."""
+FIRST_NODE = "php1"
+"""What one node does for all, removing expired sessions above all, is done by the one that always exists."""
 
 DEFAULT_POST_MAX_SIZE = "8M"
 
@@ -27,8 +27,6 @@ class PhpNodeArgs:
         machine: Where it runs.
         profile: How sessions are stored.
         installed: The step after which packages and host names are there.
-        volume_created: The step beside whose followers PHP is made to run.
-        volume_started: The step after which the volume can be mounted.
         php_settings: PHP ini settings.
         workers: PHP processes.
         request_seconds: How long a page may take.
@@ -40,8 +38,6 @@ class PhpNodeArgs:
     machine: Machine
     profile: Profile
     installed: pulumi.Resource
-    volume_created: pulumi.Resource
-    volume_started: pulumi.Resource
     php_settings: Mapping[str, str]
     workers: int
     request_seconds: int
@@ -78,14 +74,24 @@ def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: 
         "php.ini.j2",
         mount_point=MOUNT_POINT,
         guarded=profile is Profile.SAFE,
-        # So that whoever waits for a session's lock gets its answer before the balancer's time is over.
-        lock_seconds=max(1, request_seconds // 2),
+        lock_seconds=lock_seconds(request_seconds),
+        writes_plain=False,
         settings=php_settings,
     )
 
 
+def lock_seconds(request_seconds: int) -> int:
+    """How long a request waits for a session's lock: it gets its answer before the balancer's time is over."""
+    return max(1, request_seconds // 2)
+
+
+def handover_lines(request_seconds: int) -> str:
+    """What PHP's ini file needs, beside what it has, to read the sessions of either profile."""
+    return render("php-records.ini.j2", lock_seconds=lock_seconds(request_seconds), writes_plain=True)
+
+
 class PhpNode(pulumi.ComponentResource):
-    """One PHP node.
+    """One PHP node: the mount of its sessions, and PHP. Which of the two comes first is for who makes it to say.
 
     Attributes:
         name: The machine's name.
@@ -99,36 +105,49 @@ class PhpNode(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PhpNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("php-cluster:php:PhpNode", name, None, opts)
-        self.name = name
-        machine, safe = args.machine, args.profile is Profile.SAFE
+        self.name, self.mount_line, self.ready = name, fstab_line(args.profile), []
+        self._args = args
+        self.register_outputs({"mountLine": self.mount_line})
+
+    def mount(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Makes the step after which the sessions are mounted."""
+        args = self._args
         mount = Mount(
-            name,
-            machine,
+            self.name,
+            args.machine,
             args.profile,
             args.plan,
             tls=args.tls,
-            depends_on=[args.installed, args.volume_started, *args.trusting],
+            depends_on=[args.installed, *args.trusting, *after],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.mount_line = mount.line
-        files = HOST_SCRIPTS / "php"
+        self.ready.append(mount.mounted)
+        return mount.mounted
+
+    def serve(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Makes the step after which PHP runs. No request arrives before the site, which waits for the mount too."""
+        args, files = self._args, HOST_SCRIPTS / "php"
+        safe, first = args.profile is Profile.SAFE, self.name == FIRST_NODE
         running = remote_step(
-            f"{name}-php",
-            machine,
+            f"{self.name}-php",
+            args.machine,
             "php.sh",
             parent=self,
             variables={
+                "GUARDED": "yes" if safe else "no",
                 "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
                 "FPM_CONF": fpm_configuration(args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
                 "HEALTH_PHP": (files / "health.php").read_text(),
                 "SESSION_RECORD_PHP": (files / "session_record.php").read_text() if safe else "",
-                "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and name == COLLECTING_NODE else "",
+                "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and first else "",
+                "PLAIN_PHP": (files / "plain_sessions.php").read_text() if not safe and first else "",
                 "SERVE_PHP": (files / "serve-php").read_text(),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
-            # Beside the volume's start. No request arrives before the site, which waits for both.
-            depends_on=[args.installed, args.volume_created],
+            # To turn very many records into plain sessions takes its time.
+            limit_seconds=3600,
+            depends_on=[args.installed, *after],
         )
-        self.ready = [running, mount.mounted]
-        self.register_outputs({"mountLine": self.mount_line})
+        self.ready.append(running)
+        return running

@@ -16,6 +16,9 @@ FIRST_PHP_OFFSET = 20
 MAX_PHP_NODES = 64
 
 BALANCERS = ("lb1", "lb2")
+ARBITER_HOST = "php1"
+"""Who holds the arbiter's brick, where there is one: the PHP node that always exists."""
+
 SHARED_BRICK_DISK = "/session"
 """Where a brick's disk is mounted, the article's path."""
 
@@ -62,6 +65,12 @@ class PlannedMachine:
     has_brick: bool
     is_arbiter: bool = False
 
+    @property
+    def guards_bricks(self) -> bool:
+        """Whether it keeps strangers from Gluster's ports: as a brick host, or as the machine that becomes one, and is
+        one no more, when the profile of a living cluster changes."""
+        return self.has_brick or self.name == ARBITER_HOST
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -103,8 +112,8 @@ class Topology:
 
     @property
     def host_table(self) -> str:
-        """Lines for /etc/hosts. Brick hosts only: adding a PHP node must not touch the other nodes."""
-        return "".join(f"{machine.address} {machine.name}\n" for machine in self.brick_hosts)
+        """Lines for /etc/hosts. Whoever may have a brick only: adding a PHP node must not touch the other nodes."""
+        return "".join(f"{machine.address} {machine.name}\n" for machine in self.machines if machine.guards_bricks)
 
 
 def required_addresses(php_nodes: int) -> int:
@@ -126,8 +135,8 @@ def machines_at(
             f"php{number}",
             Role.PHP,
             address,
-            has_brick=safe and number == 1,
-            is_arbiter=safe and number == 1,
+            has_brick=safe and f"php{number}" == ARBITER_HOST,
+            is_arbiter=safe and f"php{number}" == ARBITER_HOST,
         )
         for number, address in enumerate(node_addresses, start=1)
     )

@@ -2,12 +2,40 @@
 # Mounts the sessions, the article's `mount.glusterfs`, now and at every boot.
 #
 # Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED, BRICK_ADDRESSES (of the other machines with
-# bricks), MEMBERS (the balancers' pages that list the nodes).
-# Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted, owned by PHP's user. Guarded: the bare mount point
-# takes no files, and a service mounts again whatever gets lost. A second run changes nothing.
+# bricks), MEMBERS (the balancers' pages that list the nodes), DRAIN_SECONDS.
+# Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted with its options, owned by PHP's user. Guarded: the
+# bare mount point takes no files, and a service mounts again whatever gets lost. A second run changes nothing. When other
+# options make a new mount necessary, requests wait for it, on this node or on others; those under way are answered before.
 
 unit=$(systemd-escape --path --suffix=mount "$MOUNT_POINT")
+keeper=php-cluster-sessions.service
 is_mounted() { grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts; }
+
+# What the mount's client is told of these by its command line, and FSTAB_LINE by its options, is the same text.
+TOLD='(direct-io-mode|attribute-timeout|entry-timeout|negative-timeout)=.*'
+wanted_options() { cut --delimiter ' ' --fields 4 <<<"$FSTAB_LINE" | tr , '\n' | grep --extended-regexp --line-regexp "$TOLD" | sort; }
+mounted_options() {
+    local process words
+    for process in /proc/[0-9]*; do
+        mapfile -d '' -t words 2>/dev/null <"$process/cmdline" || continue
+        if [[ ${words[0]-} == */glusterfs && ${words[-1]} == "$MOUNT_POINT" ]]; then
+            printf '%s\n' "${words[@]#--}" | grep --extended-regexp --line-regexp "$TOLD" | sort
+            return
+        fi
+    done
+}
+
+# let_go: ends the mount when nothing needs it. PHP lets requests wait from then on, until this step is over.
+let_go() {
+    local unmounted=(umount "$MOUNT_POINT")
+    if [[ -x /usr/lib/php-cluster/serve-php ]]; then
+        trap '/usr/lib/php-cluster/serve-php go' EXIT
+        DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php hold || fail "PHP does not start"
+    fi
+    # It would mount again what goes.
+    systemctl stop "$keeper" 2>/dev/null || true
+    wait_until 30 "nothing uses $MOUNT_POINT" "${unmounted[@]}"
+}
 
 if ! grep --quiet --fixed-strings --line-regexp "$FSTAB_LINE" /etc/fstab; then
     changing "writes $MOUNT_POINT to /etc/fstab"
@@ -17,8 +45,24 @@ if ! grep --quiet --fixed-strings --line-regexp "$FSTAB_LINE" /etc/fstab; then
     systemctl daemon-reload
 fi
 mkdir -p "$MOUNT_POINT"
+if is_mounted && [[ $(mounted_options) != "$(wanted_options)" ]]; then
+    changing "mounts $MOUNT_POINT anew, with other options"
+    let_go
+fi
 
-if [[ $GUARDED == yes ]]; then
+if [[ $GUARDED == no ]]; then
+    if [[ -e /etc/systemd/system/$keeper ]]; then
+        changing "leaves $MOUNT_POINT to systemd"
+        systemctl disable --quiet --now "$keeper"
+        rm -r "/etc/systemd/system/$keeper" "/etc/systemd/system/$unit.d/php-cluster.conf"
+        systemctl daemon-reload
+    fi
+    if ! is_mounted && [[ $(lsattr -d "$MOUNT_POINT" 2>/dev/null) =~ ^[^\ ]*i ]]; then
+        changing "makes the bare $MOUNT_POINT an ordinary folder"
+        chattr -i "$MOUNT_POINT"
+        chmod 755 "$MOUNT_POINT"
+    fi
+else
     if ! is_mounted && [[ ! $(lsattr -d "$MOUNT_POINT" 2>/dev/null) =~ ^[^\ ]*i ]]; then
         changing "makes the bare $MOUNT_POINT immutable"
         # Without its mount, a session must find no place at all rather than one on this node alone.
@@ -31,7 +75,7 @@ if [[ $GUARDED == yes ]]; then
 StartLimitIntervalSec=0
 " || true
     reread_if_changed "$unit"
-    put_file /etc/systemd/system/php-cluster-sessions.service 0644 "[Unit]
+    put_file "/etc/systemd/system/$keeper" 0644 "[Unit]
 Description=Keep $MOUNT_POINT mounted, and say whether it answers
 After=network-online.target
 Wants=network-online.target
@@ -58,5 +102,9 @@ if [[ $(stat --format='%U %a' "$MOUNT_POINT") != "www-data 700" ]]; then
     chown www-data:www-data "$MOUNT_POINT"
     chmod 700 "$MOUNT_POINT"
 fi
-[[ $GUARDED == yes ]] && enabled_and_running php-cluster-sessions.service restart
+if [[ $GUARDED == yes ]]; then
+    enabled_and_running "$keeper" restart
+    # The node's health page believes the keeper alone.
+    unchanged || wait_until 30 "$MOUNT_POINT works" test -s /run/php-cluster/mount-answered
+fi
 report "$MOUNT_POINT is mounted"

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
-# Input: NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_RECORD_PHP (empty: PHP's own files handler), COLLECT_PHP (empty:
-# no collector on this node), SERVE_PHP, DRAIN_SECONDS.
+# Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_RECORD_PHP (empty: PHP's own files
+# handler), COLLECT_PHP (empty: no collector on this node), PLAIN_PHP (empty: another node turns records into plain sessions,
+# should there be any), SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
@@ -30,6 +31,18 @@ fi
 if [[ $(systemctl is-enabled "php$version-fpm" 2>/dev/null) == enabled ]]; then
     changing "disables php$version-fpm"
     systemctl disable --quiet --now "php$version-fpm"
+fi
+# Before PHP's own handler sees the first of them; handover.sh sees to it that no node writes records any more.
+if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; then
+    changing "gives the sessions to PHP's own handler"
+    grep --quiet '^php_cluster.write_plain' "$ini" \
+        || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
+    if [[ -n $PLAIN_PHP ]]; then
+        put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP" || true
+        said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
+            || fail "sessions cannot be read, and the profile stays half changed: $said"
+        echo "$said"
+    fi
 fi
 put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
 if [[ -n $SESSION_RECORD_PHP ]]; then
@@ -95,6 +108,17 @@ WantedBy=timers.target
     reread_if_changed php-cluster-collect.service
     enabled_and_running php-cluster-collect.timer
     # Debian's own collector knows neither the record format nor the locks of other nodes.
+fi
+if [[ $GUARDED == no && -e /etc/systemd/system/php-cluster-collect.timer ]]; then
+    changing "leaves expired sessions to Debian's collector"
+    systemctl disable --quiet --now php-cluster-collect.timer
+    rm /etc/systemd/system/php-cluster-collect.{service,timer}
+    systemctl daemon-reload
+fi
+if [[ $GUARDED == no && -e /var/lib/php-cluster/disabled-phpsessionclean ]]; then
+    changing "enables phpsessionclean.timer"
+    systemctl enable --quiet --now phpsessionclean.timer
+    rm /var/lib/php-cluster/disabled-phpsessionclean
 fi
 if [[ -n $SESSION_RECORD_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
     changing "disables phpsessionclean.timer"

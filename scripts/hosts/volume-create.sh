@@ -1,24 +1,66 @@
 # shellcheck shell=bash
-# Creates the replicated volume, the article's `gluster volume create`.
+# Creates the replicated volume, the article's `gluster volume create`, and gives one that exists another layout.
 #
-# Input: VOLUME, LAYOUT ("replica 2", "replica 3 arbiter 1"), BRICKS ("lb1:/session/brick …").
-# Postcondition: the volume exists with exactly these bricks and this layout. It is never changed or removed here.
+# Input: VOLUME, LAYOUT ("replica 2", "replica 3 arbiter 1"), BRICKS ("lb1:/session/brick …", an arbiter's last), NO_BRICKS
+# (names of members that a layout without an arbiter does not need any more).
+# Postcondition: the volume exists with exactly these bricks and this layout; members of NO_BRICKS have left the pool. Of a
+# volume that exists, only an arbiter's brick is added or removed, when all its bricks are reached.
 # A second run changes nothing.
 
-if info=$(gluster --mode=script volume info "$VOLUME" 2>/dev/null); then
-    existing=$(awk '/^Brick[0-9]+: / { printf "%s%s", separator, $2; separator = " " }' <<<"$info")
-    [[ $existing == "$BRICKS" ]] \
-        || fail "volume $VOLUME has the bricks $existing instead of $BRICKS; changing the profile of a living volume is not supported: destroy the stack first"
-    report "volume $VOLUME exists"
-else
+read -r -a layout <<<"$LAYOUT"
+
+all_reached() {
+    timeout 600 gluster --mode=script volume heal "$VOLUME" info 2>&1 | awk '
+        /^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
+        END { exit !(bricks > 0 && bricks == reached) }'
+}
+
+create() {
+    local brick bricks said
     changing "creates $VOLUME"
     read -r -a bricks <<<"$BRICKS"
-    read -r -a layout <<<"$LAYOUT"
     for brick in "${bricks[@]}"; do
         # Without the name the create fails with a riddle.
         getent hosts "${brick%%:*}" >/dev/null || fail "the name ${brick%%:*} does not resolve"
     done
     said=$(gluster --mode=script volume create "$VOLUME" "${layout[@]}" transport tcp "${bricks[@]}" 2>&1) \
         || fail "volume create failed: $said"
-    report "volume $VOLUME created: $LAYOUT"
+}
+
+# change_layout VERB BRICK [WORD]: adds or removes one brick.
+change_layout() {
+    local verb=$1 brick=$2 said
+    [[ $brick != *" "* ]] || fail "volume $VOLUME has the bricks $existing; those of $BRICKS cannot be had from it"
+    if [[ $'\n'$info$'\n' == *$'\nStatus: Started\n'* ]]; then
+        wait_until 60 "all bricks of $VOLUME are reached (if one is lost for good, go back to the profile of before, mend it with \`pulumi up\`, and change the profile then)" all_reached
+    fi
+    said=$(gluster --mode=script volume "$verb" "$VOLUME" "${layout[@]}" "$brick" ${3+"$3"} 2>&1) || fail "volume $verb $brick failed: $said"
+}
+
+is_member() { gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'; }
+
+if ! info=$(gluster --mode=script volume info "$VOLUME" 2>/dev/null); then
+    create
+    done="volume $VOLUME created: $LAYOUT"
+else
+    existing=$(awk '/^Brick[0-9]+: / { printf "%s%s", separator, $2; separator = " " }' <<<"$info")
+    done="volume $VOLUME exists: $LAYOUT"
+    if [[ $existing == "$BRICKS" ]]; then
+        :
+    elif [[ $BRICKS == "$existing "* ]]; then
+        changing "adds ${BRICKS#"$existing "} to $VOLUME: $LAYOUT"
+        change_layout add-brick "${BRICKS#"$existing "}"
+    elif [[ $existing == "$BRICKS "* ]]; then
+        changing "removes ${existing#"$BRICKS "} from $VOLUME: $LAYOUT"
+        change_layout remove-brick "${existing#"$BRICKS "}" force
+    else
+        fail "volume $VOLUME has the bricks $existing; those of $BRICKS cannot be had from it"
+    fi
 fi
+for member in $NO_BRICKS; do
+    if is_member "$member"; then
+        changing "lets $member leave the pool"
+        said=$(gluster --mode=script peer detach "$member" 2>&1) || fail "peer detach $member failed: $said"
+    fi
+done
+report "$done"

@@ -11,6 +11,7 @@ import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,9 +90,16 @@ class Server:
 
 @pytest.fixture
 def server(image: Image, tmp_path: Path) -> Iterator[Server]:
-    """nginx and php-fpm as a PHP node has them, on a port of their own."""
+    """A PHP node of profile safe."""
+    with serving(image, tmp_path, php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)) as one:
+        yield one
+
+
+@contextmanager
+def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
+    """nginx and php-fpm as a PHP node has them, on a port of their own; sessions that are there already stay."""
     for folder in ("site", "sessions", "etc"):
-        (tmp_path / folder).mkdir()
+        (tmp_path / folder).mkdir(exist_ok=True)
     # PHP's user is not the one who runs the tests.
     tmp_path.chmod(0o755)
     (tmp_path / "sessions").chmod(0o777)
@@ -108,9 +116,9 @@ def server(image: Image, tmp_path: Path) -> Iterator[Server]:
         .replace("127.0.0.1:8081", "unix:/run/trial.sock")
         + "}\n",
         "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
-        "90-php-cluster.ini": php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)
-        .replace(MOUNT_POINT, "/files/sessions")
-        .replace("error_log = syslog", "error_log = /dev/stderr"),
+        "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions").replace(
+            "error_log = syslog", "error_log = /dev/stderr"
+        ),
         "session_record.php": (PROJECT / "scripts/hosts/php/session_record.php").read_text(),
     }
     for name, text in texts.items():

@@ -13,7 +13,7 @@ from pulumi.runtime import mocks, rpc
 
 from components import topology
 from components.cluster import PhpCluster
-from components.drift import no_drift
+from components.drift import Drift, no_drift
 from components.machine import Machine
 from components.settings import Settings, read_settings
 from components.site import Site
@@ -115,7 +115,7 @@ class _Box(pulumi.CustomResource):
         super().__init__("test:index:Box", name, {})
 
 
-def machine(planned: PlannedMachine, *, user: str = "root") -> Machine:
+def machine(planned: PlannedMachine, *, user: str = "root", drift: Drift | None = None) -> Machine:
     """A machine of no particular substrate."""
     box = _Box(f"{planned.name}-machine")
     return Machine(
@@ -131,17 +131,18 @@ def machine(planned: PlannedMachine, *, user: str = "root") -> Machine:
         user=user,
         ssh_command=f"ssh {planned.name}",
         resource=box,
-        drift=no_drift(),
+        drift=drift or no_drift(),
     )
 
 
-def cluster_graph(**values: Any) -> Graph:
-    """The graph of a whole cluster with these settings."""
+def cluster_graph(*, known: Mapping[str, Mapping[str, Any]] | None = None, **values: Any) -> Graph:
+    """The graph of a whole cluster with these settings, where the last update has left the steps that are `known`."""
     settings, plan = planned(**values)
     site = Site(settings.app_dir, "0" * 64)
 
     def program() -> None:
-        machines = {each.name: machine(each) for each in plan.machines}
+        drift = Drift({}, {}, {}, known)
+        machines = {each.name: machine(each, drift=drift) for each in plan.machines}
         PhpCluster("cluster", settings, plan, machines, site)
 
     return graph_of(program)

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 
 from components import zones
-from components.drift import no_drift
+from components.drift import Drift
 from components.settings import read_settings
 from components.substrates import aws
 from components.topology import Profile
@@ -21,8 +21,8 @@ SETTINGS: dict[str, Any] = {"zones": ZONES, "ami": "ami-0123456789abcdef0", "ssh
 SECRET_KEY = "value"
 
 
-def cloud(aws_settings: dict[str, Any] | None = None, **values: Any) -> Graph:
-    """What the program registers for the machines of a cluster in the cloud."""
+def cloud(aws_settings: dict[str, Any] | None = None, *, known: Graph | None = None, **values: Any) -> Graph:
+    """What the program registers for the machines of a cluster in the cloud, after an update that left the `known`."""
     settings = read_settings(
         {
             "substrate": "aws",
@@ -35,7 +35,9 @@ def cloud(aws_settings: dict[str, Any] | None = None, **values: Any) -> Graph:
         ("local", "aws"),
     )
     pulumi.runtime.set_all_config(WITHOUT_ACCOUNT)
-    return graph_of(lambda: aws.create(settings, aws.plan(settings), no_drift()))
+    left = {name: node.inputs for name, node in (known or {}).items() if node.type.startswith("aws:")}
+    drift = Drift({}, {}, {}, left)
+    return graph_of(lambda: aws.create(settings, aws.plan(settings), drift))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,15 @@ def test_every_security_rule(usual: Graph) -> None:
     }
     assert rules(cloud({"egress": "balancers"})) == EXPECTED_RULES | through
     assert rules(cloud(profile="article")) == {rule for rule in EXPECTED_RULES if "arbiter" not in rule}
+
+
+def test_what_an_arbiter_needed_stays_when_the_profile_changes(usual: Graph) -> None:
+    """Its brick is in use until it has left, and to detach its disk would stop the machine."""
+    article = cloud(profile="article", known=usual)
+    assert rules(article) == EXPECTED_RULES
+    for name in ("php1-machine", "php1-brick-volume", "php1-brick-attached"):
+        assert article[name].inputs == usual[name].inputs
+    assert of_type(cloud(profile="article"), "VolumeAttachment").keys() == {"lb1-brick-attached", "lb2-brick-attached"}
 
 
 def test_only_configured_networks_may_visit_and_log_in() -> None:

@@ -19,7 +19,7 @@ from components.substrates.aws.floating_address import FloatingAddress
 from components.substrates.aws.instances import AwsMachine, Interface, Place, interface_ids
 from components.substrates.aws.names import prefix, tags
 from components.substrates.aws.network import Network
-from components.substrates.aws.security import SecurityGroups
+from components.substrates.aws.security import ARBITER, SecurityGroups
 from components.topology import PlannedMachine, Role, Topology
 from components.zones import balancer_beside, subnet_of, subnets, visitors_address
 
@@ -41,7 +41,8 @@ class AwsSubstrate(pulumi.ComponentResource):
             self._network.vpc_id,
             settings.aws,
             tls=settings.tls_certificate is not None,
-            arbiter=any(machine.is_arbiter for machine in plan.machines),
+            # Once there they stay: an arbiter's brick that leaves is in use until it has left.
+            arbiter=any(machine.is_arbiter for machine in plan.machines) or ARBITER in drift.known,
         )
         self._login: KeyPair = key_pair("login-key", self)
         self._key_name = aws.ec2.KeyPair(

@@ -16,7 +16,7 @@ from components.aws_settings import AwsSettings, Egress
 from components.load_balancer import MEMBERS_PORT, STATISTICS_PORT
 from components.substrates.aws.names import name, tags
 from components.substrates.aws.network import EVERYWHERE
-from components.topology import PlannedMachine, Role
+from components.topology import ARBITER_HOST, PlannedMachine, Role
 
 BALANCERS, NODES, ARBITER = "balancers", "nodes", "arbiter"
 
@@ -135,4 +135,5 @@ class SecurityGroups(pulumi.ComponentResource):
         """The groups that a machine is in."""
         if machine.role is Role.LOAD_BALANCER:
             return [self._groups[BALANCERS].id]
-        return [self._groups[group].id for group in ([NODES, ARBITER] if machine.is_arbiter else [NODES])]
+        arbitrates = machine.name == ARBITER_HOST and ARBITER in self._groups
+        return [self._groups[group].id for group in ([NODES, ARBITER] if arbitrates else [NODES])]

@@ -10,12 +10,16 @@ const LATE_SECONDS = 1.2;
 
 header('Content-Type: text/plain');
 header('Cache-Control: no-store');
+if (file_exists('/run/php-cluster/held')) {
+    http_response_code(404);
+    exit("the sessions' mount is being made anew\n");
+}
 if (!is_dir('/srv/site/current')) {
     http_response_code(503);
     exit("there is no site yet\n");
 }
-if (ini_get('auto_prepend_file') === '') {
-    exit("ok\n"); // profile article
+if (ini_get('auto_prepend_file') === '' || get_cfg_var('php_cluster.write_plain')) {
+    exit("ok\n"); // profile article, or on the way from or to it
 }
 $mountPoint = ini_get('session.save_path');
 $answered = @file_get_contents('/run/php-cluster/mount-answered');

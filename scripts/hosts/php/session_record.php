@@ -26,6 +26,8 @@ final class SessionFile
     private const MAX_SIZE = 16 * 1024 * 1024;
     /** Pauses before a file that is not found is looked for again, in microseconds. */
     private const SECOND_LOOKS = [10_000, 40_000, 100_000];
+    /** Longer than a mount with the article's options keeps a file's attributes. */
+    private const STALE_SECONDS = 3;
     /** What a session of PHP's `files` handler looks like, with its serializer `php` or `php_serialize`. */
     private const PLAIN = '/^(?:[^|]+\|(?:[abdisONCErR][:;]).*[;}]|a:\d+:\{.*\})$/Ds';
 
@@ -162,6 +164,47 @@ final class SessionFile
         [$this->sequence, $this->offset, $this->length] = [$next, $offset, $length];
     }
 
+    /** Stores the data as PHP's own handler does, which cannot read a record. */
+    public function writePlain(string $data): void
+    {
+        if (strlen($data) > self::MAX_SIZE) {
+            throw new SessionUnavailable('it has more than 16 MiB');
+        }
+        $this->expectNoOther();
+        // A mount without direct-io-mode notices of a change of size alone that another node has written.
+        if (!@ftruncate($this->file, 0)) {
+            throw new SessionUnavailable('it cannot be emptied');
+        }
+        $this->put(0, $data);
+        $this->makeDurable();
+        [$this->sequence, $this->offset, $this->length] = [0, 0, strlen($data)];
+    }
+
+    /**
+     * Puts a plain session in the place of a record, all at once: there is no moment with half of it.
+     *
+     * @return bool whether it was a record
+     */
+    public function becomePlain(): bool
+    {
+        $data = $this->read();
+        if ($this->sequence === 0) {
+            return false;
+        }
+        $path = stream_get_meta_data($this->file)['uri'];
+        $new = dirname($path) . '/.php-cluster-plain';
+        $file = self::open($new, create: true);
+        if (!@ftruncate($file, 0) || @fwrite($file, $data) !== strlen($data) || !@fdatasync($file)) {
+            throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'unknown error'));
+        }
+        fclose($file);
+        // It expires when it would have; nobody else reads it, as PHP's own handler has it.
+        if (!@touch($new, $this->changed) || !@chmod($new, 0600) || !@rename($new, $path)) {
+            throw new SessionUnavailable('it cannot be replaced: ' . (error_get_last()['message'] ?? 'unknown error'));
+        }
+        return true;
+    }
+
     /** Ends the session. Its file is emptied, not removed: others may wait for its lock. The collector removes it. */
     public function destroy(): void
     {
@@ -250,8 +293,17 @@ final class SessionFile
     private function plain(string $text): string
     {
         $text .= $this->bytes(strlen($text), $this->size - strlen($text));
+        $deadline = microtime(true) + self::STALE_SECONDS;
+        while (preg_match(self::PLAIN, $text) !== 1) {
+            // As long as the profile changes, the mount may be the article's, which shows a file's size of before.
+            if (!get_cfg_var('php_cluster.write_plain') || microtime(true) >= $deadline) {
+                throw new SessionUnavailable('it is no record');
+            }
+            usleep(20_000);
+            $text = $this->bytes(0, fstat($this->file)['size'] ?? 0);
+        }
         $this->length = strlen($text);
-        return preg_match(self::PLAIN, $text) === 1 ? $text : throw new SessionUnavailable('it is no record');
+        return $text;
     }
 
     /** A place of so many bytes beside the data that is valid now. */
@@ -359,7 +411,7 @@ final class SessionHandler implements
     public function write(string $id, string $data): bool
     {
         return $this->orUnavailable($id, function () use ($id, $data): bool {
-            $this->current($id)->write($data);
+            $this->store($id, $data);
             return true;
         });
     }
@@ -370,7 +422,7 @@ final class SessionHandler implements
             $file = $this->current($id);
             // The collector goes by the time of the last change; a tenth of a session's life is fine enough.
             if ($file->isNew || time() - $file->changed >= (int) ini_get('session.gc_maxlifetime') / 10) {
-                $file->write($data);
+                $this->store($id, $data);
             }
             return true;
         });
@@ -403,6 +455,15 @@ final class SessionHandler implements
             $this->file = SessionFile::lock($this->folder, $id, create: true);
         }
         return $this->file ?? throw new SessionUnavailable('it cannot be made');
+    }
+
+    private function store(string $id, string $data): void
+    {
+        if (get_cfg_var('php_cluster.write_plain')) {
+            $this->current($id)->writePlain($data); // the profile is being changed
+        } else {
+            $this->current($id)->write($data);
+        }
     }
 
     /** The same, with what it holds known: a write goes on from there. */

@@ -1,0 +1,39 @@
+<?php
+// Turns the records of session_record.php back into sessions of PHP's own `files` handler. Runs on one node, when no node
+// writes records any more. Sessions are in use meanwhile; one that cannot be read now is tried again, and named at the end.
+
+declare(strict_types=1);
+
+namespace PhpCluster;
+
+require '/usr/lib/php-cluster/session_record.php';
+
+const ROUNDS = 3;
+
+$folder = (string) ini_get('session.save_path');
+$waiting = preg_grep('/^sess_/', scandir($folder) ?: []);
+$turned = 0;
+for ($round = 1; $round <= ROUNDS && $waiting !== []; $round++) {
+    $failed = [];
+    foreach ($waiting as $name) {
+        $id = substr($name, strlen('sess_'));
+        if (!SessionFile::isWellFormed($id)) {
+            continue; // none of ours
+        }
+        $file = null;
+        try {
+            $file = SessionFile::lock($folder, $id, create: false);
+            $turned += $file?->becomePlain() ? 1 : 0;
+        } catch (SessionUnavailable $problem) {
+            $failed[$name] = $problem->getMessage();
+        } finally {
+            $file?->release();
+        }
+    }
+    $waiting = array_keys($failed);
+}
+echo "turned $turned records into plain sessions\n";
+foreach ($failed ?? [] as $name => $problem) {
+    fwrite(STDERR, "$folder/$name: $problem\n");
+}
+exit($waiting === [] ? 0 : 1);

@@ -1,0 +1,143 @@
+"""A cluster that serves gets the other profile, and the first one again. No session is lost on the way."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.commands import said
+from tests.stack.cluster import Cluster, Visitor, leftovers, wait_for
+from tests.stack.test_interrupted import steps
+
+STANDING = 20
+AT_WORK = 4
+
+
+@dataclass
+class Work:
+    """What visitors saw who never pause.
+
+    Attributes:
+        problems: What was not the next number.
+        longest: Seconds that one of them had to wait for an answer, at most.
+        answers: How many there were.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    longest: float = 0
+    answers: int = 0
+
+
+@contextmanager
+def at_work(cluster: Cluster) -> Iterator[Work]:
+    """Visitors who count in sessions of their own, each answer checked."""
+    work, lock, enough = Work(), threading.Lock(), threading.Event()
+    url = cluster.outputs()["url"]
+
+    def visit() -> None:
+        visitor = Visitor(url)
+        while not enough.is_set():
+            expected = len(visitor.seen) + 1
+            began = time.monotonic()
+            try:
+                counter = visitor.visit()["counter"]
+                problem = f"{counter} instead of {expected}" if counter != expected else ""
+            except (OSError, AssertionError) as failure:
+                problem = str(failure)
+            with lock:
+                work.answers += 1
+                work.longest = max(work.longest, time.monotonic() - began)
+                if problem:
+                    work.problems.append(problem)
+                    return
+
+    threads = [threading.Thread(target=visit) for _ in range(AT_WORK)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for("visitors are answered", lambda: work.answers > 20)
+        yield work
+        at_the_end = work.answers
+        wait_for("visitors are still answered", lambda: work.problems or work.answers > at_the_end + 20)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+
+
+def stop_at(cluster: Cluster, step: str) -> None:
+    """Begins an update and takes its power when the step runs."""
+    running = subprocess.Popen(
+        ["scripts/up", cluster.name], cwd=cluster.checkout, env=cluster.environment, start_new_session=True
+    )
+    try:
+        wait_for(f"{step} runs", lambda: step in steps(cluster)[1] or running.poll() is not None)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert running.returncode == -signal.SIGKILL, f"it was over before {step} ran"
+
+
+def switch(cluster: Cluster, profile: str, stop: str = "") -> None:
+    """Changes the profile while visitors are at work; a first try ends in the middle of the step `stop`."""
+    cluster.configure({"profile": profile})
+    preview = cluster.pulumi("preview", "--stack", cluster.name).stdout
+    for step in ("php1-handover", "php2-handover", "volume-create", "php2-mount", "php2-php"):
+        assert f" {step} " in preview, step
+    with at_work(cluster) as work:
+        if stop:
+            stop_at(cluster, stop)
+        said("scripts/up", cluster.name, environment=cluster.environment)
+    assert not work.problems
+    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+
+
+def all_there(standing: list[Visitor]) -> None:
+    for visitor in standing:
+        before = visitor.count
+        assert visitor.visit()["counter"] == before + 1
+
+
+def first_bytes(cluster: Cluster) -> set[str]:
+    """How the sessions on a brick begin."""
+    return set(cluster.ssh("lb2", "for file in /session/brick/sess_*; do head --bytes 6 $file; echo; done").split())
+
+
+def test_profiles_change_without_losing_a_session(fresh_backend: Path) -> None:
+    cluster = Cluster(fresh_backend, {"phpNodes": "2", "profile": "article"})
+    try:
+        cluster.up()
+        standing = [cluster.visitor() for _ in range(STANDING)]
+        for number, visitor in enumerate(standing):
+            for _ in range(number % 3 + 1):
+                visitor.visit()
+
+        switch(cluster, "safe")
+        volume = cluster.outputs()["volumeInfo"]
+        assert "Number of Bricks: 1 x (2 + 1) = 3" in volume and "network.ping-timeout: 2" in volume
+        heal = cluster.ssh("lb1", "gluster volume heal sessions info")
+        assert heal.count("Number of entries: 0") == 3, heal
+        all_there(standing)
+        # What nobody has asked for since then is still as it was.
+        assert "PCSREC" in first_bytes(cluster)
+        for node in ("php1", "php2"):
+            assert "--direct-io-mode=enable" in cluster.ssh(node, "pgrep --full --list-full ' /media/sessions$'")
+
+        switch(cluster, "article", stop="volume-create")
+        volume = cluster.outputs()["volumeInfo"]
+        assert "Number of Bricks: 1 x 2 = 2" in volume and "ping-timeout" not in volume
+        assert "php1" not in cluster.ssh("lb1", "gluster pool list")
+        assert "PCSREC" not in first_bytes(cluster)
+        all_there(standing)
+        # Nothing of a brick host is left.
+        assert len(cluster.ssh("php1", "pgrep gluster").split()) == 1
+        assert " /session " not in cluster.ssh("php1", "cat /proc/self/mounts /etc/fstab")
+    finally:
+        cluster.save_journals()
+        cluster.remove()
+    assert leftovers(cluster.lab) == []

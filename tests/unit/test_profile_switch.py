@@ -1,0 +1,118 @@
+"""What the program asks for when the profile is another one than that of the last update."""
+
+from typing import Any
+
+import pytest
+
+from components.config_values import ConfigError
+from components.profile_switch import ProfileSwitch
+from components.topology import Profile
+from tests.unit.graph import Graph, cluster_graph, everything_before
+
+OTHER = {"safe": "article", "article": "safe"}
+Known = dict[str, dict[str, Any]]
+
+
+def left_by(graph: Graph, *names: str) -> Known:
+    """What an update leaves of these steps in the state; all of them when none is named."""
+    return {
+        name: {"stdin": node.inputs.get("stdin")}
+        for name, node in graph.items()
+        if (not names or name in names) and isinstance(node.inputs.get("stdin"), str)
+    }
+
+
+def state(profile: str, *names: str) -> Known:
+    return left_by(cluster_graph(phpNodes=2, profile=profile), *names)
+
+
+@pytest.mark.parametrize("profile", OTHER)
+def test_a_cluster_that_keeps_its_profile_has_no_step_for_another_one(profile: str) -> None:
+    new = cluster_graph(phpNodes=2, profile=profile)
+    again = cluster_graph(phpNodes=2, profile=profile, known=left_by(new))
+    assert again.keys() == new.keys()
+    assert {name: node.needs for name, node in again.items()} == {name: node.needs for name, node in new.items()}
+    assert not [name for name in new if "handover" in name or "brick-left" in name]
+
+
+@pytest.mark.parametrize("profile", OTHER)
+def test_each_step_is_done_everywhere_before_the_next(profile: str) -> None:
+    graph = cluster_graph(phpNodes=2, profile=profile, known=state(OTHER[profile]))
+    assert {"php1-handover", "php2-handover"} <= everything_before(graph, "volume-create")
+    assert {"volume-create", "volume-options", "volume-heal"} <= everything_before(graph, "php1-mount")
+    assert "php1-mount" in everything_before(graph, "php2-mount")
+    assert {"volume-create", "php1-php"} <= everything_before(graph, "php2-php")
+    if profile == "safe":
+        assert {"php1-mount", "php2-mount"} <= everything_before(graph, "php1-php")
+    else:
+        # Nothing that keeps what was true a second ago is between PHP and the bricks while records are turned.
+        assert {"php1-php", "php2-php"} <= everything_before(graph, "volume-options")
+    assert ("php1-brick-left" in graph) is (profile == "article")
+    if profile == "article":
+        assert "volume-create" in everything_before(graph, "php1-brick-left")
+        assert "NO_BRICKS=php1\n" in graph["volume-create"].inputs["stdin"]
+        assert "PLAIN_PHP='<?php" in graph["php1-php"].inputs["stdin"]
+        assert "PLAIN_PHP=''" in graph["php2-php"].inputs["stdin"]
+
+
+@pytest.mark.parametrize("profile", OTHER)
+def test_the_update_after_it_changes_nothing(profile: str) -> None:
+    switching = cluster_graph(phpNodes=2, profile=profile, known=state(OTHER[profile]))
+    after = cluster_graph(phpNodes=2, profile=profile, known=left_by(switching))
+    assert after.keys() == switching.keys()
+    assert not [name for name in after if after[name].inputs != switching[name].inputs]
+    # Nodes do not wait for each other any more.
+    assert "php1-mount" not in everything_before(after, "php2-mount")
+    assert "php2-handover" not in everything_before(after, "volume-create")
+
+
+@pytest.mark.parametrize("wanted", Profile)
+@pytest.mark.parametrize("step", ["volume-create", "php1-mount", "php2-php"])
+def test_a_single_step_of_the_other_profile_is_enough(wanted: Profile, step: str) -> None:
+    """An update that was interrupted leaves steps of both, and the order matters to the last of them."""
+    known = {**state(wanted.value), **state(OTHER[wanted.value], step)}
+    switch = ProfileSwitch(wanted, known)
+    assert switch.under_way
+    assert switch.hands_over("php2") and not switch.hands_over("php3")
+
+
+def test_an_interrupted_switch_that_is_taken_back_is_one_too() -> None:
+    switching = cluster_graph(phpNodes=2, profile="safe", known=state("article"))
+    known = {**state("article"), **left_by(switching, "php1-handover", "php1-brick", "volume-create")}
+    graph = cluster_graph(phpNodes=2, profile="article", known=known)
+    assert {"php1-handover", "php2-handover", "php1-brick-left"} <= graph.keys()
+    assert "php2-handover" in everything_before(graph, "volume-create")
+
+
+def test_switched_twice_the_steps_of_the_first_time_are_there() -> None:
+    safe = cluster_graph(phpNodes=2, profile="safe", known=state("article"))
+    article = cluster_graph(phpNodes=2, profile="article", known=left_by(safe))
+    assert "GUARDED=no\n" in article["php1-handover"].inputs["stdin"]
+    assert "GUARDED=yes\n" in safe["php1-handover"].inputs["stdin"]
+    assert "php1-brick-left" not in cluster_graph(phpNodes=2, profile="safe", known=left_by(article))
+
+
+def test_a_new_node_comes_as_it_is_to_be() -> None:
+    graph = cluster_graph(phpNodes=3, profile="safe", known=state("article"))
+    assert "php3-handover" not in graph
+    assert {"php2-handover", "php2-mount", "php3-mount"} <= everything_before(graph, "php3-php")
+
+
+def test_nodes_that_leave_meanwhile_are_refused() -> None:
+    switch = ProfileSwitch(Profile.SAFE, state("article"))
+    with pytest.raises(ConfigError, match=r"phpNodes is 1\n +php2 must not leave .*\n.*:phpNodes 2"):
+        switch.check(["php1"])
+    switch.check(["php1", "php2", "php3"])
+    ProfileSwitch(Profile.ARTICLE, state("article")).check(["php1"])
+
+
+@pytest.mark.parametrize("profile", OTHER)
+def test_packets_and_names_are_the_same_for_both(profile: str) -> None:
+    """While php1 becomes a brick host, or is one no more, strangers are kept out and members know its name."""
+    graph, other = (cluster_graph(phpNodes=2, profile=each) for each in (profile, OTHER[profile]))
+    changed = {name for name in graph if name.endswith("-install") and graph[name].inputs != other[name].inputs}
+    assert changed == {"php1-install"}
+    texts = [each["php1-install"].inputs["stdin"] for each in (graph, other)]
+    for name in ("HOST_TABLE", "PACKET_FILTER"):
+        values = [text.partition(f"\n{name}=")[2].partition("'\n")[0] for text in texts]
+        assert values[0] == values[1] != ""
