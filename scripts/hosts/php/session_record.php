@@ -40,6 +40,7 @@ final class SessionFile
     /** Where the data of a record with APART lies now; 0 for others. */
     private int $offset = 0;
     private int $length = 0;
+    private bool $isChanged = false;
     /** @var resource */
     private $file;
 
@@ -215,8 +216,16 @@ final class SessionFile
         $this->makeDurable();
     }
 
+    /**
+     * After a change Gluster waits for a second whether there is another one (cluster.post-op-delay-secs), unless the file
+     * is closed; and keeps it open, and locked, until then. A close that comes as quickly as this one may find it about to
+     * wait, and does not end it. So the lock is given back first, and by the time of its answer Gluster waits.
+     */
     public function release(): void
     {
+        if ($this->isChanged) {
+            flock($this->file, LOCK_UN);
+        }
         fclose($this->file);
     }
 
@@ -284,6 +293,7 @@ final class SessionFile
      */
     private function makeDurable(): void
     {
+        $this->isChanged = true;
         if (!@fdatasync($this->file)) {
             throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'no disk has it'));
         }
