@@ -123,7 +123,8 @@ def handover(node: Machine, settings: Settings, installed: pulumi.Resource, pare
         variables={
             "GUARDED": "yes" if settings.profile is Profile.SAFE else "no",
             "LINES": handover_lines(settings.request_seconds),
-            "SESSION_RECORD_PHP": (files / "session_record.php").read_text(),
+            "SESSION_FILE_PHP": (files / "session_file.php").read_text(),
+            "SESSION_HANDLER_PHP": (files / "session_handler.php").read_text(),
             "HEALTH_PHP": (files / "health.php").read_text(),
             "SERVE_PHP": (files / "serve-php").read_text(),
             "DRAIN_SECONDS": str(DRAIN_SECONDS),

@@ -33,7 +33,7 @@ fi
 if grep --quiet ' /media/sessions ' /etc/fstab; then
     grep --quiet ' /media/sessions fuse.glusterfs ' /proc/self/mounts && echo "mount mounted" || echo "mount missing"
 fi
-if [[ -e /usr/lib/php-cluster/session_record.php ]]; then
+if [[ -e /usr/lib/php-cluster/session_handler.php ]]; then
     echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
 fi
 if [[ -d /session/brick/.glusterfs ]]; then

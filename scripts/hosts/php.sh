@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
-# Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_RECORD_PHP (empty: PHP's own files
-# handler), COLLECT_PHP (empty: no collector on this node), PLAIN_PHP (empty: another node turns records into plain sessions,
-# should there be any), SERVE_PHP, DRAIN_SECONDS.
+# Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_FILE_PHP and SESSION_HANDLER_PHP
+# (empty: PHP's own files handler), COLLECT_PHP (empty: no collector on this node), PLAIN_PHP (empty: another node turns
+# records into plain sessions, should there be any), SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
@@ -45,8 +45,9 @@ if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; 
     fi
 fi
 put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
-if [[ -n $SESSION_RECORD_PHP ]]; then
-    put_file /usr/lib/php-cluster/session_record.php 0644 "$SESSION_RECORD_PHP" || true
+if [[ -n $SESSION_HANDLER_PHP ]]; then
+    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP" || true
+    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP" || true
 fi
 put_file "$ini" 0644 "$PHP_INI" || true
 put_file "$conf" 0644 "$FPM_CONF" || true
@@ -120,7 +121,7 @@ if [[ $GUARDED == no && -e /var/lib/php-cluster/disabled-phpsessionclean ]]; the
     systemctl enable --quiet --now phpsessionclean.timer
     rm /var/lib/php-cluster/disabled-phpsessionclean
 fi
-if [[ -n $SESSION_RECORD_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
+if [[ -n $SESSION_HANDLER_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
     changing "disables phpsessionclean.timer"
     # Whoever unconfigures the machine puts it back.
     : >/var/lib/php-cluster/disabled-phpsessionclean

@@ -119,14 +119,15 @@ def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
         "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions").replace(
             "error_log = syslog", "error_log = /dev/stderr"
         ),
-        "session_record.php": (PROJECT / "scripts/hosts/php/session_record.php").read_text(),
+        "session_file.php": (PROJECT / "scripts/hosts/php/session_file.php").read_text(),
+        "session_handler.php": (PROJECT / "scripts/hosts/php/session_handler.php").read_text(),
     }
     for name, text in texts.items():
         (tmp_path / "etc" / name).write_text(text)
     script = """
         mkdir -p /run/php-cluster /srv/site /usr/lib/php-cluster
         ln -s /files/site /srv/site/current
-        cp /files/etc/session_record.php /usr/lib/php-cluster/
+        cp /files/etc/session_file.php /files/etc/session_handler.php /usr/lib/php-cluster/
         cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
         ln -s site-a.sock /run/php-cluster/site.sock
         FPM=a php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &

@@ -175,7 +175,7 @@ def test_a_mount_that_hangs_is_made_again(cluster: Cluster) -> None:
 
 
 HOLDER = """
-require '/usr/lib/php-cluster/session_record.php';
+require '/usr/lib/php-cluster/session_file.php';
 foreach (range(1, 8) as $n) {
     $held[] = PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$n-", 4), true);
 }
@@ -185,7 +185,7 @@ while (!file_exists('/run/go-on')) { usleep(20000); clearstatcache(); }
 foreach ($held as $session) { $session->write('newer'); $session->release(); }
 """
 WAITER = """
-require '/usr/lib/php-cluster/session_record.php';
+require '/usr/lib/php-cluster/session_file.php';
 echo PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$argv[1]-", 4), false)->read() . "\\n";
 """
 

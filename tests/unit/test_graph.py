@@ -125,7 +125,7 @@ def test_the_article_has_no_arbiter() -> None:
     graph = cluster_graph(profile="article")
     assert "php1-brick" not in graph and "lb1-peer-probe-php1" not in graph
     assert "LAYOUT='replica 2'" in graph["volume-create"].inputs["stdin"]
-    assert "SESSION_RECORD_PHP=''" in graph["php1-php"].inputs["stdin"]
+    assert "SESSION_HANDLER_PHP=''" in graph["php1-php"].inputs["stdin"]
 
 
 def test_one_node_collects(safe: Graph) -> None:

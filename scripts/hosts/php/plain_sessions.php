@@ -1,12 +1,12 @@
 <?php
-// Turns the records of session_record.php back into sessions of PHP's own `files` handler. Runs on one node, when no node
+// Turns records (session_file.php) back into sessions of PHP's own `files` handler. Runs on one node, when no node
 // writes records any more. Sessions are in use meanwhile; one that cannot be read now is tried again, and named at the end.
 
 declare(strict_types=1);
 
 namespace PhpCluster;
 
-require '/usr/lib/php-cluster/session_record.php';
+require '/usr/lib/php-cluster/session_file.php';
 
 const ROUNDS = 3;
 
