@@ -1,6 +1,6 @@
 """A cluster on machines that are the user's own: looked at first, used, given back, and taken over again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,13 @@ from tests.stack.cluster import Cluster, Visitor
 from tests.stack.own_machines import USER, OwnMachines, own_machines
 
 MACHINES = (1, 2, 3)
+OTHERS = (4, 5)
 PACKAGES = {
     1: "haproxy keepalived glusterfs-server",
     2: "haproxy keepalived glusterfs-server",
     3: "nginx-light php-fpm",
+    4: "nginx-light php-fpm",
+    5: "haproxy keepalived glusterfs-server",
 }
 
 # Every trace that a cluster could leave on a machine; `true` so that none is no failure.
@@ -35,7 +38,7 @@ true
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[OwnMachines]:
-    with own_machines("test-own-machines", len(MACHINES)) as made:
+    with own_machines("test-own-machines", len(MACHINES) + len(OTHERS)) as made:
         yield made
 
 
@@ -150,14 +153,49 @@ def test_up_and_destroy_and_up_again(machines: OwnMachines, tmp_path: Path) -> N
         cluster.remove()
 
 
+def test_a_balancer_moves_to_another_machine_and_a_node_leaves_in_one_update(
+    machines: OwnMachines, tmp_path: Path
+) -> None:
+    first, second, php1, php2, new = (*MACHINES, *OTHERS)
+    for number in MACHINES:
+        # As it was before the test above.
+        machines.enter(number, "nft flush chain inet mine input; nft add rule inet mine input tcp dport 9999 drop")
+    cluster = Cluster(tmp_path / "state", machines.config((first, second), (php1, php2), tmp_path))
+    try:
+        cluster.up()
+        visitor = cluster.visitor()
+        assert [visitor.visit()["counter"] for _ in range(3)] == [1, 2, 3]
+        cluster.configure(
+            {
+                "existing.balancers[1].address": machines.address(new),
+                "existing.balancers[1].hostKey": machines.host_key(new),
+            }
+        )
+        cluster.pulumi("config", "rm", "--path", "existing.nodes[1]", "--stack", cluster.name)
+        cluster.up()
+        cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+        goes_on(cluster, visitor)
+        given_back(machines, (second, php2))
+        # It has the old one's place in the pool, and its brick is full.
+        heal = cluster.ssh("lb1", "sudo gluster volume heal sessions info")
+        assert heal.count("Status: Connected") == 3 and heal.count("Number of entries: 0") == 3, heal
+        session = f"/session/brick/sess_{visitor.cookie.split('=')[1]}"
+        assert len({machines.enter(number, f"sha256sum <{session}") for number in (first, new)}) == 1
+
+        cluster.destroy()
+        given_back(machines, (first, php1, new))
+    finally:
+        cluster.remove()
+
+
 def goes_on(cluster: Cluster, visitor: Visitor) -> None:
     before, visitor.url = visitor.count, cluster.outputs()["url"]
     assert visitor.visit()["counter"] == before + 1
 
 
-def given_back(machines: OwnMachines) -> None:
+def given_back(machines: OwnMachines, numbers: Iterable[int] = MACHINES) -> None:
     """The machines are as before, but for their packages and what is on the bricks."""
-    for number in MACHINES:
+    for number in numbers:
         assert machines.enter(number, TRACES) == "", f"m{number}"
         assert machines.enter(number, "hostname; cat /etc/hostname").split() == [f"m{number}", f"m{number}"]
         assert "dport 9999 drop" in machines.enter(number, "nft list table inet mine")
