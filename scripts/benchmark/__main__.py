@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.settings import PROJECT_FOLDER, Image
-from scripts.benchmark import emulated_aws, floor, picture, report, timeline
+from scripts.benchmark import collector, emulated_aws, floor, picture, report, timeline
 from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.stack import BenchStack, StackError, Update
@@ -38,7 +38,7 @@ def _images(text: str) -> list[str]:
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | aws")
+    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | collector | aws")
     up = commands.add_parser("up", help="whole clusters, beside the same steps by plain parallel SSH")
     up.set_defaults(measure=measure_up)
     up.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
@@ -55,6 +55,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     change.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8], help="PHP nodes (default: 2,4,8)")
     change.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
     sessions.add_to(commands)
+    collector.add_to(commands)
     emulated_aws.add_to(commands)
     return parser.parse_args(words)
 

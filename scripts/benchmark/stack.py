@@ -119,6 +119,18 @@ class BenchStack:
         parsed: dict[str, Any] = json.loads(self._pulumi("stack", "output", "--json", "--stack", self.name))
         return parsed
 
+    def status(self) -> str:
+        """What scripts/status shows of the cluster, well or not."""
+        done = subprocess.run(
+            ["scripts/status", "--stack", self.name],
+            cwd=PROJECT_FOLDER,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
     def enter(self, machine: str, script: str) -> str:
         """Runs a shell script on a machine as root, and returns what it printed."""
         return self._lab("enter", "--stack", self.name, machine, "bash", "-s", stdin=script)
