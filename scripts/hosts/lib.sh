@@ -55,8 +55,14 @@ fail() {
     exit 1
 }
 
-# holds PATH CONTENT: whether the file has this content already.
-holds() { printf '%s' "$2" | cmp --silent - "$1"; }
+# holds PATH CONTENT: whether the file has this content already. No process is started for it: each look at a machine asks
+# this of every file.
+holds() {
+    local found=
+    [[ -f $1 ]] || return 1
+    IFS= read -r -d '' found <"$1" || true
+    [[ $found == "$2" ]]
+}
 
 # put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ; true when it changed it.
 put_file() {
