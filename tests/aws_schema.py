@@ -78,9 +78,16 @@ def _value(hint: Any, value: Any, where: str) -> list[str]:
     ):
         return []
     choices = _choices(hint)
+    # Where the schema names values, the SDK takes any text beside them.
+    if isinstance(value, str) and (enums := [each for each in choices if _is_enum(each)]):
+        choices = enums
     if any(not _against(choice, value, where) for choice in choices):
         return []
     return next((_against(choice, value, where) for choice in choices), [f"{where} is of no known type"])
+
+
+def _is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, enum.Enum)
 
 
 def _choices(hint: Any) -> list[Any]:
@@ -105,7 +112,7 @@ def _against(hint: Any, value: Any, where: str) -> list[str]:
 
 def _fits(hint: Any, value: Any) -> bool:
     """Whether a plain value is of a plain type; whole numbers may have travelled as floating ones."""
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+    if _is_enum(hint):
         return value in [each.value for each in hint]
     if hint in (int, float):
         return isinstance(value, int | float) and not isinstance(value, bool) and (hint is float or value % 1 == 0)

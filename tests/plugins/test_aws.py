@@ -132,9 +132,13 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
         "result = [ec2.describe_addresses()['Addresses'],"
         " [n for n in ec2.describe_network_interfaces()['NetworkInterfaces'] if n.get('TagSet')],"
         " [v for v in ec2.describe_volumes()['Volumes'] if v.get('Tags')], iam.list_roles()['Roles'],"
-        " [v for v in ec2.describe_vpcs()['Vpcs'] if not v['IsDefault']]]"
+        " [v for v in ec2.describe_vpcs()['Vpcs'] if not v['IsDefault']],"
+        " ec2.describe_key_pairs()['KeyPairs'], iam.list_instance_profiles()['InstanceProfiles'],"
+        " [n for n in ec2.describe_nat_gateways()['NatGateways'] if n['State'] not in ('deleted', 'deleting')],"
+        " [i for r in ec2.describe_instances()['Reservations'] for i in r['Instances']"
+        "  if i['State']['Name'] not in ('terminated', 'shutting-down')]]"
     )
-    assert left == [[], [], [], [], []]
+    assert left == [[]] * 9
     assert_schema(stack.log)
 
 

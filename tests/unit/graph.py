@@ -32,6 +32,8 @@ class Node:
     needs: frozenset[str]
     """Names of the resources it depends on, directly."""
     deleted_with: str
+    ignored: frozenset[str]
+    """Inputs whose change is no change."""
     inputs: Mapping[str, Any]
     """Secrets are in the engine's own wrapping."""
 
@@ -70,6 +72,7 @@ class _Recorder(mocks.MockMonitor):
                 parent=_name(request.parent),
                 needs=frozenset(map(_name, request.dependencies)),
                 deleted_with=_name(request.deletedWith),
+                ignored=frozenset(request.ignoreChanges),
                 inputs={
                     # Two assets of one file are the same input.
                     key: Path(value.path) if isinstance(value, pulumi.FileAsset) else value

@@ -8,9 +8,12 @@ import pulumi
 import pytest
 
 from components import zones
+from components.cluster import PhpCluster
 from components.drift import Drift
 from components.settings import read_settings
+from components.site import Site
 from components.substrates import aws
+from components.substrates.aws.floating_address import move_policy
 from components.topology import Profile
 from tests.aws_schema import problems_of_inputs
 from tests.unit.graph import Graph, everything_before, graph_of
@@ -21,8 +24,14 @@ SETTINGS: dict[str, Any] = {"zones": ZONES, "ami": "ami-0123456789abcdef0", "ssh
 SECRET_KEY = "value"
 
 
-def cloud(aws_settings: dict[str, Any] | None = None, *, known: Graph | None = None, **values: Any) -> Graph:
-    """What the program registers for the machines of a cluster in the cloud, after an update that left the `known`."""
+def cloud(
+    aws_settings: dict[str, Any] | None = None, *, known: Graph | None = None, whole: bool = False, **values: Any
+) -> Graph:
+    """What the program registers for the machines of a cluster in the cloud, after an update that left the `known`.
+
+    Args:
+        whole: With the cluster on the machines.
+    """
     settings = read_settings(
         {
             "substrate": "aws",
@@ -36,8 +45,14 @@ def cloud(aws_settings: dict[str, Any] | None = None, *, known: Graph | None = N
     )
     pulumi.runtime.set_all_config(WITHOUT_ACCOUNT)
     left = {name: node.inputs for name, node in (known or {}).items() if node.type.startswith("aws:")}
-    drift = Drift({}, {}, {}, left)
-    return graph_of(lambda: aws.create(settings, aws.plan(settings), drift))
+    drift, plan = Drift({}, {}, {}, left), aws.plan(settings)
+
+    def program() -> None:
+        machines = aws.create(settings, plan, drift)
+        if whole:
+            PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64))
+
+    return graph_of(program)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +125,21 @@ def test_what_an_arbiter_needed_stays_when_the_profile_changes(usual: Graph) -> 
     assert of_type(cloud(profile="article"), "VolumeAttachment").keys() == {"lb1-brick-attached", "lb2-brick-attached"}
 
 
+def test_each_machine_is_in_the_groups_of_its_part(usual: Graph) -> None:
+    groups = {name: node["vpcSecurityGroupIds"] for name, node in of_type(usual, "Instance").items() if "php" in name}
+    assert groups == {
+        "php1-machine": ["nodes-id", "arbiter-id"],
+        "php2-machine": ["nodes-id"],
+        "php3-machine": ["nodes-id"],
+    }
+    interfaces = {name: node["securityGroups"] for name, node in of_type(usual, "NetworkInterface").items()}
+    assert interfaces == {"lb1-interface": ["balancers-id"], "lb2-interface": ["balancers-id"]}
+    for balancer in ("lb1", "lb2"):
+        node = usual[f"{balancer}-machine"].inputs
+        assert "vpcSecurityGroupIds" not in node
+        assert node["primaryNetworkInterface"] == {"networkInterfaceId": f"{balancer}-interface-id"}
+
+
 def test_only_configured_networks_may_visit_and_log_in() -> None:
     graph = cloud({"webCidrs": ["198.51.100.0/24", "192.0.2.0/24"], "sshCidrs": ["203.0.113.0/28", "192.0.2.1/32"]})
     inward = {(other, what) for _, way, other, what in rules(graph) if way == "from" and "/" in other}
@@ -138,12 +168,20 @@ def test_nothing_else_is_public(usual: Graph) -> None:
             assert node["subnetId"].startswith("private-")
             assert ipaddress.ip_address(node["privateIp"]) in ipaddress.ip_network(subnet["cidrBlock"])
     routes = of_type(usual, "Route")
-    assert routes["public-default"]["gatewayId"] == "gateway-id"
-    assert routes["private-default"]["natGatewayId"] == "nat-gateway-id"
+    assert (routes["public-default"]["gatewayId"], routes["public-default"]["routeTableId"]) == (
+        "gateway-id",
+        "public-table-id",
+    )
+    assert (routes["private-default"]["natGatewayId"], routes["private-default"]["routeTableId"]) == (
+        "nat-gateway-id",
+        "private-table-id",
+    )
+    assert of_type(usual, "NatGateway")["nat-gateway"]["subnetId"].startswith("public-")
     ties = {one["subnetId"]: one["routeTableId"] for one in of_type(usual, "RouteTableAssociation").values()}
     assert {subnet: table for subnet, table in ties.items() if subnet.startswith("private")} == dict.fromkeys(
         ("private-1-id", "private-2-id", "private-3-id"), "private-table-id"
     )
+    assert {table for subnet, table in ties.items() if subnet.startswith("public")} == {"public-table-id"}
     assert len(ties) == len(of_type(usual, "Subnet")) == 5
 
 
@@ -194,6 +232,7 @@ def test_instances_ask_for_metadata_with_a_token_and_take_the_newest_image_only_
         }, name
         assert instance["disableApiTermination"] is False
         assert instance["keyName"] == "login-key-name"
+        assert usual[name].ignored == {"ami", "userData", "keyName"}
     for instance in of_type(cloud({"terminationProtection": True}), "Instance").values():
         assert instance["disableApiTermination"] is True
 
@@ -218,7 +257,12 @@ def test_only_balancers_have_a_role(usual: Graph) -> None:
     for name, instance in of_type(usual, "Instance").items():
         assert ("iamInstanceProfile" in instance) is name.startswith("lb"), name
     assert of_type(usual, "InstanceProfile").keys() == {"balancer-profile"}
-    assert of_type(usual, "RolePolicy").keys() == {"move-site-address"}
+    # What this policy allows is evaluated in test_elastic_ip.py.
+    interfaces = ["lb1-interface-arn", "lb2-interface-arn"]
+    assert {name: policy["policy"] for name, policy in of_type(usual, "RolePolicy").items()} == {
+        "move-site-address": move_policy("site-address-arn", interfaces)
+    }
+    assert of_type(usual, "RolePolicy")["move-site-address"]["role"] == "balancer-role-id"
     trust = json.loads(of_type(usual, "Role")["balancer-role"]["assumeRolePolicy"])
     assert trust["Statement"] == [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
@@ -227,7 +271,10 @@ def test_only_balancers_have_a_role(usual: Graph) -> None:
 
 def test_the_program_never_says_where_the_address_is(usual: Graph) -> None:
     site = of_type(usual, "Eip")["site-address"]
-    assert not {"instance", "networkInterface", "associateWithPrivateIp", "address"} & site.keys()
+    association = {"instance", "networkInterface", "associateWithPrivateIp"}
+    assert not {*association, "address"} & site.keys()
+    # Nor does it take it back when a refresh has seen one.
+    assert usual["site-address"].ignored == association
     associated = {one["allocationId"] for one in of_type(usual, "EipAssociation").values()}
     assert associated == {"lb1-address-id", "lb2-address-id"}
     for balancer in ("lb1", "lb2"):
@@ -259,6 +306,26 @@ def test_what_waits_for_what(usual: Graph, later: str, earlier: set[str]) -> Non
     assert earlier <= everything_before(usual, later)
 
 
+def test_nodes_are_reached_through_a_balancer_and_a_brick_waits_for_its_disk() -> None:
+    graph = cloud(whole=True)
+    ways = {
+        name.removesuffix("-install"): (way["host"], way.get("proxy", {}).get("host"))
+        for name, node in graph.items()
+        if name.endswith("-install")
+        for way in [node.inputs["connection"][SECRET_KEY]]
+    }
+    # By the balancer of its own zone, where there is one.
+    assert ways == {
+        "lb1": ("lb1-address-public-ip", None),
+        "lb2": ("lb2-address-public-ip", None),
+        "php1": (graph["php1-machine"].inputs["privateIp"], "lb1-address-public-ip"),
+        "php2": (graph["php2-machine"].inputs["privateIp"], "lb1-address-public-ip"),
+        "php3": (graph["php3-machine"].inputs["privateIp"], "lb2-address-public-ip"),
+    }
+    for machine in ("lb1", "lb2", "php1"):
+        assert {f"{machine}-brick-attached", f"{machine}-machine"} <= everything_before(graph, f"{machine}-brick")
+
+
 def test_machines_are_made_side_by_side(usual: Graph) -> None:
     for name in of_type(usual, "Instance"):
         assert not [other for other in everything_before(usual, name) if other.endswith("-machine")], name
@@ -282,11 +349,14 @@ def test_balancers_route_where_that_is_chosen() -> None:
 
 def test_everything_carries_the_stacks_name_and_tags(usual: Graph) -> None:
     untaggable = {"Route", "RouteTableAssociation", "EipAssociation", "VolumeAttachment", "RolePolicy"}
+    tagged = {f"{name}, its disk": node["rootBlockDevice"]["tags"] for name, node in of_type(usual, "Instance").items()}
+    assert len({tags["Name"] for tags in tagged.values()}) == 5
     for name, node in usual.items():
         kind = node.type.rpartition(":")[2]
         if not node.type.startswith("aws:") or kind in untaggable:
             continue
-        tags = node.inputs["tags"]
+        tagged[name] = node.inputs["tags"]
+    for name, tags in tagged.items():
         assert tags["Name"].startswith("php-cluster-unit-"), name
         assert tags["php-cluster:stack"] == "unit" and tags["php-cluster:project"] == "php-cluster", name
         assert tags["php-cluster:role"], name
@@ -301,6 +371,8 @@ def test_it_is_all_in_the_sdks_schema(usual: Graph) -> None:
     wrong = {"metadataOptions": {"httpToken": "required"}}
     assert problems_of_inputs("aws:ec2/instance:Instance", wrong)
     assert problems_of_inputs("aws:ec2/instance:Instance", {"disableApiTermination": "no"})
+    assert problems_of_inputs("aws:ec2/instance:Instance", {"instanceType": "t3.smal"})
+    assert not problems_of_inputs("aws:ec2/instance:Instance", {"instanceType": "t3.small"})
 
 
 def test_an_existing_vpc_is_used_as_it_is() -> None:

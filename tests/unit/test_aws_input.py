@@ -73,6 +73,9 @@ def test_a_local_stack_needs_nothing_of_the_cloud() -> None:
     read_settings({"phpNodes": 2})
     program = "import components.substrates, components.cluster, sys; sys.exit('pulumi_aws' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False).returncode == 0
+    components = PROJECT / "components"
+    users = [path for path in components.rglob("*.py") if "import pulumi_aws" in path.read_text()]
+    assert users and {path.parent for path in users} == {components / "substrates" / "aws"}
 
 
 def planning(aws_settings: dict[str, Any], config: dict[str, str]) -> Callable[[], object]:

@@ -169,7 +169,11 @@ class AwsMachine(pulumi.ComponentResource):
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
             root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
-                volume_type="gp3", volume_size=ROOT_GIB, encrypted=True, delete_on_termination=True
+                volume_type="gp3",
+                volume_size=ROOT_GIB,
+                encrypted=True,
+                delete_on_termination=True,
+                tags=tags(f"{planned.name}-root", role=role),
             ),
             disable_api_termination=settings.termination_protection,
             user_data=pulumi.Output.all(host_key.private, host_key.public).apply(

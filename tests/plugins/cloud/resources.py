@@ -61,9 +61,15 @@ class Kind:
     autonamed: bool = False
 
 
-def _tags(kind: str, inputs: Values) -> dict[str, Any]:
-    pairs = [{"Key": key, "Value": value} for key, value in inputs.get("tags", {}).items()]
-    return {"TagSpecifications": [{"ResourceType": kind, "Tags": pairs}]} if pairs else {}
+def _tags(kind: str, inputs: Values, **others: Values) -> dict[str, Any]:
+    """What the API wants to know of the tags of a resource, and of others that are made with it."""
+    all_of_them = {kind: inputs, **others}.items()
+    said = [
+        {"ResourceType": each, "Tags": [{"Key": key, "Value": value} for key, value in tagged["tags"].items()]}
+        for each, tagged in all_of_them
+        if tagged.get("tags")
+    ]
+    return {"TagSpecifications": said} if said else {}
 
 
 def _iam_tags(inputs: Values) -> list[dict[str, str]]:
@@ -317,7 +323,7 @@ def _instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         ],
         **where,
         **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
-        **_tags("instance", inputs),
+        **_tags("instance", inputs, volume=disk),
     )["Instances"][0]
     return made["InstanceId"], {"privateIp": made["PrivateIpAddress"]}
 
