@@ -25,7 +25,7 @@ except ConfigError as problem:
 drift = look(substrate.states)
 gluster_tls.check_choice(settings.gluster_tls, drift.known)
 try:
-    ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes])
+    ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes], drift.gone)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
 machines = substrate.create(settings, plan, drift)

@@ -94,6 +94,11 @@ class Drift:
         """Machine to its connection, of those that the last update has reached."""
         return _machines_in(self.known)
 
+    @property
+    def gone(self) -> frozenset[str]:
+        """The machines that do not exist any more."""
+        return frozenset(machine for machine, state in self._states.items() if state == GONE)
+
     def lose(self, machine: str) -> None:
         """Takes a machine for gone: nothing on it is as the last update left it."""
         self._states[machine] = GONE

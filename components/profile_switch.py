@@ -17,7 +17,7 @@ from components import topology
 from components.config_values import NAMESPACE, ConfigError
 from components.gluster import Volume
 from components.machine import Machine
-from components.php import PhpNode, handover_lines
+from components.php import FIRST_NODE, PhpNode, handover_lines
 from components.remote import HOST_SCRIPTS, remote_step
 from components.settings import Settings
 from components.topology import ARBITER_HOST, DRAIN_SECONDS, Profile
@@ -53,13 +53,24 @@ class ProfileSwitch:
         found = {profile_of_step(step, outputs) for step, outputs in known.items()}
         self.under_way = bool(found - {wanted, None})
 
-    def check(self, nodes: Collection[str]) -> None:
+    def check(self, nodes: Collection[str], gone: Collection[str] = ()) -> None:
         """Refuses what cannot go together with a switch; nothing was changed by then.
 
+        Args:
+            nodes: The PHP nodes that are planned.
+            gone: Machines that do not exist any more.
+
         Raises:
-            ConfigError: PHP nodes leave. They would serve to the end as they do now, among nodes that do not.
+            ConfigError: PHP nodes leave. They would serve to the end as they do now, among nodes that do not. Or the
+                node that turns records into plain sessions is a new one, which would not know that there are any.
         """
         serving = {step.removesuffix("-php") for step in self._known if step.endswith("-php")}
+        if self.under_way and self._wanted is Profile.ARTICLE and (FIRST_NODE in gone or FIRST_NODE not in serving):
+            raise ConfigError(
+                f"{NAMESPACE}:profile is {self._wanted.value}\n"
+                f"    {FIRST_NODE} turns the sessions into those of this profile, and has to be made again first.\n"
+                f"    Mend it with the profile of before: pulumi config set {NAMESPACE}:profile safe && pulumi up"
+            )
         if self.under_way and (leaving := serving - set(nodes)):
             raise ConfigError(
                 f"{NAMESPACE}:phpNodes is {len(nodes)}\n"

@@ -31,6 +31,6 @@ elif differs; then
 fi
 if [[ -n $ini ]]; then
     # What had been begun before may still write.
-    checking || wait_until "$((DRAIN_SECONDS + 30))" "the PHP before has ended" /usr/lib/php-cluster/serve-php is-alone
+    checking || wait_until "$((2 * DRAIN_SECONDS + 30))" "the PHP before has ended" /usr/lib/php-cluster/serve-php is-alone
     if reads_both; then report "PHP reads the sessions of both profiles"; else report "PHP has the profile already"; fi
 fi

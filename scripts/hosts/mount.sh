@@ -32,8 +32,9 @@ let_go() {
         trap '/usr/lib/php-cluster/serve-php go' EXIT
         DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php hold || fail "PHP does not start"
     fi
-    # It would mount again what goes.
+    # It would mount again what goes; and what it said of this mount says nothing of the next one.
     systemctl stop "$keeper" 2>/dev/null || true
+    rm -f /run/php-cluster/mount-answered
     wait_until 30 "nothing uses $MOUNT_POINT" "${unmounted[@]}"
 }
 

@@ -106,6 +106,16 @@ def test_nodes_that_leave_meanwhile_are_refused() -> None:
     ProfileSwitch(Profile.ARTICLE, state("article")).check(["php1"])
 
 
+def test_who_turns_the_records_must_have_been_there_before() -> None:
+    for known, gone in ((state("safe"), ["php1"]), (state("safe", "volume-create", "php2-php"), [])):
+        switch = ProfileSwitch(Profile.ARTICLE, known)
+        with pytest.raises(ConfigError, match=r"profile is article\n +php1 turns .*\n.*:profile safe"):
+            switch.check(["php1", "php2"], gone)
+    ProfileSwitch(Profile.ARTICLE, state("safe")).check(["php1", "php2"], ["php2"])
+    ProfileSwitch(Profile.SAFE, state("article")).check(["php1", "php2"], ["php1"])
+    ProfileSwitch(Profile.ARTICLE, {}).check(["php1"])
+
+
 @pytest.mark.parametrize("profile", OTHER)
 def test_packets_and_names_are_the_same_for_both(profile: str) -> None:
     """While php1 becomes a brick host, or is one no more, strangers are kept out and members know its name."""

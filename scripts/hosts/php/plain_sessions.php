@@ -10,8 +10,20 @@ require '/usr/lib/php-cluster/session_file.php';
 
 const ROUNDS = 3;
 
+/** @return list<string> the sessions that there are */
+function sessions(string $folder): array
+{
+    $names = scandir($folder);
+    if ($names === false) {
+        // As long as PHP reads both kinds, nothing is lost by this.
+        fwrite(STDERR, "$folder cannot be listed\n");
+        exit(1);
+    }
+    return array_values(preg_grep('/^sess_/', $names));
+}
+
 $folder = (string) ini_get('session.save_path');
-$waiting = preg_grep('/^sess_/', scandir($folder) ?: []);
+$waiting = sessions($folder);
 $turned = 0;
 for ($round = 1; $round <= ROUNDS && $waiting !== []; $round++) {
     $failed = [];
@@ -22,8 +34,11 @@ for ($round = 1; $round <= ROUNDS && $waiting !== []; $round++) {
         }
         $file = null;
         try {
-            $file = SessionFile::lock($folder, $id, create: false);
+            $file = SessionFile::lock($folder, $id, create: false, lookAgain: true);
             $turned += $file?->becomePlain() ? 1 : 0;
+            if ($file === null && in_array($name, sessions($folder), true)) {
+                throw new SessionUnavailable('it is listed, and cannot be opened');
+            }
         } catch (SessionUnavailable $problem) {
             $failed[$name] = $problem->getMessage();
         } finally {

@@ -187,10 +187,10 @@ final class SessionFile
      */
     public function becomePlain(): bool
     {
-        $data = $this->read();
-        if ($this->sequence === 0) {
+        if ($this->isNew || $this->bytes(0, strlen(self::MAGIC)) !== self::MAGIC) {
             return false;
         }
+        $data = $this->read();
         $path = stream_get_meta_data($this->file)['uri'];
         $new = dirname($path) . '/.php-cluster-plain';
         $file = self::open($new, create: true);
