@@ -63,9 +63,9 @@ def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds:
     )
 
 
-def fpm_configuration(workers: int) -> str:
+def fpm_configuration(profile: Profile, workers: int) -> str:
     """The text of php-fpm's own configuration file."""
-    return render("php-fpm.conf.j2", workers=workers)
+    return render("php-fpm.conf.j2", workers=workers, guarded=profile is Profile.SAFE)
 
 
 def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: int) -> str:
@@ -136,7 +136,7 @@ class PhpNode(pulumi.ComponentResource):
             variables={
                 "GUARDED": "yes" if safe else "no",
                 "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
-                "FPM_CONF": fpm_configuration(args.workers),
+                "FPM_CONF": fpm_configuration(args.profile, args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
                 "HEALTH_PHP": (files / "health.php").read_text(),
                 "SESSION_FILE_PHP": (files / "session_file.php").read_text() if safe else "",

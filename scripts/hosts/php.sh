@@ -38,6 +38,7 @@ if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; 
     grep --quiet '^php_cluster.write_plain' "$ini" \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
     if [[ -n $PLAIN_PHP ]]; then
+        grep --quiet ' fuse.glusterfs ' /proc/self/mounts || fail "the sessions are not mounted, and so cannot be turned"
         put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP" || true
         said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
             || fail "sessions cannot be read, and the profile stays half changed: $said"

@@ -46,7 +46,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
     "nginx": lambda: nginx_site(PLAN, {"post_max_size": "64M"}, 60),
-    "php-fpm": lambda: fpm_configuration(8),
+    "php-fpm": lambda: fpm_configuration(Profile.SAFE, 8),
     "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
 }

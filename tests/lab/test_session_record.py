@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,6 +39,13 @@ SITE = {
     # Sends what it can, then the store breaks before the session is written.
     "doomed.php": "session_start(); $_SESSION['n'] = 1000; echo 'you are promised 1000'; @ob_flush(); flush(); "
     "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage');",
+    "clean.php": "session_start(); $_SESSION['n'] = 7; while (ob_get_level()) { ob_end_clean(); } echo 'a file';",
+    "doomed_clean.php": "session_start(); $_SESSION['n'] = 1000; "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage'); "
+    "while (ob_get_level()) { ob_end_clean(); } header('X-Kept: no'); echo '';",
+    "method.php": "class Session { function session_start() { session_start(); session_destroy(); } } "
+    "(new Session())->session_start(); echo 'destroyed';",
+    "user_ini.php": "echo ini_get('highlight.string');",
     "plain.php": "echo 'no session';",
     "id.php": "session_start(); echo session_id();",
     "draw.php": "session_start(); session_create_id(); usleep(2000); echo $_SESSION['n'] = $_SESSION['n'] + 1;",
@@ -100,6 +108,8 @@ def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
     """nginx and php-fpm as a PHP node has them, on a port of their own; sessions that are there already stay."""
     for folder in ("site", "sessions", "etc"):
         (tmp_path / folder).mkdir(exist_ok=True)
+    # What is between the profiles has still the PHP-FPM of article.
+    profile = Profile.SAFE if "auto_prepend_file" in ini and "write_plain" not in ini else Profile.ARTICLE
     # PHP's user is not the one who runs the tests.
     tmp_path.chmod(0o755)
     (tmp_path / "sessions").chmod(0o777)
@@ -115,7 +125,7 @@ def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
         .replace("listen 80", f"listen 127.0.0.1:{port}")
         .replace("127.0.0.1:8081", "unix:/run/trial.sock")
         + "}\n",
-        "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
+        "fpm.conf": fpm_configuration(profile, WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
         "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions").replace(
             "error_log = syslog", "error_log = /dev/stderr"
         ),
@@ -407,3 +417,50 @@ def test_requests_of_one_session_take_turns(server: Server) -> None:
         answers = list(visitors.map(lambda _: server.get("count.php", session)[0].text, range(40)))
     assert sorted(map(int, answers)) == list(range(2, 42))
     assert parsed(server.file(session)) == (41, b"n|i:41;")
+
+
+def test_a_page_may_remove_all_buffers(server: Server) -> None:
+    """As pages do that send a file; the session is stored before anything leaves."""
+    session = server.counted(1)
+    answer, _ = server.get("clean.php", session)
+    assert (answer.status, answer.text) == (200, "a file")
+    assert server.get("look.php", session)[0].text == "7"
+    answer, _ = server.get("doomed_clean.php", session)
+    assert answer.status == 503 and answer.headers["Retry-After"] == "1", answer
+    assert server.file(session).read_bytes() == b"garbage"
+
+
+def test_a_method_with_the_name_of_a_function_may_destroy_its_session(server: Server) -> None:
+    session = server.counted(3)
+    assert server.get("method.php", session)[0].text == "destroyed"
+    assert server.get("count.php", session)[0].text == "1"
+
+
+def test_no_session_is_opened_before_the_store_is_there(server: Server) -> None:
+    session = server.counted(3)
+    # PHP would follow the upload's progress in the session, before the page and what is prepended to it.
+    body = (
+        '--x\r\nContent-Disposition: form-data; name="PHP_SESSION_UPLOAD_PROGRESS"\r\n\r\none\r\n'
+        '--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
+        "Content-Type: text/plain\r\n\r\ntext\r\n--x--\r\n"
+    )
+    upload = urllib.request.Request(
+        server.url + "count.php",
+        body.encode(),
+        {"Cookie": f"PHPSESSID={session}", "Content-Type": "multipart/form-data; boundary=x"},
+    )
+    with urllib.request.urlopen(upload) as answer:
+        assert answer.read() == b"4"
+
+
+def test_a_site_cannot_put_something_else_in_the_place_of_the_store(image: Image, tmp_path: Path) -> None:
+    """A firewall written in PHP, for example, installs itself by way of .user.ini."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "firewall.php").write_text("<?php header('X-Firewall: yes');")
+    (tmp_path / "site" / ".user.ini").write_text(
+        'auto_prepend_file = "/files/site/firewall.php"\nhighlight.string = "#123456"\n'
+    )
+    with serving(image, tmp_path, php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)) as server:
+        # It is read.
+        assert server.get("user_ini.php")[0].text == "#123456"
+        assert parsed(server.file(server.counted(3))) == (3, b"n|i:3;")

@@ -95,4 +95,6 @@ def test_only_balancers_say_who_the_visitor_is() -> None:
 
 
 def test_workers() -> None:
-    assert "pm.max_children = 5" in fpm_configuration(5)
+    safe, article = (fpm_configuration(profile, 5) for profile in (Profile.SAFE, Profile.ARTICLE))
+    assert "pm.max_children = 5" in safe and "pm.max_children = 5" in article
+    assert "php_admin_value[auto_prepend_file]" in safe and "auto_prepend_file" not in article

@@ -96,7 +96,7 @@ final class SessionHandler implements
         return $this->orUnavailable($id, function () use ($id): bool {
             // PHP itself destroys a session that it cannot decode, and would go on with an empty one.
             foreach (debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS) as $caller) {
-                if ($caller['function'] === 'session_start') {
+                if ($caller['function'] === 'session_start' && !isset($caller['class'])) {
                     throw new SessionUnavailable('PHP cannot decode it');
                 }
             }
@@ -152,7 +152,7 @@ final class SessionHandler implements
             $name = substr(hash('sha256', $id), 0, 12);
             error_log("session $name refused on " . gethostname() . ": {$problem->getMessage()}");
             $this->close();
-            Response::refuse();
+            Response::refuse($problem);
         }
     }
 }
@@ -160,14 +160,18 @@ final class SessionHandler implements
 /** Holds the answer back until the session is stored: nobody is told of an update that might still fail. */
 final class Response
 {
+    private const REFUSAL = "The session is not available at the moment. Please try again.\n";
+
     private static bool $refused = false;
+    private static bool $isLetGo = false;
+    /** How many buffers there are, with the one that holds the answer back; 0 when it is gone. */
+    private static int $level = 0;
 
     public static function hold(): void
     {
-        // Not flushable, not removable: only the end of the request lets it go.
-        ob_start(static fn (string $page): string => self::$refused
-            ? "The session is not available at the moment. Please try again.\n"
-            : $page, 0, 0);
+        // Not flushable. It can be removed, which sites do in a loop until no buffer is left, to send a file for example.
+        ob_start(self::letGo(...), 0, PHP_OUTPUT_HANDLER_REMOVABLE);
+        self::$level = ob_get_level();
         // PHP stores the session after it has sent the page. A function that is registered by the last one runs after
         // those of the site, which may still change the session.
         register_shutdown_function(static fn () => register_shutdown_function(static function (): void {
@@ -177,18 +181,44 @@ final class Response
         }));
     }
 
-    /** Ends the request with a 503, with nothing of the page in it. */
-    public static function refuse(): never
+    /** What leaves in place of the page so far. After this nothing is held back, so the session is stored first. */
+    private static function letGo(string $page, int $phase): string
     {
-        while (ob_get_level() > 0 && @ob_end_clean()) {
+        if (($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0 && session_status() === PHP_SESSION_ACTIVE) {
+            self::$isLetGo = true;
+            try {
+                session_write_close();
+            } catch (SessionUnavailable) {
+                // It is logged, and the answer is a 503.
+            }
+            self::$isLetGo = false;
         }
+        self::$level = ($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0 ? 0 : self::$level;
+        return self::$refused ? self::REFUSAL : $page;
+    }
+
+    /**
+     * Ends the request with a 503, with nothing of the page in it.
+     *
+     * @throws SessionUnavailable where a request cannot be ended, since its buffer is just being removed
+     */
+    public static function refuse(SessionUnavailable $problem): never
+    {
         self::$refused = true;
+        while (!self::$isLetGo && self::$level > 0 && ob_get_level() > self::$level && @ob_end_clean()) {
+        }
         if (!headers_sent()) {
             header_remove();
             http_response_code(503);
             header('Content-Type: text/plain; charset=utf-8');
             header('Retry-After: 1');
             header('Cache-Control: no-store');
+        }
+        if (self::$isLetGo) {
+            throw $problem;
+        }
+        if (self::$level === 0) {
+            echo self::REFUSAL;
         }
         exit;
     }
