@@ -44,9 +44,18 @@ class Row:
             told.append(f"requests fail until {self.phases.during.served_after:.1f} s")
         if any(outcome.startswith("5") for outcome in self.phases.after.errors) and not stops_service:
             told.append("5xx after the restoration")
+        if self.phases.after.served_after > SERVED_FROM and not stops_service:
+            told.append(f"requests fail until {self.phases.after.served_after:.1f} s after the restoration")
         if self.trial.healed is None or self.trial.healed > HEALED:
             told.append("not healed in time")
+        if self.trial.repaired:
+            told.append("up had something to do afterwards")
         return [*told, *self.trial.problems]
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """Broken promises and missed targets."""
+        return [*([_counts(self.verdict.violations)] if self.verdict.violations else []), *self.misses]
 
     def to_json(self) -> dict[str, object]:
         """For programs; times in seconds."""
@@ -123,6 +132,13 @@ no answer: within 2 s. errors after restore: of requests that began after it (ta
 healed: from the restoration until nothing waited to be healed (target: {HEALED:g} s)."""
 
 
+def is_credible(rows: Sequence[Row]) -> bool:
+    """Whether the checker has seen losses where they are known to be. Without trials of all faults it need not have."""
+    plain = [row for row in rows if row.trial.profile == "article"]
+    tried = {row.trial.fault for row in plain}
+    return not tried >= set(ALL) or any(row.verdict.lost for row in plain)
+
+
 def table(rows: Iterable[Row]) -> str:
     """One line for each trial, under a heading."""
     lines: list[Sequence[str]] = [list(_COLUMNS)]
@@ -142,6 +158,6 @@ def summary(rows: Sequence[Row]) -> str:
         told = sum(row.verdict.acknowledged for row in mine)
         lines.append(f"{profile}: {lost} of {told} acknowledged updates lost, in {len(mine)} trials")
         for row in mine:
-            if said := [*([_counts(row.verdict.violations)] if row.verdict.violations else []), *row.misses]:
-                lines.append(f"  {row.trial.fault}: {'; '.join(said)}")
+            if row.shortfalls:
+                lines.append(f"  {row.trial.fault}: {'; '.join(row.shortfalls)}")
     return "\n".join(lines)

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.faults import checker, faults
+from tests.faults import checker, faults, report
 from tests.faults.history import CONNECTION, NO_ANSWER, SERVED, Attempt, History
+from tests.faults.trial import Trial
 
 
 @st.composite
@@ -151,6 +153,35 @@ def test_times_are_counted_from_the_fault() -> None:
 def test_a_client_that_is_never_served_again_has_waited_until_the_end() -> None:
     history = History([asked(11, 13, NO_ANSWER), asked(13, 15, NO_ANSWER, since=11)], fault=10, restore=20)
     assert checker.phases(history).during.longest_wait == pytest.approx(4)
+
+
+SERVED_AT_ONCE = [asked(8, 9), asked(11, 12), asked(31, 32)]
+
+
+def trial(
+    name: str = "one-way-to-php2", profile: str = "safe", attempts: list[Attempt] | None = None, **then: Any
+) -> Trial:
+    history = History(SERVED_AT_ONCE if attempts is None else attempts, fault=10, restore=30, restored=30)
+    return Trial(name, profile, "seed", history, **{"healed": 1.0, **then})
+
+
+def test_a_missed_target_is_told() -> None:
+    late = [asked(at, at + 0.5, "503", client="late") for at in (14, 15)]
+    late_again = [asked(at, at + 0.5, CONNECTION, client="late") for at in (34, 35)]
+    assert report.row(trial()).misses == []
+    assert report.row(trial(attempts=SERVED_AT_ONCE + late)).misses == ["requests fail until 5.0 s"]
+    [said] = report.row(trial(attempts=SERVED_AT_ONCE + late_again)).misses
+    assert said == "requests fail until 5.0 s after the restoration"
+    assert report.row(trial(healed=31.0)).misses == ["not healed in time"]
+    assert report.row(trial(repaired="volume-start")).misses == ["up had something to do afterwards"]
+    assert report.row(trial(problems=["2 owners"])).misses == ["2 owners"]
+
+
+def test_a_checker_that_sees_the_article_lose_nothing_is_not_believed() -> None:
+    rows = [report.row(trial(name, profile="article")) for name in faults.ALL]
+    assert not report.is_credible(rows)
+    # Some faults alone need not cost anything.
+    assert report.is_credible(rows[:3]) and report.is_credible([])
 
 
 def test_every_fault_has_a_name_of_its_own_and_the_quick_ones_are_among_them() -> None:
