@@ -177,6 +177,32 @@ def test_expired_sessions_are_collected_and_others_are_not(cluster: Cluster) -> 
     assert old.visit()["counter"] == 1
 
 
+TRY_TO_MOUNT = """
+mkdir -p /mnt/try
+timeout 60 mount -t glusterfs lb1:/sessions /mnt/try && timeout 10 ls /mnt/try >/dev/null && echo admitted
+umount /mnt/try
+true
+"""
+
+
+def test_the_volume_admits_its_clients_one_by_one(cluster: Cluster) -> None:
+    admitted = cluster.ssh("lb1", "gluster volume get sessions auth.allow | awk 'END { print $2 }'").strip()
+    assert set(admitted.split(",")) == {cluster.address("php1"), cluster.address("php2")}
+    assert "admitted" in cluster.ssh("php2", TRY_TO_MOUNT)
+    try:
+        cluster.ssh("lb1", f"gluster --mode=script volume set sessions auth.allow {cluster.address('php1')}")
+        assert "admitted" not in cluster.ssh("php2", TRY_TO_MOUNT)
+    finally:
+        cluster.ssh("lb1", f"gluster --mode=script volume set sessions auth.allow {admitted}")
+    assert "admitted" in cluster.ssh("php2", TRY_TO_MOUNT)
+
+
+def test_sessions_are_for_php_alone(cluster: Cluster) -> None:
+    for node in ("php1", "php2"):
+        said = cluster.ssh(node, "runuser --user nobody -- ls /media/sessions 2>&1; true")
+        assert "Permission denied" in said, said
+
+
 def test_a_stranger_on_the_network_reaches_the_site_and_nothing_else(cluster: Cluster) -> None:
     """One more machine on the cluster's own switch."""
     with stranger(cluster, 200) as on_stranger:

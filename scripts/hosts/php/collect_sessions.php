@@ -21,7 +21,9 @@ foreach (new FilesystemIterator((string) ini_get('session.save_path')) as $path 
     if (flock($file, LOCK_EX | LOCK_NB)) {
         // Asked of the bricks now that the lock is held: what is known of an open file may be older.
         clearstatcache();
-        if ((@filemtime($path) ?: PHP_INT_MAX) < $limit && unlink($path)) {
+        $now = @stat($path);
+        // It must still be the file that is locked: a change of profile puts another one in its place.
+        if ($now !== false && $now['mtime'] < $limit && $now['ino'] === fstat($file)['ino'] && unlink($path)) {
             $removed++;
         }
     }
