@@ -40,6 +40,8 @@ SITE = {
     "doomed.php": "session_start(); $_SESSION['n'] = 1000; echo 'you are promised 1000'; @ob_flush(); flush(); "
     "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage');",
     "clean.php": "session_start(); $_SESSION['n'] = 7; while (ob_get_level()) { ob_end_clean(); } echo 'a file';",
+    "clean_and_count.php": "session_start(); $_SESSION['n']++; while (ob_get_level()) { ob_end_clean(); } "
+    "$_SESSION['n']++; echo $_SESSION['n'];",
     "doomed_clean.php": "session_start(); $_SESSION['n'] = 1000; "
     "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage'); "
     "while (ob_get_level()) { ob_end_clean(); } header('X-Kept: no'); echo '';",
@@ -425,9 +427,12 @@ def test_a_page_may_remove_all_buffers(server: Server) -> None:
     answer, _ = server.get("clean.php", session)
     assert (answer.status, answer.text) == (200, "a file")
     assert server.get("look.php", session)[0].text == "7"
+    assert server.get("clean_and_count.php", session)[0].text == "9"
+    assert server.get("look.php", session)[0].text == "9"
     answer, _ = server.get("doomed_clean.php", session)
     assert answer.status == 503 and answer.headers["Retry-After"] == "1", answer
     assert server.file(session).read_bytes() == b"garbage"
+    assert server.log().count("refused on") == 1
 
 
 def test_a_method_with_the_name_of_a_function_may_destroy_its_session(server: Server) -> None:

@@ -167,8 +167,11 @@ final class Response
     /** How many buffers there are, with the one that holds the answer back; 0 when it is gone. */
     private static int $level = 0;
 
-    public static function hold(): void
+    private static SessionHandler $sessions;
+
+    public static function hold(SessionHandler $sessions): void
     {
+        self::$sessions = $sessions;
         // Not flushable. It can be removed, which sites do in a loop until no buffer is left, to send a file for example.
         ob_start(self::letGo(...), 0, PHP_OUTPUT_HANDLER_REMOVABLE);
         self::$level = ob_get_level();
@@ -181,15 +184,18 @@ final class Response
         }));
     }
 
-    /** What leaves in place of the page so far. After this nothing is held back, so the session is stored first. */
+    /**
+     * What leaves in place of the page so far. After this nothing is held back, so what the session holds by now is stored
+     * first. It stays open: what the page still changes is stored in the end, as ever, and only then may fail unseen.
+     */
     private static function letGo(string $page, int $phase): string
     {
         if (($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0 && session_status() === PHP_SESSION_ACTIVE) {
             self::$isLetGo = true;
             try {
-                session_write_close();
+                self::$sessions->write((string) session_id(), (string) session_encode());
             } catch (SessionUnavailable) {
-                // It is logged, and the answer is a 503.
+                session_abort(); // it is logged, and the answer is a 503
             }
             self::$isLetGo = false;
         }
@@ -224,7 +230,9 @@ final class Response
     }
 }
 
+$sessions = new SessionHandler();
 if (PHP_SAPI !== 'cli') {
-    Response::hold();
+    Response::hold($sessions);
 }
-session_set_save_handler(new SessionHandler(), false);
+session_set_save_handler($sessions, false);
+unset($sessions);
