@@ -217,7 +217,33 @@ def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(server: Serv
     session = server.counted(2)
     answer, _ = server.get(f"size.php?n={16 * 1024 * 1024}", session)
     assert answer.status == 503
+    assert "it has more than 16 MiB" in server.log()
     assert server.get("count.php", session)[0].text == "3"
+
+
+@pytest.mark.parametrize("before", ["a record", "a plain session"])
+def test_a_full_disk_is_an_error_and_the_old_session_stays(image: Image, tmp_path: Path, before: str) -> None:
+    sessions = tmp_path / "sessions"
+    sessions.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", sessions], check=True)
+    try:
+        with serving(image, tmp_path, php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)) as server:
+            session = server.counted(2)
+            if before == "a plain session":
+                server.file(session).write_bytes(b"n|i:2;")
+            (sessions / "filler").write_bytes(b"x" * 44 * 1024)
+            for size in (40_000, 100_000):
+                answer, _ = server.get(f"size.php?n={size}", session)
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert "it cannot be stored: " in server.log()
+            # What needs no more room than it has is stored.
+            assert server.get("count.php", session)[0].text == "3"
+            assert server.get("count.php", session)[0].text == "4"
+            (sessions / "filler").unlink()
+            assert server.get("size.php?n=20000", session)[0].text == "20000"
+            assert server.get("count.php", session)[0].text == "5"
+    finally:
+        subprocess.run(["umount", sessions], check=True)
 
 
 def test_a_long_record_of_the_first_version_is_read(server: Server) -> None:

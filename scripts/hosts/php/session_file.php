@@ -34,7 +34,7 @@ final class SessionFile
     /** Unix time of the last change. */
     public readonly int $changed;
     public readonly bool $isNew;
-    private readonly int $size;
+    private int $size;
     private int $sequence = 0;
     /** Where the data of a record with APART lies now; 0 for others. */
     private int $offset = 0;
@@ -158,8 +158,13 @@ final class SessionFile
             $this->makeDurable();
             $record = self::APART . $head . pack('J', $offset);
         }
+        $record = self::padded($record);
         $this->expectNoOther();
-        $this->put(0, self::padded($record));
+        if ($this->size > 0 && strlen($record) > $this->size) {
+            // Room first: a full brick would take some of the new record over the old one, and leave neither.
+            $this->put($this->size, str_repeat("\0", strlen($record) - $this->size));
+        }
+        $this->put(0, $record);
         $this->makeDurable();
         [$this->sequence, $this->offset, $this->length] = [$next, $offset, $length];
     }
@@ -284,6 +289,7 @@ final class SessionFile
         if (fseek($this->file, $offset) !== 0 || @fwrite($this->file, $text) !== strlen($text)) {
             throw new SessionUnavailable('it cannot be stored: ' . (error_get_last()['message'] ?? 'unknown error'));
         }
+        $this->size = max($this->size, $offset + strlen($text));
     }
 
     /**
@@ -301,7 +307,8 @@ final class SessionFile
     /** A session that PHP's own handler stored is taken over; whether it decodes is PHP's to say. */
     private function plain(string $text): string
     {
-        $text .= $this->bytes(strlen($text), $this->size - strlen($text));
+        // Room that was made for a record which found no place in the end.
+        $text = rtrim($text . $this->bytes(strlen($text), $this->size - strlen($text)), "\0");
         $deadline = microtime(true) + self::STALE_SECONDS;
         while (preg_match(self::PLAIN, $text) !== 1) {
             // As long as the profile changes, the mount may be the article's, which shows a file's size of before.
