@@ -19,15 +19,12 @@ try:
     site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
     substrate = SUBSTRATES[settings.substrate]
     plan = substrate.plan(settings)
-except ConfigError as problem:
-    raise pulumi.RunError(str(problem)) from None
-
-drift = look(substrate.states)
-gluster_tls.check_choice(settings.gluster_tls, drift.known)
-try:
+    drift = look(substrate.states)
+    gluster_tls.check_choice(settings.gluster_tls, drift.known)
     ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes], drift.gone)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
+
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 

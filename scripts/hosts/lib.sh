@@ -126,6 +126,23 @@ enabled_and_running() {
     fi
 }
 
+# is_member PEER: whether Gluster's pool lists a machine under exactly this name.
+is_member() {
+    gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'
+}
+
+# all_reached: whether all bricks of VOLUME are, and which are not. The way a client asks: `volume status` would say more, but
+# takes the whole pool's lock, and while a member that has just died is waited for, nobody else gets it.
+all_reached() {
+    local said
+    said=$(timeout 600 gluster --mode=script volume heal "$VOLUME" info 2>&1) || {
+        tail --lines 1 <<<"$said"
+        return 1
+    }
+    awk '/^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
+         END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
+}
+
 # report LINE: the step's one closing line.
 report() {
     rm -f "$UNFINISHED"

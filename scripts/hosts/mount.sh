@@ -27,7 +27,6 @@ mounted_options() {
 
 # let_go: ends the mount when nothing needs it. PHP lets requests wait from then on, until this step is over.
 let_go() {
-    local unmounted=(umount "$MOUNT_POINT")
     if [[ -x /usr/lib/php-cluster/serve-php ]]; then
         trap '/usr/lib/php-cluster/serve-php go' EXIT
         DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php hold || fail "PHP does not start"
@@ -35,7 +34,7 @@ let_go() {
     # It would mount again what goes; and what it said of this mount says nothing of the next one.
     systemctl stop "$keeper" 2>/dev/null || true
     rm -f /run/php-cluster/mount-answered
-    wait_until 30 "nothing uses $MOUNT_POINT" "${unmounted[@]}"
+    wait_until 30 "nothing uses $MOUNT_POINT" umount "$MOUNT_POINT"
 }
 
 if ! grep --quiet --fixed-strings --line-regexp "$FSTAB_LINE" /etc/fstab; then

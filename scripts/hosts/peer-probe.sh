@@ -17,11 +17,6 @@ state_of() {
         END { if (known || found) print last }'
 }
 
-# known_by_name PEER: whether the pool lists it under exactly this name.
-known_by_name() {
-    gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'
-}
-
 connected() {
     local state
     state=$(state_of "$PEER")
@@ -40,7 +35,7 @@ probe() {
     }
 }
 
-if ! known_by_name "$PEER"; then
+if ! is_member "$PEER"; then
     changing "probes $PEER"
     wait_until 60 "$PEER joins the pool" probe
 fi

@@ -9,12 +9,6 @@
 
 read -r -a layout <<<"$LAYOUT"
 
-all_reached() {
-    timeout 600 gluster --mode=script volume heal "$VOLUME" info 2>&1 | awk '
-        /^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
-        END { exit !(bricks > 0 && bricks == reached) }'
-}
-
 create() {
     local brick bricks said
     changing "creates $VOLUME"
@@ -36,8 +30,6 @@ change_layout() {
     fi
     said=$(gluster --mode=script volume "$verb" "$VOLUME" "${layout[@]}" "$brick" ${3+"$3"} 2>&1) || fail "volume $verb $brick failed: $said"
 }
-
-is_member() { gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'; }
 
 if ! info=$(gluster --mode=script volume info "$VOLUME" 2>/dev/null); then
     create

@@ -4,18 +4,6 @@
 # Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be started).
 # Postcondition: the volume is started, and every brick of it is reached. A second run changes nothing.
 
-# The way a client asks. `volume status` would say more, but takes the whole pool's lock, and while a member that has just
-# died is waited for, nobody else gets it.
-all_reached() {
-    local said
-    said=$(timeout 600 gluster --mode=script volume heal "$VOLUME" info 2>&1) || {
-        tail --lines 1 <<<"$said"
-        return 1
-    }
-    awk '/^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
-         END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
-}
-
 info=$(gluster --mode=script volume info "$VOLUME") || true
 if [[ $'\n'$info$'\n' != *$'\nStatus: Started\n'* ]]; then
     changing "starts $VOLUME"

@@ -98,10 +98,11 @@ def main(words: Sequence[str] | None = None) -> int:
     missing = [f"{name} on {profile}" for profile, name in wanted if (profile, name) not in tried]
     if missing:
         _say(f"Not tried: {', '.join(missing)}")
-    if not report.is_credible(rows):
+    credible = report.is_credible(rows)
+    if not credible:
         _say("article has lost nothing under any fault: what the checker says of safe is not to be believed.")
     short = any(row.shortfalls for row in rows if row.trial.profile == "safe")
-    return 1 if short or missing or not report.is_credible(rows) else 0
+    return 1 if short or missing or not credible else 0
 
 
 if __name__ == "__main__":

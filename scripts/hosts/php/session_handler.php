@@ -190,7 +190,10 @@ final class Response
      */
     private static function letGo(string $page, int $phase): string
     {
-        if (($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0 && session_status() === PHP_SESSION_ACTIVE) {
+        if (($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0) {
+            self::$level = 0;
+        }
+        if (self::$level === 0 && session_status() === PHP_SESSION_ACTIVE) {
             self::$isLetGo = true;
             try {
                 self::$sessions->write((string) session_id(), (string) session_encode());
@@ -199,7 +202,6 @@ final class Response
             }
             self::$isLetGo = false;
         }
-        self::$level = ($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0 ? 0 : self::$level;
         return self::$refused ? self::REFUSAL : $page;
     }
 
