@@ -193,7 +193,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("upgrade-active", _upgrade(ACTIVE), 15),
     Fault("upgrade-php1", _upgrade(PHP1), 15),
     Fault("upgrade-all", _upgrade(ACTIVE, SPARE, PHP1), 15, stops_service=True),
-    *(Fault(f"reboot-{name}", _reboot(MACHINES[name]), 20) for name in ("active", "php1", "php2")),
+    *(Fault(f"reboot-{name}", _reboot(pick), 20) for name, pick in MACHINES.items()),
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),
 )
