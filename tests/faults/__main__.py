@@ -84,7 +84,7 @@ def main(words: Sequence[str] | None = None) -> int:
         _say(str(problem))
         return 2
     # Ends as with Ctrl-C, so that the machines go.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     profiles = ["article", "safe"] if asked.profile == "both" else [asked.profile]
     folder = results.folder_of(asked.seed)
     if not asked.report:

@@ -14,6 +14,7 @@ from operator import attrgetter
 
 from components.topology import VOLUME
 from tests.faults.rig import Rig
+from tests.stack.cluster import FILL_DISK, FREE_DISK
 
 Broken = Callable[[Rig], AbstractContextManager[None]]
 
@@ -125,13 +126,11 @@ def _killed(process: str, pick: Pick) -> Broken:
 @contextmanager
 def _full_brick(rig: Rig) -> Iterator[None]:
     machine = rig.active
-    # All but a MiB is reserved in one step, then the rest is filled to the last block.
-    reserve = "fallocate --length $(($(df --output=avail --block-size=1 /session | tail --lines=1) - 1048576))"
-    rig.inside(machine, f"{reserve} /session/ballast; cat /dev/zero >/session/more 2>/dev/null || true")
+    rig.inside(machine, FILL_DISK)
     try:
         yield
     finally:
-        rig.inside(machine, "rm --force /session/ballast /session/more")
+        rig.inside(machine, FREE_DISK)
 
 
 def _reboot(pick: Pick) -> Broken:

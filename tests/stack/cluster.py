@@ -210,6 +210,14 @@ class Cluster:
             self.lab_command("journals", str(JOURNALS))
 
 
+# All but a MiB of a brick's disk is reserved in one step, then the rest is filled to the last block.
+_AVAILABLE = "$(df --output=avail --block-size=1 /session | tail --lines=1)"
+FILL_DISK = (
+    f"fallocate --length $(({_AVAILABLE} - 1048576)) /session/ballast; cat /dev/zero >/session/more 2>/dev/null || true"
+)
+FREE_DISK = "rm --force /session/ballast /session/more"
+
+
 def gluster_ports(cluster: Cluster, machine: str) -> list[int]:
     """The TCP ports at which Gluster's processes listen there."""
     listening = cluster.ssh(machine, "ss --no-header --listening --numeric --tcp --processes").splitlines()

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack.cluster import Cluster, Visitor, request, wait_for
+from tests.stack.cluster import Cluster, request, wait_for
+from tests.stack.health import goes_on, nodes_that_answer, used_session, whole_again
 
 HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1/.php-cluster/health"
 
@@ -17,46 +18,6 @@ def restored(cluster: Cluster) -> Iterator[None]:
     yield
     for machine in cluster.outputs()["machines"]:
         cluster.lab_command("restore", machine)
-
-
-def whole_again(cluster: Cluster) -> None:
-    """Waits until every part is in service: one owner of the address, nothing to heal, all nodes balanced."""
-    wait_for("the floating IP has one owner", lambda: len(cluster.owners_of_floating_ip()) == 1, 180)
-    wait_for("all bricks are online", lambda: bricks_online(cluster) == 3, 180)
-    wait_for("nothing is left to heal", lambda: pending_heals(cluster) == 0, 180)
-    wait_for("both nodes answer", lambda: nodes_that_answer(cluster) == {"php1", "php2"}, 180)
-
-
-def bricks_online(cluster: Cluster) -> int:
-    detail = cluster.enter("lb1", "gluster --mode=script volume status sessions detail")
-    return sum(line.split()[-1] == "Y" for line in detail.splitlines() if line.startswith("Online"))
-
-
-def pending_heals(cluster: Cluster) -> int:
-    summary = cluster.enter("lb1", "gluster --mode=script volume heal sessions info")
-    counts = [line.split(":")[1].strip() for line in summary.splitlines() if line.startswith("Number of entries")]
-    assert len(counts) == 3 and all(count.isdigit() for count in counts), summary
-    return sum(map(int, counts))
-
-
-def nodes_that_answer(cluster: Cluster) -> set[str]:
-    visitor = cluster.visitor()
-    return {visitor.visit()["node"] for _ in range(4)}
-
-
-def goes_on(visitor: Visitor) -> None:
-    """The next answered request counts on from the last acknowledged one."""
-    before = visitor.count
-    wait_for("the session answers", visitor.visit)
-    # An update whose answer was lost on the way may have been stored: more is right, less is a loss.
-    assert visitor.count > before
-
-
-def used_session(cluster: Cluster) -> Visitor:
-    visitor = cluster.visitor()
-    for _ in range(5):
-        visitor.visit()
-    return visitor
 
 
 def test_the_active_balancer_loses_power(cluster: Cluster) -> None:
@@ -172,44 +133,3 @@ def test_a_mount_that_hangs_is_made_again(cluster: Cluster) -> None:
     )
     whole_again(cluster)
     goes_on(visitor)
-
-
-HOLDER = """
-require '/usr/lib/php-cluster/session_file.php';
-foreach (range(1, 8) as $n) {
-    $held[] = PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$n-", 4), true);
-}
-foreach ($held as $session) { $session->read(); $session->write('older'); }
-touch('/run/holds');
-while (!file_exists('/run/go-on')) { usleep(20000); clearstatcache(); }
-foreach ($held as $session) { $session->write('newer'); $session->release(); }
-"""
-WAITER = """
-require '/usr/lib/php-cluster/session_file.php';
-echo PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$argv[1]-", 4), false)->read() . "\\n";
-"""
-
-
-def test_who_waits_for_a_session_reads_what_is_stored_meanwhile(cluster: Cluster) -> None:
-    """Although one node alone has lost a brick, so that the other one knows of no copy that is out of date."""
-    cluster.enter("php1", f"rm -f /run/read; cat >/run/waiter.php <<'CODE'\n<?php {WAITER}\nCODE")
-    cluster.enter("php2", f"rm -f /run/holds /run/go-on; cat >/run/holder.php <<'CODE'\n<?php {HOLDER}\nCODE")
-    cluster.enter("php2", "systemd-run --quiet --collect --unit holder php /run/holder.php")
-    wait_for("the sessions are held", lambda: cluster.enter("php2", "ls /run/holds"))
-    waiter = "php -d php_cluster.lock_seconds=600 /run/waiter.php $n >>/run/read 2>&1"
-    waiters = f"for n in 1 2 3 4 5 6 7 8; do {waiter} & done; wait"
-    cluster.enter("php1", f"systemd-run --quiet --collect --unit waiters bash -c '{waiters}'")
-    # Not those that php1's brick has open for the holder.
-    opened = "ls -lH /proc/[0-9]*/fd 2>/dev/null | grep --count ' /media/.*/sess_trial-' || true"
-    wait_for("all of them are waited for", lambda: int(cluster.enter("php1", opened)) == 8)
-    for way in (("php2", "lb1"), ("lb1", "php2")):
-        cluster.lab_command("drop", *way)
-    cluster.enter("php2", "touch /run/go-on")
-    wait_for(
-        "the waiters are done",
-        lambda: "active" not in cluster.enter("php1", "systemctl is-active waiters || true").split(),
-    )
-    assert cluster.enter("php1", "cat /run/read").split() == ["newer"] * 8
-    for balancer in ("php2", "lb1"):
-        cluster.lab_command("restore", balancer)
-    whole_again(cluster)

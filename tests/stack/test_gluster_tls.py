@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, standing, stranger, wait_for
-from tests.stack.test_failures import bricks_online, goes_on, nodes_that_answer, pending_heals, used_session
+from tests.stack.health import bricks_online, goes_on, nodes_that_answer, pending_heals, used_session
 
 BRICK_HOSTS = ("lb1", "lb2", "php1")
 

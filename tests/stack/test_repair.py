@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.stack.cluster import Cluster, Visitor, wait_for
-from tests.stack.test_failures import bricks_online, goes_on, pending_heals, used_session, whole_again
+from tests.stack.health import bricks_online, goes_on, pending_heals, used_session, whole_again
 
 
 @pytest.fixture(autouse=True)

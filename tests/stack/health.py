@@ -1,0 +1,43 @@
+"""What it means that a cluster is whole, and that a visitor's session goes on."""
+
+from tests.stack.cluster import Cluster, Visitor, wait_for
+
+
+def whole_again(cluster: Cluster) -> None:
+    """Waits until every part is in service: one owner of the address, nothing to heal, all nodes balanced."""
+    wait_for("the floating IP has one owner", lambda: len(cluster.owners_of_floating_ip()) == 1, 180)
+    wait_for("all bricks are online", lambda: bricks_online(cluster) == 3, 180)
+    wait_for("nothing is left to heal", lambda: pending_heals(cluster) == 0, 180)
+    wait_for("both nodes answer", lambda: nodes_that_answer(cluster) == {"php1", "php2"}, 180)
+
+
+def bricks_online(cluster: Cluster) -> int:
+    detail = cluster.enter("lb1", "gluster --mode=script volume status sessions detail")
+    return sum(line.split()[-1] == "Y" for line in detail.splitlines() if line.startswith("Online"))
+
+
+def pending_heals(cluster: Cluster) -> int:
+    summary = cluster.enter("lb1", "gluster --mode=script volume heal sessions info")
+    counts = [line.split(":")[1].strip() for line in summary.splitlines() if line.startswith("Number of entries")]
+    assert len(counts) == 3 and all(count.isdigit() for count in counts), summary
+    return sum(map(int, counts))
+
+
+def nodes_that_answer(cluster: Cluster) -> set[str]:
+    visitor = cluster.visitor()
+    return {visitor.visit()["node"] for _ in range(4)}
+
+
+def goes_on(visitor: Visitor) -> None:
+    """The next answered request counts on from the last acknowledged one."""
+    before = visitor.count
+    wait_for("the session answers", visitor.visit)
+    # An update whose answer was lost on the way may have been stored: more is right, less is a loss.
+    assert visitor.count > before
+
+
+def used_session(cluster: Cluster) -> Visitor:
+    visitor = cluster.visitor()
+    for _ in range(5):
+        visitor.visit()
+    return visitor

@@ -1,0 +1,120 @@
+"""Two machines or disks away at once: what docs/sessions.md says of each pair. Nothing is lost under any of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.cluster import FILL_DISK, FREE_DISK, Answer, Cluster, Visitor, request, wait_for
+from tests.stack.health import goes_on, nodes_that_answer, used_session, whole_again
+
+
+@pytest.fixture(autouse=True)
+def restored(cluster: Cluster) -> Iterator[None]:
+    """What a failing test broke must not fail the next ones too."""
+    yield
+    for machine in cluster.outputs()["machines"]:
+        cluster.lab_command("restore", machine)
+
+
+def ask(visitor: Visitor) -> Answer:
+    return request(visitor.url, {"Accept": "application/json", "Cookie": visitor.cookie}, 60)
+
+
+def is_refused(visitor: Visitor) -> bool:
+    """An error that says when to come again, and no new session in place of the old one."""
+    answer = ask(visitor)
+    if answer.status != 503:
+        return False
+    assert answer.headers["Retry-After"]
+    assert "Set-Cookie" not in answer.headers
+    return True
+
+
+def balancers(cluster: Cluster) -> tuple[str, str]:
+    """The active one, and the spare one."""
+    [active] = cluster.owners_of_floating_ip()
+    return active, "lb2" if active == "lb1" else "lb1"
+
+
+def test_a_balancer_and_a_node_without_a_brick(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    active, spare = balancers(cluster)
+    for machine in (active, "php2"):
+        cluster.lab_command("power-off", machine)
+    goes_on(visitor)
+    assert cluster.owners_of_floating_ip() == [spare]
+    for machine in (active, "php2"):
+        cluster.lab_command("restore", machine)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_a_balancer_and_the_arbiter(cluster: Cluster) -> None:
+    """One brick of three is left: it may be the one that is behind, so nobody is served from it."""
+    visitor, newcomer = used_session(cluster), cluster.visitor()
+    _, spare = balancers(cluster)
+    for machine in ("php1", spare):
+        cluster.lab_command("cut", machine)
+    wait_for("sessions are refused", lambda: is_refused(visitor))
+    assert is_refused(newcomer)
+    cluster.lab_command("restore", "php1")
+    goes_on(visitor)
+    cluster.lab_command("restore", spare)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_both_balancers(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    active, spare = balancers(cluster)
+    for machine in (active, spare):
+        cluster.lab_command("power-off", machine)
+    cluster.lab_command("restore", active)
+    goes_on(visitor)
+    cluster.lab_command("restore", spare)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_a_balancer_and_then_the_other_before_the_first_is_healed(cluster: Cluster) -> None:
+    """The arbiter knows that the one which is back is behind, though there is no other copy to ask."""
+    active, spare = balancers(cluster)
+    visitor, newcomer = used_session(cluster), cluster.visitor()
+    cluster.lab_command("cut", spare)
+    goes_on(visitor)
+    cluster.lab_command("power-off", active)
+    cluster.lab_command("restore", spare)
+    wait_for("the first brick is back", newcomer.visit)
+    for _ in range(20):
+        assert is_refused(visitor)
+    cluster.lab_command("restore", active)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+MOUNTED = "findmnt --noheadings --output FSTYPE /media/sessions || true"
+
+
+def test_both_disks_full(cluster: Cluster) -> None:
+    """Sessions that need no more room go on, new ones are refused. A mount that cannot store is not trusted again."""
+    visitor, newcomer = used_session(cluster), cluster.visitor()
+    try:
+        for balancer in ("lb1", "lb2"):
+            cluster.enter(balancer, FILL_DISK)
+        wait_for("new sessions are refused", lambda: is_refused(newcomer))
+        goes_on(visitor)
+        cluster.enter("php2", "kill -KILL $(pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse ')")
+        wait_for("php2 is out", lambda: nodes_that_answer_to(visitor) == {"php1"})
+        wait_for("php2 has mounted again", lambda: "fuse.glusterfs" in cluster.enter("php2", MOUNTED))
+        assert nodes_that_answer_to(visitor) == {"php1"}
+    finally:
+        for balancer in ("lb1", "lb2"):
+            cluster.enter(balancer, FREE_DISK)
+    wait_for("both nodes answer", lambda: nodes_that_answer(cluster) == {"php1", "php2"})
+    newcomer.visit()
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def nodes_that_answer_to(visitor: Visitor) -> set[str]:
+    return {visitor.visit()["node"] for _ in range(4)}
