@@ -79,9 +79,10 @@ class Healing:
         self._thread = threading.Thread(target=self._watch, name="healing")
 
     def _watch(self) -> None:
-        begin = time.monotonic()
-        while self.seconds is None and not self._enough.is_set():
-            asked = time.monotonic()
+        begin, last = time.monotonic(), False
+        while self.seconds is None and not last:
+            # Once more in the end: who waits for the whole cluster may have seen it heal between two looks.
+            last, asked = self._enough.is_set(), time.monotonic()
             if self._rig.pending() == 0:
                 self.seconds = asked - begin
             self._enough.wait(PAUSE_SECONDS)
