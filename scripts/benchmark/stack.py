@@ -50,7 +50,7 @@ class BenchStack:
         folder: A temporary folder for whatever belongs to the stack.
     """
 
-    def __init__(self, config: Mapping[str, str]) -> None:
+    def __init__(self, config: Mapping[str, str], environment: Mapping[str, str] | None = None) -> None:
         self.name = f"bench-{secrets.token_hex(3)}"
         self.folder = Path(tempfile.mkdtemp(prefix="php-cluster-"))
         backend = self.folder / "state"
@@ -60,6 +60,7 @@ class BenchStack:
             "PULUMI_BACKEND_URL": f"file://{backend}",
             # Without it the engine does not know the option --event-log.
             "PULUMI_DEBUG_COMMANDS": "true",
+            **(environment or {}),
         }
         self._config = config
 

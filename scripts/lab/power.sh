@@ -126,6 +126,7 @@ remove_machine() {
     cut_link
     kill_machine
     unmount_parts
+    [[ ! -L $FOLDER/disk.img ]] || rm -f "$(readlink "$FOLDER/disk.img")"
     rm -rf --one-file-system "$FOLDER"
 }
 

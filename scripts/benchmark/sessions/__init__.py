@@ -26,6 +26,9 @@ a request costs, not what separate servers would do. The CPU time is that of who
 divided by the requests answered meanwhile; it includes what the machines do at rest (`safe` watches its mounts) and not
 what the kernel does for packets between the machines.
 
+The disks of all bricks are files on the one disk of the box, so that each waits for the others. `--disks memory` puts
+them into memory: what is left without the wait for disks, as with disks of their own that are quick.
+
 File operations are counted by the bricks themselves (`gluster volume profile`) in runs of their own, since counting
 costs them time.
 """

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.settings import PROJECT_FOLDER
 from scripts.benchmark.sessions import measure, picture, report
 from scripts.benchmark.sessions.stores import STORES
 from scripts.benchmark.stack import BenchStack
+
+DISKS: Mapping[str, Mapping[str, str]] = {"file": {}, "memory": {"PHP_CLUSTER_LAB_DISKS": "/dev/shm"}}  # noqa: S108
+"""What the lab is told of the disks."""
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -34,6 +38,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     sessions.add_argument("--rounds", type=int, default=5, help="of all stores in turns (default: 5)")
     sessions.add_argument("--seconds", type=int, default=4, help="of one run (default: 4)")
     sessions.add_argument(
+        "--disks",
+        choices=list(DISKS),
+        default="file",
+        help="what the bricks' disks are: files, whose box has one disk for all of them, or memory (default: file)",
+    )
+    sessions.add_argument(
         "--output",
         type=Path,
         default=PROJECT_FOLDER / ".cluster" / "bench",
@@ -50,8 +60,8 @@ def run(asked: argparse.Namespace) -> int:
     measure.check_box()
     asked.output.mkdir(parents=True, exist_ok=True)
     stores = [STORES[name] for name in asked.stores]
-    conditions = measure.box()
-    with BenchStack(measure.configuration()) as stack:
+    conditions = {**measure.box(), "disks": asked.disks}
+    with BenchStack(measure.configuration(), DISKS[asked.disks]) as stack:
         _say(f"2+{len(measure.NODES)} machines made in {stack.up().seconds:.0f} s")
         samples, counts = measure.measure(
             stack, stores, connections=asked.connections, rounds=asked.rounds, seconds=asked.seconds, say=_say
@@ -66,7 +76,10 @@ def run(asked: argparse.Namespace) -> int:
     wrong = report.failures(samples)
     if wrong:
         _say(f"safe gave {wrong} wrong answers: it must not")
-    told = f"{asked.rounds} rounds of {asked.seconds} s on {conditions['cores']} cores, {conditions['time']}"
+    told = (
+        f"{asked.rounds} rounds of {asked.seconds} s on {conditions['cores']} cores, disks: {asked.disks},"
+        f" {conditions['time']}"
+    )
     svg, figures = asked.output / "sessions.svg", asked.output / "sessions.json"
     svg.write_text(picture.prices(samples, f"php-cluster, what a session costs: {told}"))
     figures.write_text(json.dumps(report.as_json(samples, counts, conditions), indent=1) + "\n")
