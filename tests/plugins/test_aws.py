@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pulumi_random as random
 import pytest
@@ -26,7 +27,7 @@ from components.substrates.aws.advice import give_advice
 from components.topology import Role
 from scripts.benchmark.ssh_sessions import sessions_of
 from tests.aws_schema import problems_of_inputs, problems_of_look_up, problems_of_outputs
-from tests.plugins.aws_world import AwsCluster, World, example_settings, home_with_stand_in
+from tests.plugins.aws_world import REGION, AwsCluster, World, example_settings, home_with_stand_in
 from tests.plugins.engine import Engine
 from tests.plugins.ssh_server import SshServer, make_key
 
@@ -140,6 +141,90 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
     )
     assert left == [[]] * 9
     assert_schema(stack.log)
+
+
+def test_balancers_route_in_a_vpc_that_exists(stack: AwsCluster) -> None:
+    """What the usual stack has otherwise: the network, two zones, the way out, the profile, and protected machines."""
+    world = stack.world
+    stack.set("aws.zones[0]", f"{REGION}a")
+    stack.set("aws.zones[1]", f"{REGION}b")
+    vpc = existing_vpc(world)
+    stack.set("aws.vpcId", vpc)
+    stack.set("network", "10.9.16.0/20")
+    stack.set("aws.egress", "balancers")
+    stack.set("aws.terminationProtection", "true")
+    stack.set("profile", "article")
+    stack.set("phpNodes", "3")
+    made = stack.events("up").steps()
+    assert not {"vpc", "gateway"} & made.keys() and not [name for name in made if "nat" in name]
+    told = {(one["machine"], one["step"]) for one in world.tell("steps")}
+    assert {("lb1", "lb1-router"), ("lb2", "lb2-router"), ("php3", "php3-mount")} <= told
+
+    # Each private subnet's way out is the balancer in its zone.
+    assert ways_out(world, vpc) == [["private", True], ["private", True], ["public", None], ["public", None]]
+
+    # A protected machine stays, with what to do about it; and it goes when that has been done.
+    stack.set("phpNodes", "2")
+    stopped = stack.events("up", check=False)
+    assert "may not be terminated" in stopped.said and "aws.terminationProtection false" in stopped.said
+    stack.set("phpNodes", "3")
+    stack.set("aws.terminationProtection", "false")
+    assert stack.events("up").steps()["lb1-machine"] == {"update"}
+    stack.set("phpNodes", "2")
+    shrunk = stack.events("up").steps()
+    assert shrunk["php3-machine"] == {"delete"}
+    assert not [name for name in shrunk if name.startswith(("lb1-machine", "php1-machine", "php2-machine"))]
+
+    stack.events("destroy")
+    left = world.python(
+        f"""
+here = [{{"Name": "vpc-id", "Values": ["{vpc}"]}}]
+attached = [{{"Name": "attachment.vpc-id", "Values": ["{vpc}"]}}]
+result = [
+    [one["CidrBlock"] for one in ec2.describe_subnets(Filters=here)["Subnets"]],
+    len(ec2.describe_internet_gateways(Filters=attached)["InternetGateways"]),
+    [one["GroupName"] for one in ec2.describe_security_groups(Filters=here)["SecurityGroups"]],
+    [one["RouteTableId"] for one in ec2.describe_route_tables(Filters=here)["RouteTables"]
+     if not any(way["Main"] for way in one["Associations"])],
+]
+"""
+    )
+    assert left == [["10.9.4.0/24"], 1, ["default"], []]
+    assert_schema(stack.log)
+
+
+def ways_out(world: World, vpc: str) -> list[list[Any]]:
+    """Of each subnet of the stack: its kind, and whether its way out is an instance in its zone; None: a gateway."""
+    found: list[list[Any]] = world.python(
+        f"""
+here = [{{"Name": "vpc-id", "Values": ["{vpc}"]}}]
+interfaces = {{one["NetworkInterfaceId"]: one for one in ec2.describe_network_interfaces()["NetworkInterfaces"]}}
+subnets = {{one["SubnetId"]: one for one in ec2.describe_subnets(Filters=here)["Subnets"]}}
+result = []
+for table in ec2.describe_route_tables(Filters=here)["RouteTables"]:
+    for subnet in [subnets[one["SubnetId"]] for one in table["Associations"] if "SubnetId" in one]:
+        [way] = [one for one in table["Routes"] if one.get("DestinationCidrBlock") == "0.0.0.0/0"]
+        name = next(tag["Value"] for tag in subnet["Tags"] if tag["Key"] == "Name")
+        router = interfaces.get(way.get("NetworkInterfaceId"))
+        beside = router and router["AvailabilityZone"] == subnet["AvailabilityZone"]
+        result.append([name.split("-")[-2], beside])
+result.sort(key=str)
+"""
+    )
+    return found
+
+
+def existing_vpc(world: World) -> str:
+    """A VPC with a gateway and a subnet that somebody uses; its id."""
+    made: str = world.python(
+        """
+result = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+ec2.attach_internet_gateway(VpcId=result, InternetGatewayId=gateway)
+ec2.create_subnet(VpcId=result, CidrBlock="10.9.4.0/24")
+"""
+    )
+    return made
 
 
 def stopped_by(stack: AwsCluster, action: str, code: str, message: str) -> str:
@@ -274,15 +359,7 @@ def test_names_that_the_account_does_not_have_are_refused_together(stack: AwsClu
 
 
 def test_a_network_must_be_a_free_part_of_an_existing_vpc(stack: AwsCluster) -> None:
-    vpc = stack.world.python(
-        """
-vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
-ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.4.0/24")
-result = vpc
-"""
-    )
+    vpc = existing_vpc(stack.world)
     stack.set("aws.vpcId", vpc)
     stack.set("network", "10.8.0.0/20")
     said = refused(stack)
@@ -294,6 +371,25 @@ result = vpc
     stack.set("network", re.search(r"pulumi config set network (\S+)", said)[1])  # type: ignore[index]
     previewed = stack.events("preview").steps()
     assert "public-1" in previewed and "vpc" not in previewed and "gateway" not in previewed
+
+
+def test_a_vpc_must_have_a_gateway_and_room(stack: AwsCluster) -> None:
+    stack.set("aws.vpcId", "vpc-0123456789abcdef0")
+    stack.set("network", "10.7.0.0/24")
+    said = refused(stack)
+    assert "aws.vpcId is vpc-0123456789abcdef0" in said and f"must be a VPC in {REGION}" in said
+    vpc = stack.world.python(
+        """
+result = ec2.create_vpc(CidrBlock="10.7.0.0/24")["Vpc"]["VpcId"]
+ec2.create_subnet(VpcId=result, CidrBlock="10.7.0.0/24")
+"""
+    )
+    stack.set("aws.vpcId", vpc)
+    stack.set("aws.ami", "ami-0123456789abcdef0")
+    said = refused(stack)
+    assert "overlaps 10.7.0.0/24" in said and "give the VPC one more network" in said
+    assert f"aws.vpcId is {vpc}, which has no internet gateway" in said and "attach-internet-gateway" in said
+    assert "aws.ami is ami-0123456789abcdef0" in said and f"an image in {REGION}" in said
 
 
 def test_a_wrong_region_and_credentials_that_do_not_work_say_what_to_do(stack: AwsCluster) -> None:

@@ -192,7 +192,12 @@ class _Account(_NoAccount):
     def gateway(self, vpc_id: str | None, network: str | None, php_nodes: int) -> str | None:
         if vpc_id is None or network is None:
             return None
-        vpc = self._ask(lambda: aws.ec2.get_vpc(id=vpc_id))
+        vpc = self._if_there(lambda: aws.ec2.get_vpc(id=vpc_id))
+        if vpc is None:
+            self.problems.append(
+                _problem("vpcId", vpc_id, f"a VPC in {self.region}", "vpcId '', which makes one for the stack")
+            )
+            return None
         part = ipaddress.IPv4Network(network)
         blocks = [ipaddress.IPv4Network(one.cidr_block) for one in vpc.cidr_block_associations]
         taken = self._subnets_of_others(vpc_id)
@@ -215,11 +220,19 @@ class _Account(_NoAccount):
                 else f"It has no /{needed} left, which {php_nodes} PHP nodes need: give the VPC one more network."
             )
             self.problems.append(f"{NAMESPACE}:network is {network}{rule}\n    {example}")
-        gateway = self._ask(
+        gateway = self._if_there(
             lambda: aws.ec2.get_internet_gateway(
                 filters=[aws.ec2.GetInternetGatewayFilterArgs(name="attachment.vpc-id", values=[vpc_id])]
             )
         )
+        if gateway is None:
+            self.problems.append(
+                f"{NAMESPACE}:{KEY}.vpcId is {vpc_id}, which has no internet gateway: visitors could not come in\n"
+                "    Example: aws ec2 attach-internet-gateway --internet-gateway-id "
+                f"$(aws ec2 create-internet-gateway --query InternetGateway.InternetGatewayId --output text) "
+                f"--vpc-id {vpc_id}"
+            )
+            return None
         return str(gateway.internet_gateway_id)
 
     def _subnets_of_others(self, vpc_id: str) -> dict[str, ipaddress.IPv4Network]:
@@ -233,6 +246,16 @@ class _Account(_NoAccount):
             for subnet in subnets
             if (subnet.tags or {}).get(STACK_TAG) != pulumi.get_stack()
         }
+
+    @staticmethod
+    def _if_there(question: Callable[[], Any]) -> Any:
+        """The answer; None when the account has no such thing."""
+        try:
+            return question()
+        except Exception as problem:  # whatever the engine says of a failed look-up
+            if re.search(r"no matching EC2|Invalid\w+ID\.NotFound", str(problem)):
+                return None
+            raise _refused(problem) from None
 
     @staticmethod
     def _ask(question: Callable[[], Any]) -> Any:

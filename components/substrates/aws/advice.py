@@ -71,8 +71,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"disableApiTermination|may not be terminated",
-        "The machines are protected. `pulumi config set --path php-cluster:aws.terminationProtection false`, "
-        "`pulumi up`, and then again.",
+        "The machines are protected, and what takes one away cannot lift that too. Take the change back (`phpNodes`), "
+        "`pulumi config set --path php-cluster:aws.terminationProtection false`, `pulumi up`, and then make it again.",
     ),
     (
         r"[Dd]ial.*(time-?out|timed out|refused|unreachable|no route)|after \d+ failed attempts",

@@ -304,7 +304,6 @@ def _instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         InstanceType=inputs["instanceType"],
         KeyName=inputs["keyName"],
         UserData=inputs["userData"],
-        DisableApiTermination=inputs["disableApiTermination"],
         MetadataOptions={
             "HttpEndpoint": metadata["httpEndpoint"],
             "HttpTokens": metadata["httpTokens"],
@@ -325,7 +324,20 @@ def _instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
         **_tags("instance", inputs, volume=disk),
     )["Instances"][0]
+    # moto takes no notice of it when it makes one.
+    _protect(cloud, made["InstanceId"], inputs)
     return made["InstanceId"], {"privateIp": made["PrivateIpAddress"]}
+
+
+def _terminate(cloud: Cloud, identity: str, _: Values) -> None:
+    asked = cloud.ec2.describe_instance_attribute(InstanceId=identity, Attribute="disableApiTermination")
+    # As EC2 does, in its words, and moto does not.
+    if asked["DisableApiTermination"]["Value"]:
+        raise RuntimeError(
+            f"OperationNotPermitted: The instance '{identity}' may not be terminated. Modify its "
+            "'disableApiTermination' instance attribute and try again."
+        )
+    cloud.ec2.terminate_instances(InstanceIds=[identity])
 
 
 def _instance_exists(cloud: Cloud, identity: str, _: Values) -> object:
@@ -482,7 +494,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "aws:ec2/instance:Instance": Kind(
         _instance,
-        lambda cloud, identity, _: cloud.ec2.terminate_instances(InstanceIds=[identity]),
+        _terminate,
         _instance_exists,
         computed=("privateIp",),
         update={**TAGS, "disableApiTermination": _protect},
