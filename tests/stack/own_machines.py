@@ -55,9 +55,10 @@ class OwnMachines:
     def host_key(self, number: int) -> str:
         return public_key(bytes([number]) * SEED_BYTES)
 
-    def enter(self, number: int, command: str) -> str:
+    def enter(self, number: int, command: str, stdin: str = "") -> str:
         """Runs a command as root without SSH."""
-        return said("scripts/lab/enter", "--stack", self.stack, f"m{number}", "bash", "-c", command).strip()
+        words = ("scripts/lab/enter", "--stack", self.stack, f"m{number}", "bash", "-c", command)
+        return said(*words, stdin=stdin).strip()
 
     def make(self, number: int) -> None:
         seed = private_key(bytes([number]) * SEED_BYTES)
