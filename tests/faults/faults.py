@@ -31,12 +31,15 @@ class Fault:
         broken: Breaks it on entry, puts it right on exit.
         seconds: How long it stays broken.
         stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
+        meets_anyone: Packets are lost everywhere, those of clients too: of a hundred connections one loses its first packet
+            twice, there or back, and is not made within the time that a client waits.
     """
 
     name: str
     broken: Broken
     seconds: float
     stops_service: bool = False
+    meets_anyone: bool = False
 
 
 def _named(name: str) -> Pick:
@@ -184,7 +187,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("one-way-to-active", _dropping((EVERYONE, ACTIVE)), 30),
     Fault("one-way-from-php2", _dropping((PHP2, EVERYONE)), 30),
     Fault("one-way-to-php2", _dropping((EVERYONE, PHP2)), 30),
-    Fault("packet-loss", _dropping(*((EVERYONE, pick) for pick in MACHINES.values()), percent=5), 30),
+    Fault(
+        "packet-loss",
+        _dropping(*((EVERYONE, pick) for pick in MACHINES.values()), percent=5),
+        30,
+        meets_anyone=True,
+    ),
     *(Fault(f"stop-{name}", _stopped(*process), 30) for name, process in PROCESSES.items()),
     *(Fault(f"kill-{name}", _killed(*process), 15) for name, process in PROCESSES.items()),
     Fault("brick-full", _full_brick, 20),

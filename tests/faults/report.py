@@ -38,9 +38,10 @@ class Row:
     @property
     def misses(self) -> list[str]:
         """What is not as `safe` should have it, but for broken promises, which the verdict names."""
-        stops_service = any(fault.name == self.trial.fault and fault.stops_service for fault in FAULTS)
+        fault = next((fault for fault in FAULTS if fault.name == self.trial.fault), None)
+        stops_service, meets_anyone = fault and fault.stops_service, fault and fault.meets_anyone
         told = []
-        if self.phases.during.served_after > SERVED_FROM and not stops_service:
+        if self.phases.during.served_after > SERVED_FROM and not stops_service and not meets_anyone:
             told.append(f"requests fail until {self.phases.during.served_after:.1f} s")
         if any(outcome.startswith("5") for outcome in self.phases.after.errors) and not stops_service:
             told.append("5xx after the restoration")
