@@ -31,8 +31,8 @@ class Fault:
         broken: Breaks it on entry, puts it right on exit.
         seconds: How long it stays broken.
         stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
-        meets_anyone: Packets are lost everywhere, those of clients too: of a hundred connections one loses its first packet
-            twice, there or back, and is not made within the time that a client waits.
+        meets_anyone: Packets are lost everywhere, those of clients too: of a hundred connections one loses its first
+            packet twice, there or back, and is not made within the time that a client waits.
     """
 
     name: str

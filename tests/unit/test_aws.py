@@ -14,6 +14,7 @@ from components.settings import read_settings
 from components.site import Site
 from components.substrates import aws
 from components.substrates.aws.floating_address import move_policy
+from components.substrates.aws.instances import brick_device
 from components.topology import Profile
 from tests.aws_schema import problems_of_inputs
 from tests.unit.graph import Graph, everything_before, graph_of
@@ -393,6 +394,22 @@ def test_a_machines_place_follows_from_its_name_alone() -> None:
     addresses = [{machine.name: machine.address for machine in plan.machines} for plan in plans]
     assert addresses[0].items() <= addresses[1].items() <= addresses[2].items()
     assert len(set(addresses[2].values())) == 66
+
+
+def test_with_two_zones_the_arbiter_is_beside_one_balancer() -> None:
+    """One zone has two bricks of three, whatever one does: without it sessions stop."""
+    plan = zones.plan("10.64.0.0/20", ZONES[:2], 3, Profile.SAFE)
+    parts = zones.subnets(plan.network, ZONES[:2])
+    placed = {machine.name: zones.subnet_of(machine, parts).zone for machine in plan.machines}
+    assert [placed["lb1"], placed["lb2"]] == ZONES[:2]
+    assert set(placed.values()) == set(ZONES[:2])
+    assert (placed["php1"], placed["php2"], placed["php3"]) == (ZONES[1], ZONES[0], ZONES[1])
+
+
+def test_a_brick_is_found_by_its_volume() -> None:
+    """EC2 gives the name without its hyphen to the disk, as its serial number; device names may change at a boot."""
+    name = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
+    assert brick_device("vol-0123456789abcdef0") == name
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 50, 64])
