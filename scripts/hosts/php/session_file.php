@@ -25,8 +25,6 @@ final class SessionFile
     private const MAX_SIZE = 16 * 1024 * 1024;
     /** Pauses before a file that is not found is looked for again, in microseconds. */
     private const SECOND_LOOKS = [10_000, 40_000, 100_000];
-    /** How long a file is asked for that no copy can be told of: a mount finds its bricks one after the other. */
-    private const REACH_SECONDS = 1.0;
     /** Longer than a mount with the article's options keeps a file's attributes. */
     private const STALE_SECONDS = 3;
     /** What a session of PHP's `files` handler looks like, with its serializer `php` or `php_serialize`. */
@@ -239,15 +237,11 @@ final class SessionFile
     private static function open(string $path, bool $create)
     {
         error_clear_last();
-        $deadline = microtime(true) + self::REACH_SECONDS;
-        while (($file = @fopen($path, $create ? 'c+b' : 'r+b')) === false) {
+        $file = @fopen($path, $create ? 'c+b' : 'r+b');
+        if ($file === false) {
             $reason = error_get_last()['message'] ?? 'unknown error';
             if (!$create && str_contains($reason, 'No such file or directory')) {
                 return null;
-            }
-            if (str_contains($reason, 'not connected') && microtime(true) < $deadline) {
-                usleep(20_000);
-                continue;
             }
             throw new SessionUnavailable('it cannot be opened: ' . substr($reason, (int) strrpos($reason, ': ') + 2));
         }
