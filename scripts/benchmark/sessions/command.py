@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from components.settings import PROJECT_FOLDER
@@ -12,8 +11,8 @@ from scripts.benchmark.sessions import measure, picture, report
 from scripts.benchmark.sessions.stores import STORES
 from scripts.benchmark.stack import BenchStack
 
-DISKS: Mapping[str, Mapping[str, str]] = {"file": {}, "memory": {"PHP_CLUSTER_LAB_DISKS": "/dev/shm"}}  # noqa: S108
-"""What the lab is told of the disks."""
+DISKS = {"file": "", "memory": "/dev/shm"}  # noqa: S108
+"""The folder for disks' images that the lab is told; empty: each machine's own."""
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -61,7 +60,7 @@ def run(asked: argparse.Namespace) -> int:
     asked.output.mkdir(parents=True, exist_ok=True)
     stores = [STORES[name] for name in asked.stores]
     conditions = {**measure.box(), "disks": asked.disks}
-    with BenchStack(measure.configuration(), DISKS[asked.disks]) as stack:
+    with BenchStack(measure.configuration(), {"PHP_CLUSTER_LAB_DISKS": DISKS[asked.disks]}) as stack:
         _say(f"2+{len(measure.NODES)} machines made in {stack.up().seconds:.0f} s")
         samples, counts = measure.measure(
             stack, stores, connections=asked.connections, rounds=asked.rounds, seconds=asked.seconds, say=_say
