@@ -39,9 +39,11 @@ class Row:
     def misses(self) -> list[str]:
         """What is not as `safe` should have it, but for broken promises, which the verdict names."""
         fault = next((fault for fault in FAULTS if fault.name == self.trial.fault), None)
-        stops_service, meets_anyone = fault and fault.stops_service, fault and fault.meets_anyone
+        stops_service, hits_clients = fault and fault.stops_service, fault and fault.hits_clients
         told = []
-        if self.phases.during.served_after > SERVED_FROM and not stops_service and not meets_anyone:
+        if hits_clients:
+            told += ["sessions are refused"] if "503" in self.phases.during.errors else []
+        elif self.phases.during.served_after > SERVED_FROM and not stops_service:
             told.append(f"requests fail until {self.phases.during.served_after:.1f} s")
         if any(outcome.startswith("5") for outcome in self.phases.after.errors) and not stops_service:
             told.append("5xx after the restoration")

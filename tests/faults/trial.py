@@ -26,7 +26,7 @@ PAUSE_SECONDS = 1.0
 READ_BACK_SECONDS = 120.0
 """How long reading all sessions may take in the end."""
 
-WHOLE_LIMIT = 90.0
+WHOLE_LIMIT = 120.0
 """Seconds that a cluster may take until it is whole again; then the trial says what is not."""
 
 
