@@ -228,9 +228,9 @@ class _Account(_NoAccount):
         if gateway is None:
             self.problems.append(
                 f"{NAMESPACE}:{KEY}.vpcId is {vpc_id}, which has no internet gateway: visitors could not come in\n"
-                "    Example: aws ec2 attach-internet-gateway --internet-gateway-id "
-                f"$(aws ec2 create-internet-gateway --query InternetGateway.InternetGatewayId --output text) "
-                f"--vpc-id {vpc_id}"
+                f"    Example: aws ec2 --region {self.region} attach-internet-gateway --vpc-id {vpc_id} "
+                f"--internet-gateway-id $(aws ec2 --region {self.region} create-internet-gateway "
+                "--query InternetGateway.InternetGatewayId --output text)"
             )
             return None
         return str(gateway.internet_gateway_id)

@@ -71,7 +71,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"disableApiTermination|may not be terminated",
-        "The machines are protected, and what takes one away cannot lift that too. Take the change back (`phpNodes`), "
+        "The machines are protected, and no update can both lift that and remove or replace one. Undo the change, "
         "`pulumi config set --path php-cluster:aws.terminationProtection false`, `pulumi up`, and then make it again.",
     ),
     (
