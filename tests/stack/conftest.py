@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.cluster import Cluster, standing
+from tests.stack.health import whole_again
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +15,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2"})
     with standing(stack, request.session):
         yield stack
+
+
+@pytest.fixture
+def restored(cluster: Cluster) -> Iterator[None]:
+    """What a failing test broke must not fail the next ones too."""
+    yield
+    for machine in cluster.outputs()["machines"]:
+        cluster.lab_command("restore", machine)
+    whole_again(cluster)
 
 
 @pytest.fixture
