@@ -125,7 +125,7 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
             time.sleep(AFTER_SECONDS)
             load.stop()
             trial.problems = wait_until_whole(rig, WHOLE_LIMIT)
-            trial.healed = healing.seconds
+        trial.healed = healing.seconds
     finally:
         load.stop()
     load.read_back(PHP_NODES, READ_BACK_SECONDS)
