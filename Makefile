@@ -37,7 +37,7 @@ lab: ## the lab's scripts, and configuration files before the daemons' own judge
 stack: ## real clusters
 	@scripts/test stack
 
-faults: ## breaks real clusters in every way we know, profiles article and safe (two hours); test has a few of them
+faults: ## breaks real clusters in every way we know, profiles article and safe (some three hours); test has a few of them
 	@scripts/faults
 
 comment: ## puts reports of `make preview` on a pull request: REPORTS=folder, and what docs/ci.md says
