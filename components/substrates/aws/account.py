@@ -25,6 +25,9 @@ from components.substrates.aws.names import STACK_TAG
 DEBIAN = "136693071363"
 """The account that publishes Debian's official images (wiki.debian.org, Cloud/AmazonEC2Image/Bookworm)."""
 
+_NOT_FOUND = r"no matching EC2|Invalid\w+ID\.NotFound"
+"""How the provider says that a VPC or a gateway is not there."""
+
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 
@@ -144,16 +147,16 @@ class _Account(_NoAccount):
         return {kind: image for kind in sorted(types) if (image := self._image(wanted, kind))}
 
     def _image(self, wanted: str | None, kind: str) -> str | None:
-        try:
-            architectures = aws.ec2.get_instance_type(instance_type=kind).supported_architectures
-        except Exception as problem:  # whatever the engine says of a failed look-up
-            if "InvalidInstanceType" not in str(problem) and "no EC2 Instance Type" not in str(problem):
-                raise _refused(problem) from None
+        known = self._ask(
+            lambda: aws.ec2.get_instance_type(instance_type=kind), absent="InvalidInstanceType|no EC2 Instance Type"
+        )
+        if known is None:
             self.problems.append(
                 f"{NAMESPACE}:{KEY} asks for the instance type {kind}, which {self.region} does not have\n"
                 f"    Example: pulumi config set --path {KEY}.nodeType t3.medium"
             )
             return None
+        architectures = known.supported_architectures
         if wanted is None:
             architecture = next(one for one in architectures if one in _DEBIAN_ARCHITECTURES)
             return self._newest_debian(_DEBIAN_ARCHITECTURES[architecture])
@@ -177,22 +180,20 @@ class _Account(_NoAccount):
         return image.id if image else None
 
     def _look_up_image(self, filters: Sequence[tuple[str, str]], owners: list[str] | None) -> Any:
-        try:
-            return aws.ec2.get_ami(
+        return self._ask(
+            lambda: aws.ec2.get_ami(
                 owners=owners,
                 most_recent=True,
                 include_deprecated=owners is None,
                 filters=[aws.ec2.GetAmiFilterArgs(name=name, values=[value]) for name, value in filters],
-            )
-        except Exception as problem:  # whatever the engine says of a failed look-up
-            if "returned no results" in str(problem):
-                return None
-            raise _refused(problem) from None
+            ),
+            absent="returned no results",
+        )
 
     def gateway(self, vpc_id: str | None, network: str | None, php_nodes: int) -> str | None:
         if vpc_id is None or network is None:
             return None
-        vpc = self._if_there(lambda: aws.ec2.get_vpc(id=vpc_id))
+        vpc = self._ask(lambda: aws.ec2.get_vpc(id=vpc_id), absent=_NOT_FOUND)
         if vpc is None:
             self.problems.append(
                 _problem("vpcId", vpc_id, f"a VPC in {self.region}", "vpcId '', which makes one for the stack")
@@ -220,10 +221,11 @@ class _Account(_NoAccount):
                 else f"It has no /{needed} left, which {php_nodes} PHP nodes need: give the VPC one more network."
             )
             self.problems.append(f"{NAMESPACE}:network is {network}{rule}\n    {example}")
-        gateway = self._if_there(
+        gateway = self._ask(
             lambda: aws.ec2.get_internet_gateway(
                 filters=[aws.ec2.GetInternetGatewayFilterArgs(name="attachment.vpc-id", values=[vpc_id])]
-            )
+            ),
+            absent=_NOT_FOUND,
         )
         if gateway is None:
             self.problems.append(
@@ -248,20 +250,13 @@ class _Account(_NoAccount):
         }
 
     @staticmethod
-    def _if_there(question: Callable[[], Any]) -> Any:
-        """The answer; None when the account has no such thing."""
+    def _ask(question: Callable[[], Any], absent: str = "") -> Any:
+        """The answer; None when the error says, in the words of the pattern `absent`, that there is no such thing."""
         try:
             return question()
         except Exception as problem:  # whatever the engine says of a failed look-up
-            if re.search(r"no matching EC2|Invalid\w+ID\.NotFound", str(problem)):
+            if absent and re.search(absent, str(problem)):
                 return None
-            raise _refused(problem) from None
-
-    @staticmethod
-    def _ask(question: Callable[[], Any]) -> Any:
-        try:
-            return question()
-        except Exception as problem:  # whatever the engine says of a failed look-up
             raise _refused(problem) from None
 
 
