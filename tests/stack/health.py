@@ -2,6 +2,9 @@
 
 from tests.stack.cluster import Cluster, Visitor, wait_for
 
+CLIENTS = "pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse '"
+"""Finds the mount's client on a PHP node."""
+
 
 def whole_again(cluster: Cluster) -> None:
     """Waits until every part is in service: one owner of the address, nothing to heal, all nodes balanced."""
@@ -24,8 +27,18 @@ def pending_heals(cluster: Cluster) -> int:
 
 
 def nodes_that_answer(cluster: Cluster) -> set[str]:
-    visitor = cluster.visitor()
+    """To a new visitor."""
+    return nodes_that_answer_to(cluster.visitor())
+
+
+def nodes_that_answer_to(visitor: Visitor) -> set[str]:
     return {visitor.visit()["node"] for _ in range(4)}
+
+
+def balancers(cluster: Cluster) -> tuple[str, str]:
+    """The active one, and the spare one."""
+    [active] = cluster.owners_of_floating_ip()
+    return active, "lb2" if active == "lb1" else "lb1"
 
 
 def goes_on(visitor: Visitor) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.stack.cluster import Cluster, request, wait_for
-from tests.stack.health import goes_on, nodes_that_answer, used_session, whole_again
+from tests.stack.health import CLIENTS, balancers, goes_on, nodes_that_answer, used_session, whole_again
 
 HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1/.php-cluster/health"
 
@@ -16,8 +16,7 @@ pytestmark = pytest.mark.usefixtures("restored")
 
 def test_the_active_balancer_loses_power(cluster: Cluster) -> None:
     visitor = used_session(cluster)
-    [active] = cluster.owners_of_floating_ip()
-    spare = "lb2" if active == "lb1" else "lb1"
+    active, spare = balancers(cluster)
     cluster.lab_command("power-off", active)
     goes_on(visitor)
     assert cluster.owners_of_floating_ip() == [spare]
@@ -92,9 +91,6 @@ def test_without_its_mount_a_node_is_out_of_service_until_it_is_back(cluster: Cl
     assert "Operation not permitted" in bare or bare == ""
     whole_again(cluster)
     assert "fuse.glusterfs" in cluster.enter("php2", "findmnt --noheadings --output FSTYPE /media/sessions")
-
-
-CLIENTS = "pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse '"
 
 
 def test_ended_workers_do_not_take_the_mount_with_them(cluster: Cluster) -> None:

@@ -2,30 +2,28 @@
 
 import pytest
 
-from tests.stack.cluster import FILL_DISK, FREE_DISK, Answer, Cluster, Visitor, request, wait_for
-from tests.stack.health import goes_on, nodes_that_answer, used_session, whole_again
+from tests.stack.cluster import FILL_DISK, FREE_DISK, Cluster, Visitor, request, wait_for
+from tests.stack.health import (
+    CLIENTS,
+    balancers,
+    goes_on,
+    nodes_that_answer,
+    nodes_that_answer_to,
+    used_session,
+    whole_again,
+)
 
 pytestmark = pytest.mark.usefixtures("restored")
 
 
-def ask(visitor: Visitor) -> Answer:
-    return request(visitor.url, {"Accept": "application/json", "Cookie": visitor.cookie}, 60)
-
-
 def is_refused(visitor: Visitor) -> bool:
     """An error that says when to come again, and no new session in place of the old one."""
-    answer = ask(visitor)
+    answer = request(visitor.url, {"Accept": "application/json", "Cookie": visitor.cookie}, 60)
     if answer.status != 503:
         return False
     assert answer.headers["Retry-After"]
     assert "Set-Cookie" not in answer.headers
     return True
-
-
-def balancers(cluster: Cluster) -> tuple[str, str]:
-    """The active one, and the spare one."""
-    [active] = cluster.owners_of_floating_ip()
-    return active, "lb2" if active == "lb1" else "lb1"
 
 
 def test_a_balancer_and_a_node_without_a_brick(cluster: Cluster) -> None:
@@ -97,13 +95,22 @@ MOUNTED = "findmnt --noheadings --output FSTYPE /media/sessions || true"
 def test_both_disks_full(cluster: Cluster) -> None:
     """Sessions that need no more room go on, new ones are refused. A mount that cannot store is not trusted again."""
     visitor, newcomer = used_session(cluster), cluster.visitor()
-    try:
+
+    def fill() -> None:
         for balancer in ("lb1", "lb2"):
             cluster.enter(balancer, FILL_DISK)
+
+    def php2_is_out() -> bool:
+        # Blocks that the file system had set aside come back, and one of them is enough for a mount's trial.
+        fill()
+        return nodes_that_answer_to(visitor) == {"php1"}
+
+    try:
+        fill()
         wait_for("new sessions are refused", lambda: is_refused(newcomer))
         goes_on(visitor)
-        cluster.enter("php2", "kill -KILL $(pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse ')")
-        wait_for("php2 is out", lambda: nodes_that_answer_to(visitor) == {"php1"})
+        cluster.enter("php2", f"kill -KILL $({CLIENTS})")
+        wait_for("php2 is out", php2_is_out)
         wait_for("php2 has mounted again", lambda: "fuse.glusterfs" in cluster.enter("php2", MOUNTED))
         assert "trusted" not in cluster.enter("php2", TRUSTED_WITHIN_FIVE_LOOKS)
         assert nodes_that_answer_to(visitor) == {"php1"}
@@ -114,7 +121,3 @@ def test_both_disks_full(cluster: Cluster) -> None:
     newcomer.visit()
     whole_again(cluster)
     goes_on(visitor)
-
-
-def nodes_that_answer_to(visitor: Visitor) -> set[str]:
-    return {visitor.visit()["node"] for _ in range(4)}
