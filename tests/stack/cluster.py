@@ -212,7 +212,7 @@ class Cluster:
 
 # All but a MiB of a brick's disk is reserved in one step, then the rest is filled to the last block.
 _RESERVE = "fallocate --length $(($(df --output=avail --block-size=1 /session | tail --lines=1) - 1048576))"
-FILL_DISK = f"{_RESERVE} /session/ballast; cat /dev/zero >>/session/more 2>/dev/null || true"
+FILL_DISK = f"{_RESERVE} /session/ballast; cat /dev/zero >/session/more 2>/dev/null || true"
 FREE_DISK = "rm --force /session/ballast /session/more"
 
 

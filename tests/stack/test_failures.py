@@ -6,7 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.stack.cluster import Cluster, request, wait_for
-from tests.stack.health import CLIENTS, balancers, goes_on, nodes_that_answer, used_session, whole_again
+from tests.stack.health import (
+    CLIENTS,
+    balancers,
+    goes_on,
+    nodes_that_answer,
+    nodes_that_answer_to,
+    used_session,
+    whole_again,
+)
 
 HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1/.php-cluster/health"
 
@@ -136,5 +144,33 @@ def test_a_mount_that_hangs_is_made_again(cluster: Cluster) -> None:
     wait_for(
         "another client has taken its place", lambda: cluster.enter("php2", f"{CLIENTS} || true") not in ("", stopped)
     )
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+TRUSTED_WITHIN_FIVE_LOOKS = """
+for look in 1 2 3 4 5; do
+    last=$(cat /run/php-cluster/mount-probed)
+    while [[ $(cat /run/php-cluster/mount-probed) == "$last" ]]; do sleep 0.1; done
+    [[ ! -e /run/php-cluster/mount-answered ]] || echo trusted
+done
+"""
+MOUNTED = "findmnt --noheadings --output FSTYPE /media/sessions || true"
+
+
+def test_a_mount_that_cannot_store_is_not_trusted_again(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    # In the place of the file that php2's mount is tried with.
+    obstacle = "/media/sessions/.php-cluster-php2"
+    try:
+        cluster.enter("php1", f"mkdir {obstacle}")
+        cluster.enter("php2", f"kill -KILL $({CLIENTS})")
+        wait_for("php2 is out", lambda: nodes_that_answer_to(visitor) == {"php1"})
+        wait_for("php2 has mounted again", lambda: "fuse.glusterfs" in cluster.enter("php2", MOUNTED))
+        assert "trusted" not in cluster.enter("php2", TRUSTED_WITHIN_FIVE_LOOKS)
+        assert nodes_that_answer_to(visitor) == {"php1"}
+    finally:
+        cluster.enter("php1", f"rmdir {obstacle}")
+    wait_for("both nodes answer", lambda: nodes_that_answer(cluster) == {"php1", "php2"})
     whole_again(cluster)
     goes_on(visitor)

@@ -4,11 +4,8 @@ import pytest
 
 from tests.stack.cluster import FILL_DISK, FREE_DISK, Cluster, Visitor, request, wait_for
 from tests.stack.health import (
-    CLIENTS,
     balancers,
     goes_on,
-    nodes_that_answer,
-    nodes_that_answer_to,
     used_session,
     whole_again,
 )
@@ -82,42 +79,17 @@ def test_a_balancer_and_then_the_other_before_the_first_is_healed(cluster: Clust
     goes_on(visitor)
 
 
-TRUSTED_WITHIN_FIVE_LOOKS = """
-for look in 1 2 3 4 5; do
-    last=$(cat /run/php-cluster/mount-probed)
-    while [[ $(cat /run/php-cluster/mount-probed) == "$last" ]]; do sleep 0.1; done
-    [[ ! -e /run/php-cluster/mount-answered ]] || echo trusted
-done
-"""
-MOUNTED = "findmnt --noheadings --output FSTYPE /media/sessions || true"
-
-
 def test_both_disks_full(cluster: Cluster) -> None:
-    """Sessions that need no more room go on, new ones are refused. A mount that cannot store is not trusted again."""
+    """Sessions that need no more room go on, new ones are refused."""
     visitor, newcomer = used_session(cluster), cluster.visitor()
-
-    def fill() -> None:
+    try:
         for balancer in ("lb1", "lb2"):
             cluster.enter(balancer, FILL_DISK)
-
-    def php2_is_out() -> bool:
-        # Blocks that the file system had set aside come back, and one of them is enough for a mount's trial.
-        fill()
-        return nodes_that_answer_to(visitor) == {"php1"}
-
-    try:
-        fill()
         wait_for("new sessions are refused", lambda: is_refused(newcomer))
         goes_on(visitor)
-        cluster.enter("php2", f"kill -KILL $({CLIENTS})")
-        wait_for("php2 is out", php2_is_out)
-        wait_for("php2 has mounted again", lambda: "fuse.glusterfs" in cluster.enter("php2", MOUNTED))
-        assert "trusted" not in cluster.enter("php2", TRUSTED_WITHIN_FIVE_LOOKS)
-        assert nodes_that_answer_to(visitor) == {"php1"}
     finally:
         for balancer in ("lb1", "lb2"):
             cluster.enter(balancer, FREE_DISK)
-    wait_for("both nodes answer", lambda: nodes_that_answer(cluster) == {"php1", "php2"})
-    newcomer.visit()
+    wait_for("new sessions are given out", newcomer.visit)
     whole_again(cluster)
     goes_on(visitor)
