@@ -324,8 +324,9 @@ def _instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
         **_tags("instance", inputs, volume=disk),
     )["Instances"][0]
-    # moto takes no notice of it when it makes one.
-    _protect(cloud, made["InstanceId"], inputs)
+    # moto takes no notice of it when it makes one; AWS needs no call of its own for it.
+    if inputs["disableApiTermination"]:
+        _protect(cloud, made["InstanceId"], inputs)
     return made["InstanceId"], {"privateIp": made["PrivateIpAddress"]}
 
 
