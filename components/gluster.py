@@ -147,25 +147,27 @@ class Volume(pulumi.ComponentResource):
         self._layout, self._identities, self._options = layout, identities, lines
 
     def start(self, after: Sequence[pulumi.Resource] = ()) -> None:
-        """Sets the options, starts the volume and has its bricks healed, `after` these steps."""
+        """Sets the options, starts the volume and has its bricks healed, `after` these steps.
+
+        The nodes are admitted along with the options. One that leaves keeps its access until no request is on it:
+        see `revoke`.
+        """
         configured = remote_step(
             "volume-options",
             self._first,
             "volume-options.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "OPTIONS": self._options},
+            variables={"VOLUME": topology.VOLUME, "OPTIONS": self._options, "ADDRESSES": self.addresses},
             # A brick that is put back has its daemon started again, and the pool takes one change at a time.
             depends_on=[*self._bricks_there, *after],
         )
-        # A node that leaves keeps its access until no request is on it: see `revoke`.
-        admitting = self._access("volume-admit", exact=False, depends_on=[configured])
         self.started = remote_step(
             "volume-start",
             self._first,
             "volume-start.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self._identities},
-            depends_on=[admitting],
+            depends_on=[configured],
         )
         self.whole = remote_step(
             "volume-heal",
@@ -178,23 +180,16 @@ class Volume(pulumi.ComponentResource):
             depends_on=[self.started],
         )
 
-    def _access(self, name: str, *, exact: bool, depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        return remote_step(
-            name,
-            self._first,
-            "volume-access.sh",
-            parent=self,
-            variables={
-                "VOLUME": topology.VOLUME,
-                "ADDRESSES": self.addresses,
-                "EXACT": "yes" if exact else "no",
-            },
-            depends_on=depends_on,
-        )
-
     def revoke(self, drained: Sequence[pulumi.Resource]) -> None:
         """Takes access from nodes that leave, after the steps that keep requests away from them; shows the volume."""
-        revoking = self._access("volume-revoke", exact=True, depends_on=[self.whole, *drained])
+        revoking = remote_step(
+            "volume-revoke",
+            self._first,
+            "volume-revoke.sh",
+            parent=self,
+            variables={"VOLUME": topology.VOLUME, "ADDRESSES": self.addresses},
+            depends_on=[self.whole, *drained],
+        )
         shown = remote_step(
             "volume-info",
             self._first,

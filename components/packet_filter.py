@@ -16,7 +16,7 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
 
     They name the addresses that PHP nodes may have, where that can be told, not those that there are: the rules of all
     other machines would have to change with each node. Who may mount the volume, Gluster itself knows one by one
-    (volume-access.sh).
+    (volume-options.sh).
     """
     balancers = [balancer.address for balancer in plan.balancers]
     return render(

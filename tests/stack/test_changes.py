@@ -89,7 +89,7 @@ def touched(preview: str) -> set[str]:
 
 
 LISTS = {
-    *("volume-admit", "volume-revoke", "volume-info"),
+    *("volume-options", "volume-revoke", "volume-info"),
     *(f"{balancer}-{step}" for balancer in ("lb1", "lb2") for step in ("haproxy", "site-answers")),
 }
 

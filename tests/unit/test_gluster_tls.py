@@ -73,8 +73,8 @@ def test_the_article_s_profile_has_it_too() -> None:
 
 def test_brick_hosts_are_admitted_by_address_where_passwords_are_not_asked_for(encrypted: Graph) -> None:
     nodes = "198.18.7.21,198.18.7.22,198.18.7.23"
-    assert f"ADDRESSES={nodes},198.18.7.11,198.18.7.12\n" in stdin(encrypted, "volume-admit")
-    assert f"ADDRESSES={nodes}\n" in stdin(cluster_graph(phpNodes=3), "volume-admit")
+    assert f"ADDRESSES={nodes},198.18.7.11,198.18.7.12\n" in stdin(encrypted, "volume-options")
+    assert f"ADDRESSES={nodes}\n" in stdin(cluster_graph(phpNodes=3), "volume-options")
 
 
 def test_the_keeper_knocks_where_nobody_writes_it_down() -> None:

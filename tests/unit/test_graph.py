@@ -38,8 +38,7 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("lb2-peer-probe-lb1", {"lb1-peer-probe-lb2"}),
         ("volume-create", {"lb1-peer-probe-lb2", "lb1-peer-probe-php1", "lb2-peer-probe-lb1", "php1-brick"}),
         ("volume-options", {"volume-create", "lb1-brick-restore", "lb2-brick-restore", "php1-brick-restore"}),
-        ("volume-admit", {"volume-options"}),
-        ("volume-start", {"volume-admit"}),
+        ("volume-start", {"volume-options"}),
         ("volume-heal", {"volume-start"}),
         # Nobody is shut out before no balancer sends it requests.
         ("volume-revoke", {"volume-heal", "lb1-haproxy", "lb2-haproxy"}),
@@ -108,7 +107,7 @@ def test_one_more_node_touches_the_lists_alone() -> None:
     changed = {name for name in before if before[name].inputs != after[name].inputs}
     assert changed == {
         # The access list of the volume.
-        "volume-admit",
+        "volume-options",
         "volume-revoke",
         "volume-info",
         # The lists of the balancers, and the wait for all nodes.
