@@ -165,7 +165,7 @@ class PhpCluster(pulumi.ComponentResource):
             plan,
             machines=balancers,
             installed=installed,
-            volume_created=volume.created,
+            volume_configured=volume.configured,
             balancing=balancing.serving,
             address=self.floating_ip,
             opts=child,

@@ -90,8 +90,9 @@ class Volume(pulumi.ComponentResource):
     """The volume `sessions`: created, and started once `start` was called.
 
     Attributes:
-        created: The step after which it takes some seconds to start, most of which are waiting: a good time for work
-            that nothing waits for before.
+        created: The step after which it is there.
+        configured: The step after which it takes some seconds to start, which are waiting: the time for work that needs
+            the processors and that nothing waits for before.
         started: The step after which clients can mount it.
         whole: The step after which all bricks hold the same.
         addresses: Of the machines that may connect to its bricks, separated by commas.
@@ -99,6 +100,7 @@ class Volume(pulumi.ComponentResource):
     """
 
     created: pulumi.Resource
+    configured: pulumi.Resource
     started: pulumi.Resource
     whole: pulumi.Resource
     addresses: str
@@ -152,7 +154,7 @@ class Volume(pulumi.ComponentResource):
         The nodes are admitted along with the options. One that leaves keeps its access until no request is on it:
         see `revoke`.
         """
-        configured = remote_step(
+        self.configured = remote_step(
             "volume-options",
             self._first,
             "volume-options.sh",
@@ -167,7 +169,7 @@ class Volume(pulumi.ComponentResource):
             "volume-start.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self._identities},
-            depends_on=[configured],
+            depends_on=[self.configured],
         )
         self.whole = remote_step(
             "volume-heal",

@@ -168,7 +168,7 @@ class FloatingIp(pulumi.ComponentResource):
         *,
         machines: Sequence[Machine],
         installed: Mapping[str, pulumi.Resource],
-        volume_created: pulumi.Resource,
+        volume_configured: pulumi.Resource,
         balancing: Sequence[pulumi.Resource],
         address: pulumi.Output[str],
         opts: pulumi.ResourceOptions | None = None,
@@ -192,7 +192,11 @@ class FloatingIp(pulumi.ComponentResource):
                     "ADDRESS": machine.address,
                 },
                 # Not after HAProxy: until that serves, watch-balancer keeps the address away.
-                depends_on=[installed[machine.name], volume_created, *self._movers(machine, installed[machine.name])],
+                depends_on=[
+                    installed[machine.name],
+                    volume_configured,
+                    *self._movers(machine, installed[machine.name]),
+                ],
             )
             for index, machine in enumerate(machines)
         ]

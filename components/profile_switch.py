@@ -92,7 +92,7 @@ class ProfileSwitch:
             volume.start()
             for node in nodes:
                 node.mount(after=[volume.started])
-                node.serve(after=[volume.created])
+                node.serve(after=[volume.configured])
         elif self._wanted is Profile.SAFE:
             volume.start()
             mounted = self._one_after_the_other(nodes, after=volume.whole)

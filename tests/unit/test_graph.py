@@ -65,7 +65,7 @@ def test_what_can_go_side_by_side_does(safe: Graph) -> None:
     for name in ("php2-site-staged", "php2-install", "lb2-install"):
         assert not everything_before(safe, name) & volume, name
     for name in ("php2-php", "lb2-keepalived"):
-        assert everything_before(safe, name) & volume == {"volume-create"}, name
+        assert everything_before(safe, name) & volume == {"volume-create", "volume-options"}, name
     for name in ("php2-mount", "php2-php", "php2-site-staged"):
         assert not [other for other in everything_before(safe, name) if other.startswith("php3")], name
     balancing = {"lb1-haproxy", "lb2-haproxy", "floating-ip"}
