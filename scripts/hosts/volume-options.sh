@@ -12,7 +12,7 @@ while IFS=': ' read -r name value; do
     [[ -n $name ]] && current[$name]=$value
 done < <(gluster --mode=script volume info "$VOLUME" | sed '1,/^Options Reconfigured:/d')
 
-# All in one change of the volume: each takes the pool a second.
+# All in one change of the volume, for which the whole pool is asked once.
 set_now=()
 while read -r name value; do
     [[ -n $name ]] || continue

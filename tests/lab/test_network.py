@@ -44,6 +44,12 @@ def test_up_twice_is_up_once_and_down_puts_everything_back() -> None:
         assert "network 198.18.9.0/24 on bridge pc-abc123" in output
 
 
+def test_what_a_machine_sends_is_acknowledged_at_once() -> None:
+    output = in_namespaces("scripts/lab/network up; scripts/lab/network up; ip route show 198.18.9.0/24")
+    routes = [line.split() for line in output.splitlines() if "198.18.9.1" in line and "dev" in line]
+    assert [route[-2:] for route in routes] == [["quickack", "1"]], output
+
+
 def test_forwarding_stays_on_until_the_last_lab_goes() -> None:
     output = in_namespaces(
         """
