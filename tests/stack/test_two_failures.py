@@ -3,12 +3,7 @@
 import pytest
 
 from tests.stack.cluster import FILL_DISK, FREE_DISK, Cluster, Visitor, request, wait_for
-from tests.stack.health import (
-    balancers,
-    goes_on,
-    used_session,
-    whole_again,
-)
+from tests.stack.health import balancers, goes_on, used_session, whole_again
 
 pytestmark = pytest.mark.usefixtures("restored")
 
