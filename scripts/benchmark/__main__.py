@@ -36,12 +36,25 @@ def _images(text: str) -> list[str]:
     return [Image(part).value for part in text.split(",")]
 
 
+def _substrates(text: str) -> list[str]:
+    named = text.split(",")
+    if not set(named) <= {"local", "aws"}:
+        raise argparse.ArgumentTypeError(f"{text}: local, aws or local,aws")
+    return named
+
+
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | collector | aws")
-    up = commands.add_parser("up", help="whole clusters, beside the same steps by plain parallel SSH")
+    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | collector")
+    up = commands.add_parser("up", help="whole clusters, beside the same steps by plain SSH; what AWS is asked for")
     up.set_defaults(measure=measure_up)
     up.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
+    up.add_argument(
+        "--substrates",
+        type=_substrates,
+        default=["local", "aws"],
+        help="local, aws (an emulation: previews, API calls, SSH sessions) or both (default: both)",
+    )
     up.add_argument("--images", type=_images, default=["prebuilt"], help="prebuilt, stock or both (default: prebuilt)")
     up.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
     up.add_argument(
@@ -56,7 +69,6 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     change.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
     sessions.add_to(commands)
     collector.add_to(commands)
-    emulated_aws.add_to(commands)
     return parser.parse_args(words)
 
 
@@ -105,6 +117,15 @@ def _make_image(image: str) -> None:
 
 
 def measure_up(asked: argparse.Namespace) -> int:
+    """What a new cluster takes on each of the substrates; the exit status."""
+    status = _measure_local_machines(asked) if "local" in asked.substrates else 0
+    if "aws" in asked.substrates:
+        _say("\nOn aws, in an emulation:")
+        emulated_aws.measure(asked.nodes, asked.runs)
+    return status
+
+
+def _measure_local_machines(asked: argparse.Namespace) -> int:
     """Program and floor in turns; the exit status."""
     asked.output.mkdir(parents=True, exist_ok=True)
     pairs, refused = [], []

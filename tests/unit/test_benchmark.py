@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmark import floor, picture, report
+from scripts.benchmark.emulated_aws import calls_table
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.timeline import Event, Span, critical_path, kind_of, spans, touched, with_engine
 
@@ -164,6 +165,15 @@ def test_sessions_that_grow_with_the_cluster_are_noticed() -> None:
     for grown in (three + Counter(lb1=1), three + Counter(php3=1)):
         assert sessions_table({"2+2": two, "2+3": grown}).endswith("MISSED")
     assert "whatever" not in sessions_table({"2+2": two})
+
+
+def test_api_calls_that_grow_faster_than_the_cluster_are_noticed() -> None:
+    calls = {nodes: Counter(CreateVpc=1, RunInstances=2 + nodes, DescribeVpcs=nodes * nodes) for nodes in (2, 4, 8)}
+    said = calls_table(calls)
+    assert said.splitlines()[2].split() == ["RunInstances", "4", "6", "10", "1"] and said.endswith("met")
+    calls[8]["RunInstances"] += 1
+    assert calls_table(calls).endswith("MISSED")
+    assert "whatever" not in calls_table({2: calls[2], 4: calls[4]})
 
 
 def test_a_step_of_the_floor_is_the_programs_own() -> None:
