@@ -78,7 +78,6 @@ class PhpCluster(pulumi.ComponentResource):
                     ),
                 },
                 limit_seconds=900,
-                first=True,
             )
             for planned in plan.machines
         }

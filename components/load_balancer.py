@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.machine import Machine
-from components.remote import HOST_SCRIPTS, remote_step, render
+from components.remote import remote_step, render
 from components.topology import DRAIN_SECONDS, Topology
 
 STATISTICS_PORT = 8404
@@ -175,7 +175,6 @@ class FloatingIp(pulumi.ComponentResource):
     ) -> None:
         super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
         elastic = [machine.elastic_ip.local_address for machine in machines if machine.elastic_ip]
-        watch_balancer = (HOST_SCRIPTS / "balancer" / "watch-balancer").read_text()
         watching = [
             remote_step(
                 f"{machine.name}-keepalived",
@@ -184,13 +183,13 @@ class FloatingIp(pulumi.ComponentResource):
                 parent=self,
                 variables={
                     "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface, elastic),
-                    "WATCH_BALANCER": watch_balancer,
                     "FLOATING_IP": machine.elastic_ip.local_address if machine.elastic_ip else plan.floating_ip or "",
                     "PEER": plan.balancers[1 - index].name,
                     # The one that is always there.
                     "WITNESS": plan.php_nodes[0].address,
                     "ADDRESS": machine.address,
                 },
+                files={"WATCH_BALANCER": "balancer/watch-balancer"},
                 # Not after HAProxy: until that serves, watch-balancer keeps the address away.
                 depends_on=[
                     installed[machine.name],
@@ -220,10 +219,8 @@ class FloatingIp(pulumi.ComponentResource):
                 machine,
                 "elastic-ip.sh",
                 parent=self,
-                variables={
-                    "PROGRAM": (HOST_SCRIPTS / "elastic-ip").read_text(),
-                    "SETTINGS": machine.elastic_ip.settings,
-                },
+                variables={"SETTINGS": machine.elastic_ip.settings},
+                files={"PROGRAM": "elastic-ip"},
                 depends_on=[installed],
             )
         ]

@@ -44,6 +44,7 @@ class Machine:
         drift: What has been seen of the machines, and so which steps have to run again.
         through: `user@host` of the machine through which its connection goes; empty for a direct one.
         packages: Debian packages that it needs because of where it is, beside those of its role.
+        scripts: The step after which the host scripts are there; every other step waits for it.
         elastic_ip: Of a load balancer, how it gets the floating IP; None: by announcing it, as VRRP does.
     """
 
@@ -60,4 +61,5 @@ class Machine:
     drift: Drift
     through: pulumi.Input[str] = ""
     packages: tuple[str, ...] = ()
+    scripts: pulumi.Resource | None = None
     elastic_ip: ElasticIp | None = None

@@ -8,7 +8,7 @@ import pulumi
 
 from components.load_balancer import MEMBERS_PORT
 from components.machine import Machine
-from components.remote import HOST_SCRIPTS, remote_step
+from components.remote import remote_step
 from components.topology import BALANCERS, DRAIN_SECONDS, MOUNT_POINT, VOLUME, Profile, Topology
 
 GLUSTERD_PORT, UNUSED_BRICK_PORT = 24007, 49152
@@ -41,12 +41,6 @@ def mount_options(profile: Profile) -> str:
 def fstab_line(profile: Profile) -> str:
     """The line of /etc/fstab that mounts the sessions."""
     return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {mount_options(profile)} 0 0"
-
-
-def keeper(*, tls: bool) -> str:
-    """The text of `keep-mounted`."""
-    text = (HOST_SCRIPTS / "php" / "keep-mounted").read_text()
-    return text.replace(f"/dev/tcp/$1/{GLUSTERD_PORT}", f"/dev/tcp/$1/{UNUSED_BRICK_PORT}") if tls else text
 
 
 class Mount(pulumi.ComponentResource):
@@ -85,9 +79,10 @@ class Mount(pulumi.ComponentResource):
                 "BRICK_ADDRESSES": " ".join(host.address for host in plan.brick_hosts if host.name != machine.name),
                 "MEMBERS": " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers),
                 "GUARDED": "yes" if safe else "no",
-                "KEEP_MOUNTED": keeper(tls=tls) if safe else "",
+                "KNOCK_PORT": str(UNUSED_BRICK_PORT if tls else GLUSTERD_PORT),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
+            files={"KEEP_MOUNTED": "php/keep-mounted"} if safe else {},
             depends_on=depends_on,
         )
         self.register_outputs({"line": self.line})

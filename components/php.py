@@ -10,13 +10,16 @@ import pulumi
 
 from components.machine import Machine
 from components.mount import Mount, fstab_line
-from components.remote import HOST_SCRIPTS, remote_step, render
+from components.remote import remote_step, render
 from components.topology import DRAIN_SECONDS, MOUNT_POINT, Profile, Topology
 
 FIRST_NODE = "php1"
 """What one node does for all, removing expired sessions above all, is done by the one that always exists."""
 
 DEFAULT_POST_MAX_SIZE = "8M"
+
+SESSION_HANDLER = {"SESSION_FILE_PHP": "php/session_file.php", "SESSION_HANDLER_PHP": "php/session_handler.php"}
+"""Variables of the host scripts that install our session handler, and its files."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,13 @@ class PhpNode(pulumi.ComponentResource):
 
     def serve(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Makes the step after which PHP runs. No request arrives before the site, which waits for the mount too."""
-        args, files = self._args, HOST_SCRIPTS / "php"
+        args = self._args
         safe, first = args.profile is Profile.SAFE, self.name == FIRST_NODE
+        files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"}
+        if safe:
+            files |= SESSION_HANDLER
+        if first:
+            files |= {"COLLECT_PHP": "php/collect_sessions.php"} if safe else {"PLAIN_PHP": "php/plain_sessions.php"}
         running = remote_step(
             f"{self.name}-php",
             args.machine,
@@ -138,14 +146,9 @@ class PhpNode(pulumi.ComponentResource):
                 "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
                 "FPM_CONF": fpm_configuration(args.profile, args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
-                "HEALTH_PHP": (files / "health.php").read_text(),
-                "SESSION_FILE_PHP": (files / "session_file.php").read_text() if safe else "",
-                "SESSION_HANDLER_PHP": (files / "session_handler.php").read_text() if safe else "",
-                "COLLECT_PHP": (files / "collect_sessions.php").read_text() if safe and first else "",
-                "PLAIN_PHP": (files / "plain_sessions.php").read_text() if not safe and first else "",
-                "SERVE_PHP": (files / "serve-php").read_text(),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
+            files=files,
             # To turn very many records into plain sessions takes its time.
             limit_seconds=3600,
             depends_on=[args.installed, *after],

@@ -17,8 +17,8 @@ from components import topology
 from components.config_values import NAMESPACE, ConfigError
 from components.gluster import Volume
 from components.machine import Machine
-from components.php import FIRST_NODE, PhpNode, handover_lines
-from components.remote import HOST_SCRIPTS, remote_step
+from components.php import FIRST_NODE, SESSION_HANDLER, PhpNode, handover_lines
+from components.remote import remote_step
 from components.settings import Settings
 from components.topology import ARBITER_HOST, DRAIN_SECONDS, Profile
 
@@ -125,7 +125,6 @@ class ProfileSwitch:
 
 def handover(node: Machine, settings: Settings, installed: pulumi.Resource, parent: pulumi.Resource) -> pulumi.Resource:
     """The step after which a PHP node that serves with the other profile reads both kinds of sessions."""
-    files = HOST_SCRIPTS / "php"
     return remote_step(
         node.name + HANDOVER,
         node,
@@ -134,12 +133,9 @@ def handover(node: Machine, settings: Settings, installed: pulumi.Resource, pare
         variables={
             "GUARDED": "yes" if settings.profile is Profile.SAFE else "no",
             "LINES": handover_lines(settings.request_seconds),
-            "SESSION_FILE_PHP": (files / "session_file.php").read_text(),
-            "SESSION_HANDLER_PHP": (files / "session_handler.php").read_text(),
-            "HEALTH_PHP": (files / "health.php").read_text(),
-            "SERVE_PHP": (files / "serve-php").read_text(),
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
+        files={**SESSION_HANDLER, "HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"},
         depends_on=[installed],
     )
 

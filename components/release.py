@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.machine import Machine
-from components.remote import HOST_SCRIPTS, remote_copy, remote_step
+from components.remote import remote_copy, remote_step
 from components.site import Site
 
 
@@ -91,10 +91,7 @@ class SiteRelease(pulumi.ComponentResource):
             host.machine,
             "site-stage.sh",
             parent=self,
-            variables={
-                "ARCHIVE": archive,
-                "HASH": site.sha256,
-                "COMPILES_PHP": (HOST_SCRIPTS / "php" / "compiles.php").read_text(),
-            },
+            variables={"ARCHIVE": archive, "HASH": site.sha256},
+            files={"COMPILES_PHP": "php/compiles.php"},
             depends_on=[copied],
         )

@@ -1,9 +1,10 @@
 """The one place that makes remote commands.
 
-A step is a script of `scripts/hosts/` and its variables. Both travel over standard input, so that no secret is in a
-command line, a log or the text of an error (pulumi-command repeats the whole command there). The script's own text is
-an input: editing it runs the step again, and so is the reason when something was seen to have changed on the machine
-(components/drift.py). What the step observes on the machine decides what it changes.
+A step is a script of `scripts/hosts/` and its variables. The scripts are on the machine before (host_scripts.py); the
+step names them by their content, so that editing one runs the steps again that use it. The variables travel over
+standard input, so that no secret is in a command line, a log or the text of an error (pulumi-command repeats the whole
+command there). The reason is one of them when something was seen to have changed on the machine (components/drift.py).
+What the step observes on the machine decides what it changes.
 """
 
 from __future__ import annotations
@@ -12,26 +13,52 @@ import functools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import jinja2
 import pulumi
 import pulumi_command as command
 
+from components.host_scripts import TEMPLATES, archive, stored_name
 from components.machine import Machine
-
-HOST_SCRIPTS = Path(__file__).parent.parent / "scripts" / "hosts"
 
 DIAL_ERROR_LIMIT = 5
 """Attempts to connect. A wrong host key is retried like a refused connection: a large limit delays the bad news."""
 
 FIRST_DIAL_ERROR_LIMIT = 40
-"""Attempts of the first step on a machine, which may still be booting."""
+"""Attempts of the first connection to a machine, which may still be booting."""
 
 DIAL_TIMEOUT_SECONDS = 10
 
 STEPS_FOLDER = "/var/lib/php-cluster/steps"
 """Where a machine keeps the text of the steps that ran on it, secrets included: for root alone."""
+
+SCRIPTS_FOLDER = "/var/lib/php-cluster/scripts"
+"""Where a machine keeps the host scripts, older versions too: a step that is to be run again there needs its own."""
+
+ARRIVAL = "/var/tmp/php-cluster-scripts-"  # noqa: S108 - for the connection's user to write; see _UNPACK
+"""How the names of their archives begin, until a step has unpacked them."""
+
+_UNPACK = f"""\
+mkdir --parents --mode=700 {STEPS_FOLDER} {SCRIPTS_FOLDER}
+arrived() {{ for file in $files; do [[ -e {SCRIPTS_FOLDER}/$file ]] || return 1; done; }}
+arrived || (
+    cd {SCRIPTS_FOLDER}
+    flock 9
+    for archive in {ARRIVAL}*.tar; do
+        [[ -f $archive ]] || continue
+        new=$(mktemp --directory .XXXXXX)
+        tar --extract --file "$archive" --directory "$new" || true
+        sha256sum "$new"/* | while read -r hash file; do
+            [[ -L $file || $hash != "${{file##*.}}"* ]] || mv "$file" .
+        done || true
+        rm -rf "$new" "$archive"
+    done
+) 9>{SCRIPTS_FOLDER}/.lock
+arrived || {{ echo "the scripts of this step have not arrived: $files" >&2; exit 1; }}
+"""
+"""Anybody on a machine may write to the folder where archives arrive. Taken from there is what has the content that its
+name tells, and used what the step has named."""
 
 _END_OF_STEP = "END-OF-STEP-64QF2Z"
 """A line that is in no script, template or value."""
@@ -42,7 +69,7 @@ _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 @functools.cache
 def _templates() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HOST_SCRIPTS / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -56,30 +83,42 @@ def render(template: str, **values: object) -> str:
     return _templates().get_template(template).render(**values)
 
 
-def script_text(step: str, script: str, variables: Mapping[str, str]) -> str:
-    """The whole text that `bash -s` reads: variables, common functions, the script.
+def script_text(step: str, script: str, variables: Mapping[str, str], files: Mapping[str, str] | None = None) -> str:
+    """The whole text that `bash -s` reads: it unpacks the host scripts if need be, and runs one with its variables.
 
     The machine keeps what ran on it, to be looked at and run again there: under a name of its own while it runs, so
     that a second run cannot change the text under the first, and under the step's name when it has ended well.
+
+    Args:
+        step: Its name.
+        script: File in `scripts/hosts/`.
+        variables: The script's variables.
+        files: More of them, whose values are files in `scripts/hosts/`.
 
     Raises:
         ValueError: a variable's name is not made of capital letters, digits and underscores, or a value holds the line
             that ends the text.
     """
-    for name, value in variables.items():
+    files = files or {}
+    for name in (*variables, *files):
         if not _VARIABLE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a variable of a host script")
-        if _END_OF_STEP in value:
+        if _END_OF_STEP in variables.get(name, ""):
             raise ValueError(f"the value of {name} must not contain {_END_OF_STEP}")
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in {"STEP": step, **variables}.items())
-    library = (HOST_SCRIPTS / "lib.sh").read_text()
-    body = (HOST_SCRIPTS / script).read_text()
-    return f"""set -eu
-mkdir --parents --mode=700 {STEPS_FOLDER}
-text=$(mktemp {STEPS_FOLDER}/.{step}.XXXXXX)
+    library, body = stored_name("lib.sh"), stored_name(script)
+    contents = {name: stored_name(file) for name, file in files.items()}
+    taken = "".join(f'take {name} "$scripts/{file}"\n' for name, file in contents.items())
+    return f"""set -euo pipefail
+files="{" ".join([library, body, *contents.values()])}"
+{_UNPACK}text=$(mktemp {STEPS_FOLDER}/.{step}.XXXXXX)
 trap 'rm -f "$text"' EXIT
 cat >"$text" <<'{_END_OF_STEP}'
-{assignments}{library}{body}{_END_OF_STEP}
+set -eu
+scripts={SCRIPTS_FOLDER}
+{assignments}. "$scripts/{library}"
+{taken}. "$scripts/{body}"
+{_END_OF_STEP}
 bash "$text" </dev/null
 mv "$text" {STEPS_FOLDER}/{step}
 """
@@ -109,7 +148,7 @@ def _options(
 ) -> pulumi.ResourceOptions:
     # deleted_with: what was on a machine goes with it; a dead one must not hold up a destroy.
     return pulumi.ResourceOptions(
-        parent=parent, depends_on=[machine.resource, *depends_on], deleted_with=machine.resource
+        parent=parent, depends_on=[machine.scripts or machine.resource, *depends_on], deleted_with=machine.resource
     )
 
 
@@ -120,9 +159,9 @@ def remote_step(
     *,
     parent: pulumi.Resource,
     variables: Mapping[str, pulumi.Input[str]] | None = None,
+    files: Mapping[str, str] | None = None,
     depends_on: Sequence[pulumi.Resource] = (),
     limit_seconds: int = 300,
-    first: bool = False,
     quiet: bool = False,
 ) -> command.remote.Command:
     """Runs a script of `scripts/hosts/` on a machine, as root.
@@ -135,16 +174,16 @@ def remote_step(
         script: File name in `scripts/hosts/`.
         parent: The component it belongs to.
         variables: Shell variables of the script. A secret among them makes the whole input secret.
+        files: Variables whose values are files of `scripts/hosts/`.
         depends_on: What must be done before.
         limit_seconds: After this time the script is ended and the step has failed.
-        first: It is the machine's first step, which waits for the machine to answer.
         quiet: Its output is data rather than news, and is not logged.
     """
     known = {**(variables or {}), "REASON": machine.drift.reason(name, machine.name)}
-    stdin = pulumi.Output.all(**known).apply(lambda variables: script_text(name, script, variables))
+    stdin = pulumi.Output.all(**known).apply(lambda variables: script_text(name, script, variables, files))
     return command.remote.Command(
         name,
-        connection=_connection(machine, dial_error_limit=FIRST_DIAL_ERROR_LIMIT if first else DIAL_ERROR_LIMIT),
+        connection=_connection(machine, dial_error_limit=DIAL_ERROR_LIMIT),
         create=as_root(machine, f"timeout --kill-after=10 {limit_seconds} bash -s"),
         stdin=stdin,
         triggers=[machine.identity],
@@ -163,15 +202,32 @@ def remote_copy(
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource] = (),
     needed_by: str,
+    dial_error_limit: int = DIAL_ERROR_LIMIT,
 ) -> command.remote.CopyToRemote:
     """Copies a file or folder to a machine, again when it or the machine changes, and when the step `needed_by`, which
     uses it up, has to run again. `remote_path` must be writable by the connection's user."""
     reason = machine.drift.supply_reason(name, needed_by)
     return command.remote.CopyToRemote(
         name,
-        connection=_connection(machine, dial_error_limit=DIAL_ERROR_LIMIT),
+        connection=_connection(machine, dial_error_limit=dial_error_limit),
         source=source,
         remote_path=remote_path,
         triggers=[machine.identity, *([reason] if reason else [])],
         opts=_options(machine, parent, depends_on),
     )
+
+
+def with_scripts(machine: Machine, parent: pulumi.Resource) -> Machine:
+    """Brings the host scripts to a machine, before any step. Waits for the machine to answer."""
+    packed = archive()
+    copied = remote_copy(
+        f"{machine.name}-scripts",
+        machine,
+        pulumi.FileAsset(str(packed)),
+        f"{ARRIVAL}{packed.name}",
+        parent=parent,
+        # The one that a machine has in any case, and that looks whether they are still there.
+        needed_by=f"{machine.name}-install",
+        dial_error_limit=FIRST_DIAL_ERROR_LIMIT,
+    )
+    return replace(machine, scripts=copied)

@@ -8,19 +8,15 @@ import hashlib
 import io
 import os
 import tarfile
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.config_values import NAMESPACE, ConfigError
+from components.kept_files import keep
 from components.settings import PROJECT_FOLDER
 
-ARCHIVE_FOLDER = Path(".cluster") / "site"
-"""Relative to the project: a stack's state must not name a folder of this box."""
-
-KEPT_ARCHIVES = 5
 _MIB = 1024 * 1024
 
 
@@ -131,16 +127,4 @@ def pack_site(folder: Path, exclude: Sequence[str], limit_mib: int, project: Pat
         ConfigError: see `pack`.
     """
     content = pack(folder, exclude, limit_mib)
-    sha256 = hashlib.sha256(content).hexdigest()
-    target = project / ARCHIVE_FOLDER / f"{sha256}.tar.gz"
-    target.parent.parent.mkdir(mode=0o700, exist_ok=True)
-    target.parent.mkdir(exist_ok=True)
-    if not target.exists():
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(target)
-    os.utime(target)
-    by_age = sorted(target.parent.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in by_age[KEPT_ARCHIVES:]:
-        old.unlink(missing_ok=True)
-    return Site(ARCHIVE_FOLDER / target.name, sha256)
+    return Site(keep(content, "site", ".tar.gz", project), hashlib.sha256(content).hexdigest())

@@ -16,6 +16,7 @@ from components import topology
 from components.drift import GONE, OFF, Drift, States
 from components.machine import Machine
 from components.packages import packages_of
+from components.remote import with_scripts
 from components.settings import PROJECT_FOLDER, Image, Settings
 from components.ssh_keys import KeyPair, key_pair
 from components.topology import PlannedMachine, Role, Topology
@@ -123,20 +124,23 @@ class LocalMachine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[network], delete_before_replace=True),
         )
         self.known_host = host_key.public.apply(lambda key: f"{planned.address} {key}")
-        self.machine = Machine(
-            name=planned.name,
-            role=planned.role,
-            identity=running.id,
-            address=planned.address,
-            interface=INTERFACE,
-            brick_source=BRICK_SOURCE,
-            connection=command.remote.ConnectionArgs(
-                host=planned.address, user="root", private_key=login.private, host_key=host_key.public
+        self.machine = with_scripts(
+            Machine(
+                name=planned.name,
+                role=planned.role,
+                identity=running.id,
+                address=planned.address,
+                interface=INTERFACE,
+                brick_source=BRICK_SOURCE,
+                connection=command.remote.ConnectionArgs(
+                    host=planned.address, user="root", private_key=login.private, host_key=host_key.public
+                ),
+                user="root",
+                ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
+                resource=running,
+                drift=drift,
             ),
-            user="root",
-            ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
-            resource=running,
-            drift=drift,
+            self,
         )
         self.register_outputs({"address": planned.address})
 

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Common ground of every host script; components/remote.py puts this text before the script itself.
+# Common ground of every host script, read before it (components/remote.py).
 #
-# The text arrives on standard input of `bash -s`, so nothing it carries is seen in a command line; it stays on the machine
-# as /var/lib/php-cluster/steps/STEP, for root alone. Run that file by hand to do the step again. With CHECK=yes it only
-# looks: it ends with status 3 at the first difference and names it, which is how drift is seen (components/drift.py).
+# A step's variables arrive on standard input of `bash -s`, so nothing they carry is seen in a command line; the step stays
+# on the machine as /var/lib/php-cluster/steps/STEP, for root alone. Run that file by hand to do it again. With CHECK=yes it
+# only looks: it ends with status 3 at the first difference and names it, which is how drift is seen (components/drift.py).
 #
 # Each script observes first, says `changing` before each change, and ends with `report`: a second run says "nothing to
 # change".
@@ -55,12 +55,15 @@ fail() {
     exit 1
 }
 
+# take VARIABLE FILE: sets the variable to the file's content, to its last byte.
+take() { IFS= read -r -d '' "$1" <"$2" || true; }
+
 # holds PATH CONTENT: whether the file has this content already. No process is started for it: each look at a machine asks
 # this of every file.
 holds() {
     local found=
     [[ -f $1 ]] || return 1
-    IFS= read -r -d '' found <"$1" || true
+    take found "$1"
     [[ $found == "$2" ]]
 }
 

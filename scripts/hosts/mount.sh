@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Mounts the sessions, the article's `mount.glusterfs`, now and at every boot.
 #
-# Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED, BRICK_ADDRESSES (of the other machines with
-# bricks), MEMBERS (the balancers' pages that list the nodes), DRAIN_SECONDS.
+# Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED (if guarded), BRICK_ADDRESSES (of the other
+# machines with bricks), KNOCK_PORT (where those are asked whether they live), MEMBERS (the balancers' pages that list the
+# nodes), DRAIN_SECONDS.
 # Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted with its options, owned by PHP's user. Guarded: the
 # bare mount point takes no files, and a service mounts again whatever gets lost. A second run changes nothing. When other
 # options make a new mount necessary, requests wait for it, on this node or on others; those under way are answered before.
@@ -81,7 +82,7 @@ After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
 [Service]
-Environment=\"MEMBERS=$MEMBERS\"
+Environment=\"MEMBERS=$MEMBERS\" KNOCK_PORT=$KNOCK_PORT
 ExecStart=/usr/lib/php-cluster/keep-mounted $MOUNT_POINT $unit $BRICK_ADDRESSES
 Restart=always
 RestartSec=1

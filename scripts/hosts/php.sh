@@ -2,7 +2,7 @@
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
 # Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_FILE_PHP and SESSION_HANDLER_PHP
-# (empty: PHP's own files handler), COLLECT_PHP (empty: no collector on this node), PLAIN_PHP (empty: another node turns
+# (none: PHP's own files handler), COLLECT_PHP (none: no collector on this node), PLAIN_PHP (none: another node turns
 # records into plain sessions, should there be any), SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
@@ -37,7 +37,7 @@ if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; 
     changing "gives the sessions to PHP's own handler"
     grep --quiet '^php_cluster.write_plain' "$ini" \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
-    if [[ -n $PLAIN_PHP ]]; then
+    if [[ -n ${PLAIN_PHP-} ]]; then
         grep --quiet ' fuse.glusterfs ' /proc/self/mounts || fail "the sessions are not mounted, and so cannot be turned"
         put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP" || true
         said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
@@ -46,7 +46,7 @@ if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; 
     fi
 fi
 put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
-if [[ -n $SESSION_HANDLER_PHP ]]; then
+if [[ -n ${SESSION_HANDLER_PHP-} ]]; then
     put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP" || true
     put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP" || true
 fi
@@ -88,7 +88,7 @@ fi
 put_file "$site" 0644 "$NGINX_SITE" || true
 enabled_and_running nginx reload
 
-if [[ -n $COLLECT_PHP ]]; then
+if [[ -n ${COLLECT_PHP-} ]]; then
     put_file /usr/lib/php-cluster/collect_sessions.php 0644 "$COLLECT_PHP" || true
     put_file /etc/systemd/system/php-cluster-collect.service 0644 "[Unit]
 Description=Remove expired sessions
@@ -122,7 +122,7 @@ if [[ $GUARDED == no && -e /var/lib/php-cluster/disabled-phpsessionclean ]]; the
     systemctl enable --quiet --now phpsessionclean.timer
     rm /var/lib/php-cluster/disabled-phpsessionclean
 fi
-if [[ -n $SESSION_HANDLER_PHP && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
+if [[ -n ${SESSION_HANDLER_PHP-} && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
     changing "disables phpsessionclean.timer"
     # Whoever unconfigures the machine puts it back.
     : >/var/lib/php-cluster/disabled-phpsessionclean

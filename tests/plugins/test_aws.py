@@ -22,6 +22,7 @@ import pytest
 
 from components import remote
 from components.drift import no_drift
+from components.host_scripts import pack
 from components.machine import Machine
 from components.substrates.aws.advice import give_advice
 from components.topology import Role
@@ -307,12 +308,9 @@ def test_a_look_at_the_account_costs_the_same_for_any_number_of_nodes(stack: Aws
 def test_a_machine_that_never_answers_says_what_to_do_and_is_gone_on_with(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A step of no consequence with few attempts, since the usual number takes minutes to be used up."""
+    """The first connection with few attempts, since the usual number takes minutes to be used up."""
     monkeypatch.setattr(remote, "FIRST_DIAL_ERROR_LIMIT", 2)
-    monkeypatch.setattr(remote, "HOST_SCRIPTS", tmp_path)
-    monkeypatch.setattr(remote, "STEPS_FOLDER", str(tmp_path / "steps"))
-    (tmp_path / "lib.sh").write_text("")
-    (tmp_path / "install.sh").write_text("echo installed\n")
+    monkeypatch.setattr(remote, "ARRIVAL", str(tmp_path / "arrived-"))
     key = make_key(tmp_path / "key")
     server = SshServer(tmp_path / "server", key)
 
@@ -332,18 +330,20 @@ def test_a_machine_that_never_answers_says_what_to_do_and_is_gone_on_with(
             resource=box,
             drift=no_drift(),
         )
-        remote.remote_step("php9-install", machine, "install.sh", parent=box, first=True)
+        remote.with_scripts(machine, box)
 
     stack = engine.stack()
     said = stack.fails(program).errors()
     assert "connection refused" in said, said
-    assert "php9-install: The machine does not answer SSH" in said and "aws.sshCidrs" in said
+    assert "php9-scripts: The machine does not answer SSH" in said and "aws.sshCidrs" in said
     server.start()
     try:
         again = stack.up(program)
     finally:
         server.stop()
-    assert again.steps["php9-install"] == ["create"] and again.steps["box"] == ["same"]
+    assert again.steps["php9-scripts"] == ["create"] and again.steps["box"] == ["same"]
+    [arrived] = tmp_path.glob("arrived-*.tar")
+    assert arrived.read_bytes() == pack()
 
 
 def test_names_that_the_account_does_not_have_are_refused_together(stack: AwsCluster) -> None:

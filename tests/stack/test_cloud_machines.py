@@ -12,10 +12,11 @@ import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from components import topology
+from components.host_scripts import pack
 from components.load_balancer import haproxy_configuration, keepalived_configuration
 from components.packages import packages_of
 from components.packet_filter import packet_filter
-from components.remote import HOST_SCRIPTS, script_text
+from components.remote import ARRIVAL, script_text
 from components.substrates.aws.instances import MOVER_PACKAGES
 from components.topology import BRICK, SHARED_BRICK_DISK, Profile, Topology
 from tests.commands import said
@@ -40,9 +41,15 @@ def plan_of(machines: OwnMachines) -> Topology:
     return replace(usual, machines=at)
 
 
-def run_step(machines: OwnMachines, name: str, script: str, variables: Mapping[str, str]) -> str:
+def run_step(
+    machines: OwnMachines,
+    name: str,
+    script: str,
+    variables: Mapping[str, str],
+    files: Mapping[str, str] | None = None,
+) -> str:
     """Runs a host script as the program does, twice; what the first run said. The second one has nothing to do."""
-    text = script_text(f"{name}-step", script, variables)
+    text = script_text(f"{name}-step", script, variables, files)
     first, second = (machines.enter(NUMBERS[name], "timeout 300 bash -s", stdin=text) for _ in range(2))
     assert "(nothing to change)" in second, second
     return first
@@ -59,6 +66,7 @@ def installed(machines: OwnMachines) -> OwnMachines:
             "EXACT": "yes",
             "PACKAGES": " ".join([*packages_of(planned, ()), *MOVER_PACKAGES]),
         }
+        machines.enter(NUMBERS[planned.name], f"cat >{ARRIVAL}test.tar", stdin=pack().decode())
         run_step(machines, planned.name, "install.sh", variables)
     return machines
 
@@ -185,8 +193,7 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
     installed.enter(NUMBERS["php1"], HEALTHY)
     for index, name in enumerate(("lb1", "lb2")):
         installed.enter(NUMBERS[name], ROLE)
-        program = (HOST_SCRIPTS / "elastic-ip").read_text()
-        run_step(installed, name, "elastic-ip.sh", {"PROGRAM": program, "SETTINGS": api.settings(name)})
+        run_step(installed, name, "elastic-ip.sh", {"SETTINGS": api.settings(name)}, {"PROGRAM": "elastic-ip"})
         configuration = haproxy_configuration(plan, index, "hidden", tls=False, request_seconds=60)
         haproxy = {"HAPROXY_CFG": configuration, "TLS_PEM": "", "TLS_PATH": "/etc/pem", "DRAIN_SECONDS": "1"}
         run_step(installed, name, "haproxy.sh", haproxy)
@@ -194,13 +201,12 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
     for index, (name, peer) in enumerate((("lb1", "lb2"), ("lb2", "lb1"))):
         watching = {
             "KEEPALIVED_CONF": keepalived_configuration(plan, index, None, elastic),
-            "WATCH_BALANCER": (HOST_SCRIPTS / "balancer" / "watch-balancer").read_text(),
             "FLOATING_IP": elastic[index],
             "PEER": peer,
             "WITNESS": plan.php_nodes[0].address,
             "ADDRESS": plan.balancers[index].address,
         }
-        run_step(installed, name, "keepalived.sh", watching)
+        run_step(installed, name, "keepalived.sh", watching, {"WATCH_BALANCER": "balancer/watch-balancer"})
     wait_for("both have a state", lambda: state_of(installed, "lb1") and state_of(installed, "lb2"))
     wait_for("the address is taken", api.holder)
     keys = "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"

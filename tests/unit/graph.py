@@ -15,6 +15,7 @@ from components import topology
 from components.cluster import PhpCluster
 from components.drift import Drift, no_drift
 from components.machine import Machine
+from components.remote import with_scripts
 from components.settings import Settings, read_settings
 from components.site import Site
 from components.topology import PlannedMachine, Topology
@@ -121,20 +122,23 @@ class _Box(pulumi.CustomResource):
 def machine(planned: PlannedMachine, *, user: str = "root", drift: Drift | None = None) -> Machine:
     """A machine of no particular substrate."""
     box = _Box(f"{planned.name}-machine")
-    return Machine(
-        name=planned.name,
-        role=planned.role,
-        identity=box.id,
-        address=planned.address,
-        interface="eth0",
-        brick_source="/dev/disk/by-id/brick",
-        connection=command.remote.ConnectionArgs(
-            host=planned.address, user=user, private_key=pulumi.Output.secret("key"), host_key="ssh-ed25519 AAAA"
+    return with_scripts(
+        Machine(
+            name=planned.name,
+            role=planned.role,
+            identity=box.id,
+            address=planned.address,
+            interface="eth0",
+            brick_source="/dev/disk/by-id/brick",
+            connection=command.remote.ConnectionArgs(
+                host=planned.address, user=user, private_key=pulumi.Output.secret("key"), host_key="ssh-ed25519 AAAA"
+            ),
+            user=user,
+            ssh_command=f"ssh {planned.name}",
+            resource=box,
+            drift=drift or no_drift(),
         ),
-        user=user,
-        ssh_command=f"ssh {planned.name}",
-        resource=box,
-        drift=drift or no_drift(),
+        box,
     )
 
 

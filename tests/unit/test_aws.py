@@ -385,7 +385,7 @@ def test_an_existing_vpc_is_used_as_it_is() -> None:
 
 def test_one_more_node_is_one_more_machine() -> None:
     before, after = cloud(phpNodes=3), cloud(phpNodes=4)
-    assert after.keys() - before.keys() == {"AwsMachine php4", "php4-machine", "php4-host-key"}
+    assert after.keys() - before.keys() == {"AwsMachine php4", "php4-machine", "php4-host-key", "php4-scripts"}
     assert {name for name in before if before[name].inputs != after[name].inputs} == set()
 
 

@@ -7,8 +7,8 @@ import pulumi
 import pytest
 
 from components.gluster_tls import check_choice
-from components.mount import GLUSTERD_PORT, UNUSED_BRICK_PORT, keeper
-from components.remote import HOST_SCRIPTS
+from components.host_scripts import HOST_SCRIPTS
+from components.mount import GLUSTERD_PORT, UNUSED_BRICK_PORT
 from tests.unit.graph import Graph, cluster_graph, everything_before
 
 CERTIFICATES = ("lb1", "lb2", "php1", "php2", "php3")
@@ -77,13 +77,9 @@ def test_brick_hosts_are_admitted_by_address_where_passwords_are_not_asked_for(e
     assert f"ADDRESSES={nodes}\n" in stdin(cluster_graph(phpNodes=3), "volume-options")
 
 
-def test_the_keeper_knocks_where_nobody_writes_it_down() -> None:
-    text = (HOST_SCRIPTS / "php" / "keep-mounted").read_text()
-    assert keeper(tls=False) == text
-    [(old, new)] = [
-        pair for pair in zip(text.splitlines(), keeper(tls=True).splitlines(), strict=True) if pair[0] != pair[1]
-    ]
-    assert new == old.replace(str(GLUSTERD_PORT), str(UNUSED_BRICK_PORT))
+def test_the_keeper_knocks_where_nobody_writes_it_down(encrypted: Graph) -> None:
+    assert f"KNOCK_PORT={UNUSED_BRICK_PORT}\n" in stdin(encrypted, "php2-mount")
+    assert f"KNOCK_PORT={GLUSTERD_PORT}\n" in stdin(cluster_graph(phpNodes=2), "php2-mount")
 
 
 PLAIN: dict[str, object] = {"lb1-install": {}, "lb1-brick": {}}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from components.config_values import ConfigError
-from components.site import ARCHIVE_FOLDER, KEPT_ARCHIVES, pack, pack_site
+from components.kept_files import FOLDER, KEPT
+from components.site import pack, pack_site
 
 
 @pytest.fixture
@@ -79,10 +80,10 @@ def test_a_size_limit_names_the_largest_parts(folder: Path) -> None:
 
 
 def test_archives_are_named_by_content_and_old_ones_go(folder: Path, tmp_path: Path) -> None:
-    for number in range(KEPT_ARCHIVES + 3):
+    for number in range(KEPT + 3):
         (folder / "index.php").write_text(f"<?php echo {number};")
         site = pack_site(folder, [], 64, project=tmp_path)
-    assert site.archive == ARCHIVE_FOLDER / f"{site.sha256}.tar.gz"
+    assert site.archive == FOLDER / "site" / f"{site.sha256}.tar.gz"
     assert (tmp_path / site.archive).is_file()
-    assert len(list((tmp_path / ARCHIVE_FOLDER).iterdir())) == KEPT_ARCHIVES
+    assert len(list((tmp_path / FOLDER / "site").iterdir())) == KEPT
     assert pack_site(folder, [], 64, project=tmp_path) == site

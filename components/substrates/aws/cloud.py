@@ -128,7 +128,6 @@ class AwsSubstrate(pulumi.ComponentResource):
                     "router.sh",
                     parent=one,
                     variables={"NETWORK": str(plan.network)},
-                    first=True,
                 )
                 for name, one in balancers.items()
             ]

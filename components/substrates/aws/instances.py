@@ -12,7 +12,7 @@ import pulumi_command as command
 from components.aws_settings import AwsSettings
 from components.drift import Drift
 from components.machine import ElasticIp, Machine
-from components.remote import FIRST_DIAL_ERROR_LIMIT
+from components.remote import FIRST_DIAL_ERROR_LIMIT, with_scripts
 from components.ssh_keys import KeyPair, key_pair
 from components.substrates.aws.cloud_init import user_data
 from components.substrates.aws.names import tags
@@ -198,30 +198,33 @@ class AwsMachine(pulumi.ComponentResource):
             host_key=host_key.public,
             dial_error_limit=FIRST_DIAL_ERROR_LIMIT,
         )
-        self.machine = Machine(
-            name=planned.name,
-            role=planned.role,
-            identity=instance.id,
-            address=planned.address,
-            interface=None,
-            # Once there it stays: to detach it would stop the machine, should the profile change.
-            brick_source=self._brick(planned, place, brick_gib, instance)
-            if planned.has_brick or planned.name + BRICK_ATTACHED in drift.known
-            else "",
-            connection=command.remote.ConnectionArgs(
-                host=host,
+        self.machine = with_scripts(
+            Machine(
+                name=planned.name,
+                role=planned.role,
+                identity=instance.id,
+                address=planned.address,
+                interface=None,
+                # Once there it stays: to detach it would stop the machine, should the profile change.
+                brick_source=self._brick(planned, place, brick_gib, instance)
+                if planned.has_brick or planned.name + BRICK_ATTACHED in drift.known
+                else "",
+                connection=command.remote.ConnectionArgs(
+                    host=host,
+                    user=USER,
+                    private_key=login.private,
+                    host_key=host_key.public,
+                    proxy=through.proxy if through else None,
+                ),
                 user=USER,
-                private_key=login.private,
-                host_key=host_key.public,
-                proxy=through.proxy if through else None,
+                ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
+                resource=instance,
+                drift=drift,
+                through=pulumi.Output.concat(USER, "@", through.proxy.host) if through else "",
+                packages=MOVER_PACKAGES if planned.role is Role.LOAD_BALANCER else (),
+                elastic_ip=elastic_ip,
             ),
-            user=USER,
-            ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
-            resource=instance,
-            drift=drift,
-            through=pulumi.Output.concat(USER, "@", through.proxy.host) if through else "",
-            packages=MOVER_PACKAGES if planned.role is Role.LOAD_BALANCER else (),
-            elastic_ip=elastic_ip,
+            self,
         )
         self.register_outputs({"address": planned.address})
 

@@ -15,6 +15,7 @@ from components.config_values import NAMESPACE
 from components.drift import Drift
 from components.existing_settings import KEY, ExistingSettings
 from components.machine import Machine
+from components.remote import with_scripts
 from components.settings import PROJECT_FOLDER, Settings
 from components.substrates.existing.facts import ask_all, unreachable
 from components.substrates.existing.judgement import Judge
@@ -80,29 +81,32 @@ class ExistingMachine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=depends_on, delete_before_replace=True),
         )
         self.claimed = claimed
-        self.machine = Machine(
-            name=planned.name,
-            role=planned.role,
-            identity=claimed.id,
-            address=planned.address,
-            interface=None,
-            brick_source=settings.brick,
-            connection=command.remote.ConnectionArgs(
-                host=planned.address,
+        self.machine = with_scripts(
+            Machine(
+                name=planned.name,
+                role=planned.role,
+                identity=claimed.id,
+                address=planned.address,
+                interface=None,
+                brick_source=settings.brick,
+                connection=command.remote.ConnectionArgs(
+                    host=planned.address,
+                    user=settings.user,
+                    private_key=private_key,
+                    host_key=host_key,
+                    proxy=command.remote.ProxyConnectionArgs(
+                        host=bastion.host, user=bastion.user, private_key=private_key, host_key=bastion.host_key
+                    )
+                    if bastion
+                    else None,
+                ),
                 user=settings.user,
-                private_key=private_key,
-                host_key=host_key,
-                proxy=command.remote.ProxyConnectionArgs(
-                    host=bastion.host, user=bastion.user, private_key=private_key, host_key=bastion.host_key
-                )
-                if bastion
-                else None,
+                ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
+                resource=claimed,
+                drift=drift,
+                through=through,
             ),
-            user=settings.user,
-            ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
-            resource=claimed,
-            drift=drift,
-            through=through,
+            self,
         )
         self.register_outputs({"address": planned.address})
 
