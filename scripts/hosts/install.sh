@@ -28,7 +28,7 @@ read -r -a packages <<<"$PACKAGES"
 installed=$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null) || true
 missing=()
 for package in "${packages[@]}"; do
-    grep --quiet --line-regexp --fixed-strings "$package installed" <<<"$installed" || missing+=("$package")
+    [[ $'\n'$installed$'\n' == *$'\n'"$package installed"$'\n'* ]] || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then
     changing "installs ${missing[*]}"
@@ -73,7 +73,7 @@ reread_if_changed nftables
 if ! unchanged; then
     said=$(nft --check --file "$filter" 2>&1) || fail "nft refuses the packet filter: $said"
 fi
-if systemctl is-active --quiet php-cluster-packet-filter && ! nft list table inet php_cluster >/dev/null 2>&1; then
+if ! nft list table inet php_cluster >/dev/null 2>&1 && systemctl is-active --quiet php-cluster-packet-filter; then
     changing "puts the packet filter back"
 fi
 enabled_and_running php-cluster-packet-filter restart

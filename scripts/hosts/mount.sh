@@ -8,9 +8,11 @@
 # bare mount point takes no files, and a service mounts again whatever gets lost. A second run changes nothing. When other
 # options make a new mount necessary, requests wait for it, on this node or on others; those under way are answered before.
 
-unit=$(systemd-escape --path --suffix=mount "$MOUNT_POINT")
+# The name that systemd-escape gives it: the folder has none of the characters that would be spelled otherwise.
+unit=${MOUNT_POINT#/}
+unit=${unit//\//-}.mount
 keeper=php-cluster-sessions.service
-is_mounted() { grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts; }
+is_mounted() { [[ $(</proc/self/mounts) == *" $MOUNT_POINT fuse.glusterfs "* ]]; }
 
 # What the mount's client is told of these by its command line, and FSTAB_LINE by its options, is the same text.
 TOLD='(direct-io-mode|attribute-timeout|entry-timeout|negative-timeout)=.*'

@@ -28,7 +28,7 @@ if ! holds "$ini" "$PHP_INI" || ! holds "$conf" "$FPM_CONF" || ! holds "$site" "
 fi
 
 # Debian's own PHP service would run a second PHP. Its reload ends what is under way, or makes new requests wait for that.
-if [[ $(systemctl is-enabled "php$version-fpm" 2>/dev/null) == enabled ]]; then
+if is_enabled "php$version-fpm"; then
     changing "disables php$version-fpm"
     systemctl disable --quiet --now "php$version-fpm"
 fi
@@ -122,7 +122,7 @@ if [[ $GUARDED == no && -e /var/lib/php-cluster/disabled-phpsessionclean ]]; the
     systemctl enable --quiet --now phpsessionclean.timer
     rm /var/lib/php-cluster/disabled-phpsessionclean
 fi
-if [[ -n ${SESSION_HANDLER_PHP-} && $(systemctl is-enabled phpsessionclean.timer 2>/dev/null) == enabled ]]; then
+if [[ -n ${SESSION_HANDLER_PHP-} ]] && is_enabled phpsessionclean.timer; then
     changing "disables phpsessionclean.timer"
     # Whoever unconfigures the machine puts it back.
     : >/var/lib/php-cluster/disabled-phpsessionclean
@@ -130,6 +130,13 @@ if [[ -n ${SESSION_HANDLER_PHP-} && $(systemctl is-enabled phpsessionclean.timer
 fi
 
 # Any word of PHP: whether the node can serve is asked when it has its site (site-switch.sh).
-answers() { curl --silent --show-error --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health | grep --extended-regexp "^(ok|there is no site|the sessions' mount)"; }
+answers() {
+    local said
+    said=$(curl --silent --show-error --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health)
+    [[ $said == @(ok|there is no site|"the sessions' mount")* ]] || {
+        echo "$said"
+        return 1
+    }
+}
 wait_until 60 "PHP answers" answers
 report "nginx and PHP $version serve"
