@@ -48,14 +48,14 @@ arrived || (
     for archive in {ARRIVAL}*.tar; do
         [[ -f $archive ]] || continue
         new=$(mktemp --directory .XXXXXX)
-        tar --extract --file "$archive" --directory "$new" || true
+        tar --extract --no-same-owner --file "$archive" --directory "$new" || true
         sha256sum "$new"/* | while read -r hash file; do
             [[ -L $file || $hash != "${{file##*.}}"* ]] || mv "$file" .
         done || true
         rm -rf "$new" "$archive"
     done
 ) 9>{SCRIPTS_FOLDER}/.lock
-arrived || {{ echo "the scripts of this step have not arrived: $files" >&2; exit 1; }}
+arrived || {{ echo "not here: $files; pulumi up --replace '**-scripts' brings them again" >&2; exit 1; }}
 """
 """Anybody on a machine may write to the folder where archives arrive. Taken from there is what has the content that its
 name tells, and used what the step has named."""

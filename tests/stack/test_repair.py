@@ -102,6 +102,15 @@ def test_what_changed_by_hand_is_seen_and_mended(cluster: Cluster) -> None:
     assert "timeout check 2s" in cluster.enter("lb1", "cat /etc/haproxy/haproxy.cfg")
 
 
+def test_scripts_that_are_gone_come_again(cluster: Cluster) -> None:
+    cluster.enter("php2", "rm -r /var/lib/php-cluster/scripts")
+    said = planned(cluster)
+    for step in ("php2-scripts is made", "php2-install runs", "php2-site runs"):
+        assert f"warning: {step} again: " in said, said
+    assert "lb1-install" not in cluster.up()
+    nothing_to_do(cluster)
+
+
 def test_machines_that_are_off_are_started(cluster: Cluster) -> None:
     visitor = used_session(cluster)
     # One by the operator's mistake, one by a power cut.

@@ -95,7 +95,7 @@ def test_older_scripts_stay_for_the_steps_that_name_them(folder: Path, step: Ste
     older = (folder / "lib/steps/a-step").read_text()
     (folder / "scripts" / "say.sh").write_text("echo new\n")
     stored_name.cache_clear()
-    assert "have not arrived: lib.sh." in step("x").stderr
+    assert "not here: lib.sh." in step("x").stderr
     (folder / "arrived" / "y.tar").write_bytes(pack())
     assert step("x").stdout == "new\n"
     assert subprocess.run(["bash", "-c", older], capture_output=True, text=True, check=True).stdout == "a-step: x"
