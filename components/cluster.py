@@ -159,7 +159,7 @@ class PhpCluster(pulumi.ComponentResource):
             for planned in filter(lambda machine: machine.guards_bricks, plan.machines):
                 rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing.serving]
                 shut_out(machines[planned.name], rules, parent=self, drained=drained)
-        floating_ip = FloatingIp(
+        FloatingIp(
             "floating-ip",
             plan,
             machines=balancers,
@@ -170,7 +170,7 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         for balancer in balancers:
-            self._wait_for_site(balancer, plan, [floating_ip.answering])
+            self._wait_for_site(balancer, plan, balancing.serving)
 
         self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host, "/")
         # An Elastic IP is for visitors; the page is for who is inside.

@@ -153,13 +153,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
 
 
 class FloatingIp(pulumi.ComponentResource):
-    """The address that the active load balancer owns; the spare watches it and takes over.
-
-    Attributes:
-        answering: The step after which the address answers.
-    """
-
-    answering: pulumi.Resource
+    """The address that the active load balancer owns; the spare watches it and takes over."""
 
     def __init__(
         self,
@@ -199,7 +193,7 @@ class FloatingIp(pulumi.ComponentResource):
             )
             for index, machine in enumerate(machines)
         ]
-        self.answering = remote_step(
+        remote_step(
             "floating-ip",
             machines[0],
             "elastic-ip-held.sh" if machines[0].elastic_ip else "floating-ip.sh",
