@@ -43,7 +43,13 @@ CONNECT_SECONDS = 3
 CHECK_SECONDS = 30
 
 _FIRST_STEP = "-install"
-"""Every machine has this step, and it is the first: its connection is the machine's."""
+"""Every machine has this step, and it is the first command: its connection is the machine's."""
+
+SCRIPTS_FOLDER = "/var/lib/php-cluster/scripts"
+"""Where a machine keeps the host scripts, older versions too: a step that is to be run again there needs its own."""
+
+SCRIPTS = "-scripts"
+"""What brings them there, by its name after that of the machine."""
 
 _REASON = re.compile(r" \(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\)$")
 _REPLACED = " replaced"
@@ -228,7 +234,10 @@ def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
             return {}
     if done.returncode != 0:
         pulumi.log.warn(f"what runs on {name} is not seen: {done.stderr.strip()}")
-    return differences(done.stdout)
+    found = differences(done.stdout)
+    if lost := next((reason for reason in found.values() if f"{SCRIPTS_FOLDER}/" in reason), None):
+        found[name + SCRIPTS] = lost
+    return found
 
 
 def differences(said: str) -> dict[str, str]:

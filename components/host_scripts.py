@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def pack() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for path in sorted(HOST_SCRIPTS.rglob("*")):
-            if path.is_file() and TEMPLATES not in path.parents:
+            # An editor's own files are beside them for a while.
+            if path.is_file() and TEMPLATES not in path.parents and not re.search(r"^\.|~$", path.name):
                 info = tarfile.TarInfo(stored_name(str(path.relative_to(HOST_SCRIPTS))))
                 info.size, info.mode = path.stat().st_size, 0o600
                 archive.addfile(info, io.BytesIO(path.read_bytes()))

@@ -19,7 +19,8 @@ import jinja2
 import pulumi
 import pulumi_command as command
 
-from components.host_scripts import TEMPLATES, archive, stored_name
+from components.drift import SCRIPTS, SCRIPTS_FOLDER
+from components.host_scripts import HASH_CHARACTERS, TEMPLATES, archive, stored_name
 from components.machine import Machine
 
 DIAL_ERROR_LIMIT = 5
@@ -33,32 +34,32 @@ DIAL_TIMEOUT_SECONDS = 10
 STEPS_FOLDER = "/var/lib/php-cluster/steps"
 """Where a machine keeps the text of the steps that ran on it, secrets included: for root alone."""
 
-SCRIPTS_FOLDER = "/var/lib/php-cluster/scripts"
-"""Where a machine keeps the host scripts, older versions too: a step that is to be run again there needs its own."""
-
 ARRIVAL = "/var/tmp/php-cluster-scripts-"  # noqa: S108 - for the connection's user to write; see _UNPACK
 """How the names of their archives begin, until a step has unpacked them."""
 
 _UNPACK = f"""\
 mkdir --parents --mode=700 {STEPS_FOLDER} {SCRIPTS_FOLDER}
-arrived() {{ for file in $files; do [[ -e {SCRIPTS_FOLDER}/$file ]] || return 1; done; }}
+cd {SCRIPTS_FOLDER}
+is_right() {{ [[ ${{1:0:{HASH_CHARACTERS}}} == "${{2##*.}}" ]]; }}
+arrived() {{ sha256sum $files 2>&1 | while read -r hash file; do is_right "$hash" "$file" || exit 1; done; }}
 arrived || (
-    cd {SCRIPTS_FOLDER}
     flock 9
     for archive in {ARRIVAL}*.tar; do
-        [[ -f $archive ]] || continue
+        [[ -f $archive && ! -L $archive ]] || continue
+        [[ -O $archive || $(stat --format=%U "$archive") == "${{SUDO_USER-}}" ]] || continue
         new=$(mktemp --directory .XXXXXX)
         tar --extract --no-same-owner --file "$archive" --directory "$new" || true
-        sha256sum "$new"/* | while read -r hash file; do
-            [[ -L $file || $hash != "${{file##*.}}"* ]] || mv "$file" .
-        done || true
+        find "$new" -type f -exec sha256sum {{}} + | while read -r hash file; do
+            ! is_right "$hash" "$file" || mv "$file" .
+        done
         rm -rf "$new" "$archive"
     done
-) 9>{SCRIPTS_FOLDER}/.lock
+) 9>.lock
 arrived || {{ echo "not here: $files; pulumi up --replace '**-scripts' brings them again" >&2; exit 1; }}
 """
-"""Anybody on a machine may write to the folder where archives arrive. Taken from there is what has the content that its
-name tells, and used what the step has named."""
+"""Anybody on a machine may write to the folder where archives arrive. Unpacked are those of root and of the
+connection's user; taken is what has the content that its name tells, and used what the step has named. A power cut may
+leave a file empty, so its content counts when it is used, too."""
 
 _END_OF_STEP = "END-OF-STEP-64QF2Z"
 """A line that is in no script, template or value."""
@@ -221,13 +222,12 @@ def with_scripts(machine: Machine, parent: pulumi.Resource) -> Machine:
     """Brings the host scripts to a machine, before any step. Waits for the machine to answer."""
     packed = archive()
     copied = remote_copy(
-        f"{machine.name}-scripts",
+        f"{machine.name}{SCRIPTS}",
         machine,
         pulumi.FileAsset(str(packed)),
         f"{ARRIVAL}{packed.name}",
         parent=parent,
-        # The one that a machine has in any case, and that looks whether they are still there.
-        needed_by=f"{machine.name}-install",
+        needed_by=f"{machine.name}{SCRIPTS}",
         dial_error_limit=FIRST_DIAL_ERROR_LIMIT,
     )
     return replace(machine, scripts=copied)

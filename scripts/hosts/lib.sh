@@ -55,8 +55,8 @@ fail() {
     exit 1
 }
 
-# take VARIABLE FILE: sets the variable to the file's content, to its last byte.
-take() { IFS= read -r -d '' "$1" <"$2" || true; }
+# take VARIABLE FILE: sets the variable to the file's content, to its last byte; fails when there is no such file.
+take() { { IFS= read -r -d '' "$1" || true; } <"$2"; }
 
 # holds PATH CONTENT: whether the file has this content already. No process is started for it: each look at a machine asks
 # this of every file.
@@ -101,8 +101,8 @@ reread_if_changed() {
     checking || [[ $(systemctl show --property=NeedDaemonReload --value "$@") != *yes* ]] || systemctl daemon-reload
 }
 
-# is_enabled UNIT: whether systemd starts the unit at every boot: something wants it, and it is not masked. systemctl would
-# say so too, but a look at a machine asks it of many units, and each call costs more than all the rest of a step's look.
+# is_enabled UNIT: whether systemd starts the unit at every boot: a target wants it, and it is not masked. For units like
+# these systemctl says the same, but a look at a machine asks it of many, and each call costs more than all the rest of a step.
 is_enabled() {
     local unit=$1 wanted
     [[ $unit == *.@(service|timer) ]] || unit+=.service
@@ -124,7 +124,7 @@ enabled() {
 enabled_and_running() {
     local unit=$1 on_change=${2:-} state
     state=$(systemctl show --property=NeedDaemonReload,ActiveState "$unit")
-    if [[ $state == *NeedDaemonReload=yes* ]]; then
+    if ! checking && [[ $state == *NeedDaemonReload=yes* ]]; then
         systemctl daemon-reload
         state=$(systemctl show --property=ActiveState "$unit")
     fi

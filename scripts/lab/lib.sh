@@ -6,6 +6,8 @@
 
 set -euo pipefail
 export LC_ALL=C
+# Root by `su` has the user's own, without them.
+export PATH=$PATH:/usr/sbin:/sbin
 
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PROJECT=$(dirname "$(dirname "$SCRIPTS")")

@@ -101,6 +101,16 @@ def test_older_scripts_stay_for_the_steps_that_name_them(folder: Path, step: Ste
     assert subprocess.run(["bash", "-c", older], capture_output=True, text=True, check=True).stdout == "a-step: x"
 
 
+def test_a_damaged_script_is_brought_again(folder: Path, step: Step) -> None:
+    """A power cut may leave a file empty, which as a script would succeed at nothing."""
+    (folder / "arrived" / "x.tar").write_bytes(pack())
+    assert step("x").stdout == "a-step: x"
+    (folder / "lib/scripts" / stored_name("say.sh")).write_text("")
+    assert "not here: lib.sh." in step("x").stderr
+    (folder / "arrived" / "x.tar").write_bytes(pack())
+    assert step("x").stdout == "a-step: x"
+
+
 def test_what_others_put_there_is_not_run(folder: Path, step: Step) -> None:
     """Anybody on the machine may write where archives arrive."""
     name = stored_name("say.sh")
@@ -109,7 +119,9 @@ def test_what_others_put_there_is_not_run(folder: Path, step: Step) -> None:
     link.type, link.linkname = tarfile.SYMTYPE, str(folder / "elsewhere")
     other = tarfile.TarInfo(name)
     other.size = 8
-    for number, content in enumerate((b"", b"no archive", archive_of(other), archive_of(link))):
+    pipe = tarfile.TarInfo(name)
+    pipe.type = tarfile.FIFOTYPE
+    for number, content in enumerate((b"", b"no archive", *map(archive_of, (other, link, pipe)))):
         (folder / "arrived" / f"{number}.tar").write_bytes(content)
         done = step("x")
         assert done.returncode == 1 and f"{name}" in done.stderr.splitlines()[-1], number
