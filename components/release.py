@@ -30,8 +30,8 @@ class SiteHost:
 class SiteRelease(pulumi.ComponentResource):
     """The site unpacked and compiled on every node, tried on the first, and then switched to on all.
 
-    A node switches when the release lies ready on each of them and has answered on the first. What serves is left alone
-    until then, so a release that cannot work stops before anybody sees it.
+    It is tried when it lies ready on each node, and a node switches when it has answered on the first. What serves is
+    left alone until then, so a release that cannot work stops before anybody sees it.
 
     Attributes:
         serving: The steps after which the nodes serve it.
@@ -58,7 +58,8 @@ class SiteRelease(pulumi.ComponentResource):
             "site-try.sh",
             parent=self,
             variables={"HASH": site.sha256, "HEALTH_PATH": health_path, "HOST": host_name},
-            depends_on=[staged[0], *first.ready],
+            # All of them here, and the nodes on this step alone: each on all would be so many dependencies squared.
+            depends_on=[*staged, *first.ready],
         )
         self.serving = [
             remote_step(
@@ -67,7 +68,7 @@ class SiteRelease(pulumi.ComponentResource):
                 "site-switch.sh",
                 parent=self,
                 variables={"HASH": site.sha256},
-                depends_on=[*staged, *host.ready, tried],
+                depends_on=[*host.ready, tried],
             )
             for host in hosts
         ]
