@@ -22,6 +22,9 @@ HOST_SCRIPTS = PROJECT_FOLDER / "scripts" / "hosts"
 TEMPLATES = HOST_SCRIPTS / "templates"
 """Made into configuration files here, and so no business of a machine."""
 
+_OTHERS = re.compile(r"/\.[^/]*$|~$|/__pycache__/")
+"""What editors and Python itself leave beside them."""
+
 HASH_CHARACTERS = 32
 """Of a SHA-256 in hexadecimal. Machines believe a file what its name says, wherever they have it from."""
 
@@ -38,8 +41,7 @@ def pack() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for path in sorted(HOST_SCRIPTS.rglob("*")):
-            # An editor's own files are beside them for a while.
-            if path.is_file() and TEMPLATES not in path.parents and not re.search(r"^\.|~$", path.name):
+            if path.is_file() and TEMPLATES not in path.parents and not _OTHERS.search(str(path)):
                 info = tarfile.TarInfo(stored_name(str(path.relative_to(HOST_SCRIPTS))))
                 info.size, info.mode = path.stat().st_size, 0o600
                 archive.addfile(info, io.BytesIO(path.read_bytes()))

@@ -101,6 +101,14 @@ def test_older_scripts_stay_for_the_steps_that_name_them(folder: Path, step: Ste
     assert subprocess.run(["bash", "-c", older], capture_output=True, text=True, check=True).stdout == "a-step: x"
 
 
+def test_what_editors_and_python_leave_is_not_packed(folder: Path) -> None:
+    before = pack()
+    for name in (".say.sh.swp", "say.sh~", "__pycache__/elastic-ip.pyc"):
+        (folder / "scripts" / name).parent.mkdir(exist_ok=True)
+        (folder / "scripts" / name).write_bytes(b"\xa7")
+    assert pack() == before
+
+
 def test_a_damaged_script_is_brought_again(folder: Path, step: Step) -> None:
     """A power cut may leave a file empty, which as a script would succeed at nothing."""
     (folder / "arrived" / "x.tar").write_bytes(pack())
