@@ -43,8 +43,9 @@ def pack() -> bytes:
         for path in sorted(HOST_SCRIPTS.rglob("*")):
             if path.is_file() and TEMPLATES not in path.parents and not _OTHERS.search(str(path)):
                 info = tarfile.TarInfo(stored_name(str(path.relative_to(HOST_SCRIPTS))))
-                info.size, info.mode = path.stat().st_size, 0o600
-                archive.addfile(info, io.BytesIO(path.read_bytes()))
+                content = path.read_bytes()
+                info.size, info.mode = len(content), 0o600
+                archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
 
 

@@ -20,7 +20,7 @@ def keep(content: bytes, kind: str, suffix: str, project: Path = PROJECT_FOLDER)
     """Writes a file that is named by its content, and removes files of its kind that are long out of use.
 
     Returns:
-        Its path, relative to the project.
+        Its path, relative to the project. Its name is the content's SHA-256 in hexadecimal, and the suffix.
     """
     folder = project / FOLDER / kind
     folder.parent.mkdir(mode=0o700, exist_ok=True)

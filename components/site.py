@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import gzip
-import hashlib
 import io
 import os
 import tarfile
@@ -126,5 +125,5 @@ def pack_site(folder: Path, exclude: Sequence[str], limit_mib: int, project: Pat
     Raises:
         ConfigError: see `pack`.
     """
-    content = pack(folder, exclude, limit_mib)
-    return Site(keep(content, "site", ".tar.gz", project), hashlib.sha256(content).hexdigest())
+    archive = keep(pack(folder, exclude, limit_mib), "site", ".tar.gz", project)
+    return Site(archive, archive.name.removesuffix(".tar.gz"))

@@ -3,7 +3,7 @@
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,7 @@ Step = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where a machine would be, with two scripts of ours in place of all others."""
     scripts = tmp_path / "scripts"
     scripts.mkdir()
@@ -61,11 +61,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stored_name.cache_clear()
     arrived = tmp_path / "arrived"
     arrived.mkdir()
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def fresh_names() -> None:
+    yield tmp_path
+    # What they are called here must not reach other tests.
     stored_name.cache_clear()
 
 
