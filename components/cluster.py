@@ -21,8 +21,8 @@ from components.load_balancer import (
 from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
-from components.php import PhpNode, PhpNodeArgs
-from components.profile_switch import ProfileSwitch, brick_left, handover
+from components.php import FIRST_NODE, PhpNode, PhpNodeArgs
+from components.profile_switch import ProfileSwitch, brick_left, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
 from components.settings import Settings
@@ -84,26 +84,6 @@ class PhpCluster(pulumi.ComponentResource):
         tls = GlusterTls("gluster-tls", plan, machines, installed, opts=child) if settings.gluster_tls else None
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
         switch = ProfileSwitch(settings.profile, machines[ARBITER_HOST].drift.known)
-        handed_over = [
-            handover(machines[node.name], settings, installed[node.name], self)
-            for node in plan.php_nodes
-            if switch.hands_over(node.name)
-        ]
-        pool = TrustedPool(
-            "pool",
-            [BrickHost(machines[host.name], installed[host.name], trusting[host.name]) for host in plan.brick_hosts],
-            opts=child,
-        )
-        options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
-        volume = Volume(
-            topology.VOLUME,
-            plan,
-            options,
-            pool,
-            tls=settings.gluster_tls,
-            after=handed_over if switch.under_way else [],
-            opts=child,
-        )
         nodes = [
             PhpNode(
                 planned.name,
@@ -122,7 +102,27 @@ class PhpCluster(pulumi.ComponentResource):
             )
             for planned in plan.php_nodes
         ]
-        switch.bring_up(volume, nodes)
+        prepared = switch.prepare(
+            nodes,
+            lambda node, after: handover(machines[node], settings, installed[node], self, after),
+        )
+        pool = TrustedPool(
+            "pool",
+            [BrickHost(machines[host.name], installed[host.name], trusting[host.name]) for host in plan.brick_hosts],
+            opts=child,
+        )
+        options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
+        volume = Volume(
+            topology.VOLUME,
+            plan,
+            options,
+            pool,
+            tls=settings.gluster_tls,
+            after=prepared,
+            opts=child,
+        )
+        turned = [plain_sessions(machines[FIRST_NODE], self, after=volume.created)] if switch.turns_records() else []
+        switch.bring_up(volume, nodes, turned)
         if switch.brick_leaves():
             brick_left(machines[ARBITER_HOST], self, after=volume.started)
 

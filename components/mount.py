@@ -30,6 +30,9 @@ _SAFE_OPTIONS = (
     "entry-timeout=0",
     "negative-timeout=0",
     "attribute-timeout=0.2",
+    # Nor does Gluster's own copy of a small file count, whatever the volume's options are. A mount that is told of
+    # other options, or of another brick, looks up what is open, and would keep what is just being overwritten.
+    f"xlator-option={VOLUME}-quick-read.cache-timeout=0",
 )
 
 

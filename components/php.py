@@ -130,12 +130,12 @@ class PhpNode(pulumi.ComponentResource):
     def serve(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Makes the step after which PHP runs. No request arrives before the site, which waits for the mount too."""
         args = self._args
-        safe, first = args.profile is Profile.SAFE, self.name == FIRST_NODE
+        safe = args.profile is Profile.SAFE
         files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"}
         if safe:
             files |= SESSION_HANDLER
-        if first:
-            files |= {"COLLECT_PHP": "php/collect_sessions.php"} if safe else {"PLAIN_PHP": "php/plain_sessions.php"}
+            if self.name == FIRST_NODE:
+                files |= {"COLLECT_PHP": "php/collect_sessions.php"}
         running = remote_step(
             f"{self.name}-php",
             args.machine,
@@ -149,8 +149,6 @@ class PhpNode(pulumi.ComponentResource):
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=files,
-            # To turn very many records into plain sessions takes its time.
-            limit_seconds=3600,
             depends_on=[args.installed, *after],
         )
         self.ready.append(running)

@@ -2,13 +2,14 @@
 
 A PHP node with PHP's `files` handler takes a record for a broken session, and would replace it. So nodes go through a
 mode that reads both and writes plain sessions: all of them are in it before the first record is written, or the last
-one is turned back. docs/decisions/12-switching-profile.md tells the order and why.
+one is turned back. And whenever the volume is changed, all of them have the mounts of profile safe, which do not keep
+what a session was. docs/decisions/12-switching-profile.md tells the order and why.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -24,6 +25,7 @@ from components.topology import ARBITER_HOST, DRAIN_SECONDS, Profile
 
 HANDOVER = "-handover"
 BRICK_LEFT = f"{ARBITER_HOST}-brick-left"
+PLAIN_SESSIONS = f"{FIRST_NODE}-plain-sessions"
 
 _LAYOUT = re.compile(r"^LAYOUT=(.*)$", re.MULTILINE)
 _GUARDED = re.compile(r"^GUARDED=(yes|no)$", re.MULTILINE)
@@ -82,39 +84,58 @@ class ProfileSwitch:
         """Whether a PHP node has the step that prepares it. Once it is there it stays, as nothing to be changed."""
         return (self.under_way and f"{node}-php" in self._known) or node + HANDOVER in self._known
 
-    def bring_up(self, volume: Volume, nodes: Sequence[PhpNode]) -> None:
+    def prepare(
+        self, nodes: Sequence[PhpNode], hand_over: Callable[[str, Sequence[pulumi.Resource]], pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """Makes what comes before the volume is changed, and returns the steps that it has to wait for.
+
+        Args:
+            nodes: All PHP nodes.
+            hand_over: Makes a node's step that prepares it, after the given ones.
+        """
+        serving = [node for node in nodes if self.hands_over(node.name)]
+        early = self._is_to(Profile.SAFE)
+        mounted = self._one_after_the_other(serving, after=[]) if early else []
+        handed_over = [hand_over(node.name, mounted) for node in serving]
+        return handed_over if self.under_way else []
+
+    def bring_up(self, volume: Volume, nodes: Sequence[PhpNode], turned: Sequence[pulumi.Resource]) -> None:
         """Starts the volume, mounts it and makes PHP run, in the order that the profiles ask for.
 
-        Records are written, read, or turned into plain sessions only where neither a mount nor the volume's options
-        let a node see what was true a second ago.
+        Args:
+            volume: It is there, after the steps that `prepare` returned.
+            nodes: All PHP nodes.
+            turned: The steps after which no session is a record, where the profile has none.
         """
         if not self.under_way:
             volume.start()
             for node in nodes:
                 node.mount(after=[volume.started])
                 node.serve(after=[volume.configured])
-        elif self._wanted is Profile.SAFE:
+        elif self._is_to(Profile.SAFE):
             volume.start()
-            mounted = self._one_after_the_other(nodes, after=volume.whole)
-            self._first_before_the_others(nodes, after=mounted)
+            for node in nodes:
+                # The volume admits a new node with its options.
+                mounted = [] if self.hands_over(node.name) else [node.mount(after=[volume.whole])]
+                node.serve(after=[volume.whole, *mounted])
         else:
-            served = self._first_before_the_others(nodes, after=[volume.created])
-            volume.start(after=served)
-            self._one_after_the_other(nodes, after=volume.whole)
+            volume.start(after=turned)
+            served = [node.serve(after=[volume.whole]) for node in nodes]
+            self._one_after_the_other(nodes, after=served)
 
-    def _one_after_the_other(self, nodes: Sequence[PhpNode], after: pulumi.Resource) -> list[pulumi.Resource]:
+    def _is_to(self, profile: Profile) -> bool:
+        return self.under_way and self._wanted is profile
+
+    def _one_after_the_other(self, nodes: Sequence[PhpNode], after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
         """A mount that is made anew keeps its node's requests waiting."""
-        mounted = [after]
+        mounted: list[pulumi.Resource] = []
         for node in nodes:
-            mounted.append(node.mount(after=mounted[-1:]))
+            mounted.append(node.mount(after=mounted[-1:] or after))
         return mounted
 
-    def _first_before_the_others(
-        self, nodes: Sequence[PhpNode], after: Sequence[pulumi.Resource]
-    ) -> list[pulumi.Resource]:
-        """The first node turns records into plain sessions, which all others go on with."""
-        first = nodes[0].serve(after=after)
-        return [first, *(node.serve(after=[first]) for node in nodes[1:])]
+    def turns_records(self) -> bool:
+        """Whether there is the step after which all sessions are plain. Once it is there it stays, as nothing to do."""
+        return self._wanted is Profile.ARTICLE and (self.under_way or PLAIN_SESSIONS in self._known)
 
     def brick_leaves(self) -> bool:
         """Whether the arbiter's machine has the step after which it is a mere PHP node."""
@@ -123,7 +144,13 @@ class ProfileSwitch:
         )
 
 
-def handover(node: Machine, settings: Settings, installed: pulumi.Resource, parent: pulumi.Resource) -> pulumi.Resource:
+def handover(
+    node: Machine,
+    settings: Settings,
+    installed: pulumi.Resource,
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource] = (),
+) -> pulumi.Resource:
     """The step after which a PHP node that serves with the other profile reads both kinds of sessions."""
     return remote_step(
         node.name + HANDOVER,
@@ -136,7 +163,21 @@ def handover(node: Machine, settings: Settings, installed: pulumi.Resource, pare
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
         files={**SESSION_HANDLER, "HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"},
-        depends_on=[installed],
+        depends_on=[installed, *after],
+    )
+
+
+def plain_sessions(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
+    """The step after which every session is one of PHP's own handler."""
+    return remote_step(
+        PLAIN_SESSIONS,
+        machine,
+        "plain-sessions.sh",
+        parent=parent,
+        files={"PLAIN_PHP": "php/plain_sessions.php"},
+        # To turn very many records takes its time.
+        limit_seconds=3600,
+        depends_on=[after],
     )
 
 

@@ -2,8 +2,7 @@
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
 # Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_FILE_PHP and SESSION_HANDLER_PHP
-# (none: PHP's own files handler), COLLECT_PHP (none: no collector on this node), PLAIN_PHP (none: another node turns
-# records into plain sessions, should there be any), SERVE_PHP, DRAIN_SECONDS.
+# (none: PHP's own files handler), COLLECT_PHP (none: no collector on this node), SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
@@ -32,18 +31,11 @@ if is_enabled "php$version-fpm"; then
     changing "disables php$version-fpm"
     systemctl disable --quiet --now "php$version-fpm"
 fi
-# Before PHP's own handler sees the first of them; handover.sh sees to it that no node writes records any more.
 if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; then
     changing "gives the sessions to PHP's own handler"
+    # By now none of them is a record (plain-sessions.sh), and no node writes one (handover.sh).
     grep --quiet '^php_cluster.write_plain' "$ini" \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
-    if [[ -n ${PLAIN_PHP-} ]]; then
-        grep --quiet ' fuse.glusterfs ' /proc/self/mounts || fail "the sessions are not mounted, and so cannot be turned"
-        put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP" || true
-        said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
-            || fail "sessions cannot be read, and the profile stays half changed: $said"
-        echo "$said"
-    fi
 fi
 put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
 if [[ -n ${SESSION_HANDLER_PHP-} ]]; then

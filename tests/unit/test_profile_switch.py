@@ -32,27 +32,33 @@ def test_a_cluster_that_keeps_its_profile_has_no_step_for_another_one(profile: s
     again = cluster_graph(phpNodes=2, profile=profile, known=left_by(new))
     assert again.keys() == new.keys()
     assert {name: node.needs for name, node in again.items()} == {name: node.needs for name, node in new.items()}
-    assert not [name for name in new if "handover" in name or "brick-left" in name]
+    assert not [name for name in new if "handover" in name or "-left" in name or "plain" in name]
 
 
-@pytest.mark.parametrize("profile", OTHER)
-def test_each_step_is_done_everywhere_before_the_next(profile: str) -> None:
-    graph = cluster_graph(phpNodes=2, profile=profile, known=state(OTHER[profile]))
-    assert {"php1-handover", "php2-handover"} <= everything_before(graph, "volume-create")
-    assert {"volume-create", "volume-options", "volume-heal"} <= everything_before(graph, "php1-mount")
+def test_each_step_to_safe_is_done_everywhere_before_the_next() -> None:
+    graph = cluster_graph(phpNodes=2, profile="safe", known=state("article"))
     assert "php1-mount" in everything_before(graph, "php2-mount")
-    assert {"volume-create", "php1-php"} <= everything_before(graph, "php2-php")
-    if profile == "safe":
-        assert {"php1-mount", "php2-mount"} <= everything_before(graph, "php1-php")
-    else:
-        # Nothing that keeps what was true a second ago is between PHP and the bricks while records are turned.
-        assert {"php1-php", "php2-php"} <= everything_before(graph, "volume-options")
-    assert ("php1-brick-left" in graph) is (profile == "article")
-    if profile == "article":
-        assert "volume-create" in everything_before(graph, "php1-brick-left")
-        assert "NO_BRICKS=php1\n" in graph["volume-create"].inputs["stdin"]
-        assert "take PLAIN_PHP" in graph["php1-php"].inputs["stdin"]
-        assert "PLAIN_PHP" not in graph["php2-php"].inputs["stdin"]
+    # No mount keeps what was true a second ago while sessions are read by both, or the volume is changed.
+    for node in ("php1", "php2"):
+        assert {"php1-mount", "php2-mount"} <= everything_before(graph, f"{node}-handover")
+        assert {"php1-handover", "php2-handover", "volume-heal"} <= everything_before(graph, f"{node}-php")
+    assert {"php1-handover", "php2-handover"} <= everything_before(graph, "volume-create")
+    assert "volume-create" in everything_before(graph, "volume-options")
+    assert not {"php1-plain-sessions", "php1-brick-left"} & graph.keys()
+
+
+def test_each_step_to_article_is_done_everywhere_before_the_next() -> None:
+    graph = cluster_graph(phpNodes=2, profile="article", known=state("safe"))
+    assert {"php1-handover", "php2-handover"} <= everything_before(graph, "volume-create")
+    assert "volume-create" in everything_before(graph, "php1-plain-sessions")
+    # Records are never where something keeps what was true.
+    assert "php1-plain-sessions" in everything_before(graph, "volume-options")
+    for node in ("php1", "php2"):
+        assert {"php1-plain-sessions", "volume-heal"} <= everything_before(graph, f"{node}-php")
+        assert {"php1-php", "php2-php"} <= everything_before(graph, f"{node}-mount")
+    assert "php1-mount" in everything_before(graph, "php2-mount")
+    assert "volume-create" in everything_before(graph, "php1-brick-left")
+    assert "NO_BRICKS=php1\n" in graph["volume-create"].inputs["stdin"]
 
 
 @pytest.mark.parametrize("profile", OTHER)
@@ -63,6 +69,7 @@ def test_the_update_after_it_changes_nothing(profile: str) -> None:
     assert not [name for name in after if after[name].inputs != switching[name].inputs]
     # Nodes do not wait for each other any more.
     assert "php1-mount" not in everything_before(after, "php2-mount")
+    assert not {"php1-mount", "php2-mount"} & everything_before(after, "php1-handover")
     assert "php2-handover" not in everything_before(after, "volume-create")
 
 
@@ -89,13 +96,17 @@ def test_switched_twice_the_steps_of_the_first_time_are_there() -> None:
     article = cluster_graph(phpNodes=2, profile="article", known=left_by(safe))
     assert "GUARDED=no\n" in article["php1-handover"].inputs["stdin"]
     assert "GUARDED=yes\n" in safe["php1-handover"].inputs["stdin"]
-    assert "php1-brick-left" not in cluster_graph(phpNodes=2, profile="safe", known=left_by(article))
+    assert "php1-plain-sessions" in article
+    again = cluster_graph(phpNodes=2, profile="safe", known=left_by(article))
+    assert not {"php1-plain-sessions", "php1-brick-left"} & again.keys()
 
 
 def test_a_new_node_comes_as_it_is_to_be() -> None:
     graph = cluster_graph(phpNodes=3, profile="safe", known=state("article"))
     assert "php3-handover" not in graph
     assert {"php2-handover", "php2-mount", "php3-mount"} <= everything_before(graph, "php3-php")
+    # The volume admits it with its options.
+    assert "volume-options" in everything_before(graph, "php3-mount")
 
 
 def test_nodes_that_leave_meanwhile_are_refused() -> None:

@@ -25,7 +25,7 @@ final class SessionFile
     private const MAX_SIZE = 16 * 1024 * 1024;
     /** Pauses before a file that is not found is looked for again, in microseconds. */
     private const SECOND_LOOKS = [10_000, 40_000, 100_000];
-    /** Longer than a mount with the article's options keeps a file's attributes. */
+    /** Longer than a volume with the article's options keeps a file's attributes. */
     private const STALE_SECONDS = 3;
     /** What a session of PHP's `files` handler looks like, with its serializer `php` or `php_serialize`. */
     private const PLAIN = '/^(?:[^|]+\|(?:[abdisONCErR][:;]).*[;}]|a:\d+:\{.*\})$/Ds';
@@ -176,9 +176,9 @@ final class SessionFile
             throw new SessionUnavailable('it has more than 16 MiB');
         }
         $this->expectNoOther();
-        // A mount without direct-io-mode notices of a change of size alone that another node has written.
-        if (!@ftruncate($this->file, 0)) {
-            throw new SessionUnavailable('it cannot be emptied');
+        // Its size first, for what is longer now and for what is shorter; never to 0, which would be an empty session.
+        if (!@ftruncate($this->file, strlen($data))) {
+            throw new SessionUnavailable('its size cannot be changed');
         }
         $this->put(0, $data);
         $this->makeDurable();
@@ -311,7 +311,7 @@ final class SessionFile
         $text = rtrim($text . $this->bytes(strlen($text), $this->size - strlen($text)), "\0");
         $deadline = microtime(true) + self::STALE_SECONDS;
         while (preg_match(self::PLAIN, $text) !== 1) {
-            // As long as the profile changes, the mount may be the article's, which shows a file's size of before.
+            // As long as the profile changes, the volume may have the article's options, and show a file's size of before.
             if (!get_cfg_var('php_cluster.write_plain') || microtime(true) >= $deadline) {
                 throw new SessionUnavailable('it is no record');
             }
