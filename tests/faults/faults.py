@@ -179,6 +179,26 @@ def _switch(rig: Rig) -> Iterator[None]:
         rig.inside(machine, "systemctl start keepalived")
 
 
+@contextmanager
+def _options_changed(rig: Rig) -> Iterator[None]:
+    """For each change, each mount makes anew what is between itself and the bricks."""
+    change = "; ".join(
+        f"gluster --mode=script volume set {VOLUME} performance.client-io-threads {value}; sleep 0.5"
+        for value in ("on", "off")
+    )
+    machine = rig.active
+    rig.inside(machine, f"systemd-run --quiet --collect --unit=change-options bash -c 'while true; do {change}; done'")
+    try:
+        yield
+    finally:
+        # Gluster's own value for a replicated volume, as an ordinary option of it.
+        rig.inside(
+            machine,
+            "systemctl stop change-options; until"
+            f" gluster --mode=script volume set {VOLUME} performance.client-io-threads off; do sleep 0.5; done",
+        )
+
+
 FAULTS: tuple[Fault, ...] = (
     *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20) for name, pick in MACHINES.items()),
     *(Fault(f"cut-{name}-{s}s", _by_lab("cut", pick), s) for s in (5, 60) for name, pick in MACHINES.items()),
@@ -203,6 +223,7 @@ FAULTS: tuple[Fault, ...] = (
     *(Fault(f"reboot-{name}", _reboot(pick), 20) for name, pick in MACHINES.items()),
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),
+    Fault("change-options", _options_changed, 15),
 )
 """In the order in which they are tried."""
 
