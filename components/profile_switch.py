@@ -94,8 +94,7 @@ class ProfileSwitch:
             hand_over: Makes a node's step that prepares it, after the given ones.
         """
         serving = [node for node in nodes if self.hands_over(node.name)]
-        early = self._is_to(Profile.SAFE)
-        mounted = self._one_after_the_other(serving, after=[]) if early else []
+        mounted = self._one_after_the_other(serving, after=[]) if self._is_to(Profile.SAFE) else []
         handed_over = [hand_over(node.name, mounted) for node in serving]
         return handed_over if self.under_way else []
 

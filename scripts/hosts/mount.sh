@@ -39,7 +39,7 @@ let_go() {
     rm -f /run/php-cluster/mount-answered
     # With the article's options the mount's client says "stored" before a brick has it, and would end with it. One that
     # does not answer has nothing more to give, and is to be replaced all the same.
-    timeout 20 find "$MOUNT_POINT" -maxdepth 1 -name 'sess_*' -newermt '-10 seconds' -exec sync --data {} + \
+    timeout 20 find "$MOUNT_POINT" -maxdepth 1 -name 'sess_*' -newermt '-5 seconds' -exec sync --data {} + \
         || echo "not all of what was stored last could be brought to the bricks"
     wait_until 30 "nothing uses $MOUNT_POINT" umount "$MOUNT_POINT"
 }
