@@ -14,6 +14,7 @@ MOMENTS = [
     ("lb1-host-key", signal.SIGKILL),
     ("network", signal.SIGINT),
     ("lb1-machine", signal.SIGKILL),
+    ("php1-scripts", signal.SIGKILL),
     ("lb2-install", signal.SIGINT),
     ("php1-site-staged", signal.SIGKILL),
     ("lb2-brick", signal.SIGKILL),
