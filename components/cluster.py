@@ -102,14 +102,15 @@ class PhpCluster(pulumi.ComponentResource):
             )
             for planned in plan.php_nodes
         ]
-        prepared = switch.prepare(
-            nodes,
-            lambda node, after: handover(machines[node], settings, installed[node], self, after),
-        )
         pool = TrustedPool(
             "pool",
             [BrickHost(machines[host.name], installed[host.name], trusting[host.name]) for host in plan.brick_hosts],
             opts=child,
+        )
+        prepared = switch.prepare(
+            nodes,
+            lambda node, after: handover(machines[node], settings, installed[node], self, after),
+            after=pool.ready,
         )
         options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
         volume = Volume(
@@ -121,7 +122,8 @@ class PhpCluster(pulumi.ComponentResource):
             after=prepared,
             opts=child,
         )
-        turned = [plain_sessions(machines[FIRST_NODE], self, after=volume.created)] if switch.turns_records() else []
+        first = machines[FIRST_NODE]
+        turned = [plain_sessions(first, settings, self, after=volume.created)] if switch.turns_records() else []
         switch.bring_up(volume, nodes, turned)
         if switch.brick_leaves():
             brick_left(machines[ARBITER_HOST], self, after=volume.started)

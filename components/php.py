@@ -98,17 +98,20 @@ class PhpNode(pulumi.ComponentResource):
 
     Attributes:
         name: The machine's name.
+        address: The machine's private address.
         mount_line: The line that mounts its sessions.
         ready: The steps after which PHP runs, with the sessions mounted.
     """
 
     name: str
+    address: str
     mount_line: str
     ready: list[pulumi.Resource]
 
     def __init__(self, name: str, args: PhpNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("php-cluster:php:PhpNode", name, None, opts)
         self.name, self.mount_line, self.ready = name, fstab_line(args.profile), []
+        self.address = next(planned.address for planned in args.plan.php_nodes if planned.name == name)
         self._args = args
         self.register_outputs({"mountLine": self.mount_line})
 

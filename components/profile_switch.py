@@ -9,6 +9,7 @@ what a session was. docs/decisions/12-switching-profile.md tells the order and w
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ PLAIN_SESSIONS = f"{FIRST_NODE}-plain-sessions"
 
 _LAYOUT = re.compile(r"^LAYOUT=(.*)$", re.MULTILINE)
 _GUARDED = re.compile(r"^GUARDED=(yes|no)$", re.MULTILINE)
+_ADMITTED = re.compile(r"^ADDRESSES=(.*)$", re.MULTILINE)
 
 
 def profile_of_step(step: str, outputs: Mapping[str, Any]) -> Profile | None:
@@ -84,19 +86,35 @@ class ProfileSwitch:
         """Whether a PHP node has the step that prepares it. Once it is there it stays, as nothing to be changed."""
         return (self.under_way and f"{node}-php" in self._known) or node + HANDOVER in self._known
 
+    def mounts_first(self, node: PhpNode) -> bool:
+        """Whether a PHP node gets its mount of profile safe before the volume is changed.
+
+        A node that is new, or has another address, is admitted along with the volume's options, and mounted after that.
+        """
+        admitted = _ADMITTED.search(self._known.get("volume-options", {}).get("stdin") or "")
+        return (
+            self._is_to(Profile.SAFE)
+            and f"{node.name}-mount" in self._known
+            and admitted is not None
+            and node.address in "".join(shlex.split(admitted.group(1))).split(",")
+        )
+
     def prepare(
-        self, nodes: Sequence[PhpNode], hand_over: Callable[[str, Sequence[pulumi.Resource]], pulumi.Resource]
+        self,
+        nodes: Sequence[PhpNode],
+        hand_over: Callable[[str, Sequence[pulumi.Resource]], pulumi.Resource],
+        after: Sequence[pulumi.Resource],
     ) -> list[pulumi.Resource]:
         """Makes what comes before the volume is changed, and returns the steps that it has to wait for.
 
         Args:
             nodes: All PHP nodes.
             hand_over: Makes a node's step that prepares it, after the given ones.
+            after: The steps after which each brick host knows the volume, if there is one.
         """
-        serving = [node for node in nodes if self.hands_over(node.name)]
-        mounted = self._one_after_the_other(serving, after=[]) if self._is_to(Profile.SAFE) else []
-        handed_over = [hand_over(node.name, mounted) for node in serving]
-        return handed_over if self.under_way else []
+        mounted = self._one_after_the_other([node for node in nodes if self.mounts_first(node)], after)
+        handed_over = [hand_over(node.name, mounted) for node in nodes if self.hands_over(node.name)]
+        return [*mounted, *handed_over] if self.under_way else []
 
     def bring_up(self, volume: Volume, nodes: Sequence[PhpNode], turned: Sequence[pulumi.Resource]) -> None:
         """Starts the volume, mounts it and makes PHP run, in the order that the profiles ask for.
@@ -109,14 +127,16 @@ class ProfileSwitch:
         if not self.under_way:
             volume.start()
             for node in nodes:
-                node.mount(after=[volume.started])
-                node.serve(after=[volume.configured])
+                mounted = node.mount(after=[volume.started])
+                # A node that serves starts another PHP for either of them, and does so once at a time.
+                serves = f"{node.name}-php" in self._known
+                node.serve(after=[volume.configured, *([mounted] if serves else [])])
         elif self._is_to(Profile.SAFE):
             volume.start()
+            late = [node for node in nodes if not self.mounts_first(node)]
+            mounts = self._one_after_the_other(late, after=[volume.whole])
             for node in nodes:
-                # The volume admits a new node with its options.
-                mounted = [] if self.hands_over(node.name) else [node.mount(after=[volume.whole])]
-                node.serve(after=[volume.whole, *mounted])
+                node.serve(after=[volume.whole, *mounts, *turned])
         else:
             volume.start(after=turned)
             served = [node.serve(after=[volume.whole]) for node in nodes]
@@ -133,8 +153,11 @@ class ProfileSwitch:
         return mounted
 
     def turns_records(self) -> bool:
-        """Whether there is the step after which all sessions are plain. Once it is there it stays, as nothing to do."""
-        return self._wanted is Profile.ARTICLE and (self.under_way or PLAIN_SESSIONS in self._known)
+        """Whether there is the step after which all sessions are plain, where the profile has no others.
+
+        It is there for either profile, so that its input changes with each switch, and the engine runs it for each.
+        """
+        return self.under_way or PLAIN_SESSIONS in self._known
 
     def brick_leaves(self) -> bool:
         """Whether the arbiter's machine has the step after which it is a mere PHP node."""
@@ -166,13 +189,16 @@ def handover(
     )
 
 
-def plain_sessions(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
-    """The step after which every session is one of PHP's own handler."""
+def plain_sessions(
+    machine: Machine, settings: Settings, parent: pulumi.Resource, after: pulumi.Resource
+) -> pulumi.Resource:
+    """The step after which every session is one of PHP's own handler, if that is what nodes are to have."""
     return remote_step(
         PLAIN_SESSIONS,
         machine,
         "plain-sessions.sh",
         parent=parent,
+        variables={"GUARDED": "yes" if settings.profile is Profile.SAFE else "no", "MOUNT_POINT": topology.MOUNT_POINT},
         files={"PLAIN_PHP": "php/plain_sessions.php"},
         # To turn very many records takes its time.
         limit_seconds=3600,

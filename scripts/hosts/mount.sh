@@ -31,25 +31,52 @@ mounted_options() {
 # let_go: ends the mount when nothing needs it. PHP lets requests wait from then on, until this step is over.
 let_go() {
     if [[ -x /usr/lib/php-cluster/serve-php ]]; then
-        trap '/usr/lib/php-cluster/serve-php go' EXIT
+        trap go_on EXIT
         DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php hold || fail "PHP does not start"
     fi
     # It would mount again what goes; and what it said of this mount says nothing of the next one.
     systemctl stop "$keeper" 2>/dev/null || true
     rm -f /run/php-cluster/mount-answered
-    # With the article's options the mount's client says "stored" before a brick has it, and would end with it. One that
-    # does not answer has nothing more to give, and is to be replaced all the same.
-    timeout 20 find "$MOUNT_POINT" -maxdepth 1 -name 'sess_*' -newermt '-5 seconds' -exec sync --data {} + \
-        || echo "not all of what was stored last could be brought to the bricks"
+    finish_stores
     wait_until 30 "nothing uses $MOUNT_POINT" umount "$MOUNT_POINT"
 }
 
-if ! grep --quiet --fixed-strings --line-regexp "$FSTAB_LINE" /etc/fstab; then
-    changing "writes $MOUNT_POINT to /etc/fstab"
+# finish_stores: brings to the bricks what was stored last. With the article's options the mount's client says "stored" before
+# a brick has it, and would end with it. A mount that hangs has nothing to give, and whoever asks it cannot be ended.
+finish_stores() {
+    local limit=$((SECONDS + 5))
+    find "$MOUNT_POINT" -maxdepth 1 -name 'sess_*' -newermt '-5 seconds' -print0 2>/dev/null \
+        | xargs --null --no-run-if-empty --max-args 16 sync --data 2>/dev/null &
+    while [[ -n $(jobs -r) ]]; do
+        ((SECONDS < limit)) || {
+            echo "not all of what was stored last was seen to reach the bricks"
+            break
+        }
+        sleep 0.05
+    done
+}
+
+# go_on: lets PHP take requests again; without a mount they would find no session, so the one of before comes back first.
+go_on() {
+    if ! is_mounted && [[ -n $line_before && $line_before != "$FSTAB_LINE" ]]; then
+        write_line "$line_before"
+        systemctl start "$unit" || true
+    fi
+    /usr/lib/php-cluster/serve-php go
+}
+
+# write_line LINE: the mount point's line of /etc/fstab is this one.
+write_line() {
     touch /etc/fstab
     sed --in-place "\\#^[^ ]* $MOUNT_POINT #d" /etc/fstab
-    printf '%s\n' "$FSTAB_LINE" >>/etc/fstab
+    printf '%s\n' "$1" >>/etc/fstab
     systemctl daemon-reload
+}
+
+line_before=$(grep "^[^ #]* $MOUNT_POINT " /etc/fstab) || true
+if [[ $line_before != "$FSTAB_LINE" ]]; then
+    changing "writes $MOUNT_POINT to /etc/fstab"
+    write_line "$FSTAB_LINE"
 fi
 mkdir -p "$MOUNT_POINT"
 if is_mounted && [[ $(mounted_options) != "$(wanted_options)" ]]; then

@@ -23,6 +23,8 @@ final class SessionFile
     /** So much goes to the bricks as one operation, which happens or does not: a mount splits at 128 KiB. */
     private const ONE_WRITE = 64 * 1024;
     private const MAX_SIZE = 16 * 1024 * 1024;
+    /** So much memory is taken for what a read may bring. */
+    private const ONE_READ = 1024 * 1024;
     /** Pauses before a file that is not found is looked for again, in microseconds. */
     private const SECOND_LOOKS = [10_000, 40_000, 100_000];
     /** Longer than a volume with the article's options keeps a file's attributes. */
@@ -176,7 +178,7 @@ final class SessionFile
             throw new SessionUnavailable('it has more than 16 MiB');
         }
         $this->expectNoOther();
-        // Its size first, for what is longer now and for what is shorter; never to 0, which would be an empty session.
+        // Its size first. Cut to nothing, a stop at this moment would leave an empty session, which is a new one.
         if (!@ftruncate($this->file, strlen($data))) {
             throw new SessionUnavailable('its size cannot be changed');
         }
@@ -278,7 +280,7 @@ final class SessionFile
         $text = '';
         $part = fseek($this->file, $offset) === 0 ? null : false;
         while ($part !== false && $part !== '' && strlen($text) < $count) {
-            $part = @fread($this->file, $count - strlen($text));
+            $part = @fread($this->file, min($count - strlen($text), self::ONE_READ));
             $text .= $part;
         }
         return $part !== false ? $text : throw new SessionUnavailable('it cannot be read');
@@ -307,16 +309,16 @@ final class SessionFile
     /** A session that PHP's own handler stored is taken over; whether it decodes is PHP's to say. */
     private function plain(string $text): string
     {
-        // Room that was made for a record which found no place in the end.
-        $text = rtrim($text . $this->bytes(strlen($text), $this->size - strlen($text)), "\0");
+        // To its end, wherever that is: as long as the profile changes, the volume may have the article's options, and show a
+        // file's size of before. Zeros are room that was made for a record which found no place in the end.
+        $text = rtrim($text . $this->bytes(strlen($text), self::MAX_SIZE), "\0");
         $deadline = microtime(true) + self::STALE_SECONDS;
         while (preg_match(self::PLAIN, $text) !== 1) {
-            // As long as the profile changes, the volume may have the article's options, and show a file's size of before.
             if (!get_cfg_var('php_cluster.write_plain') || microtime(true) >= $deadline) {
                 throw new SessionUnavailable('it is no record');
             }
             usleep(20_000);
-            $text = $this->bytes(0, fstat($this->file)['size'] ?? 0);
+            $text = $this->bytes(0, self::MAX_SIZE);
         }
         $this->length = strlen($text);
         return $text;
