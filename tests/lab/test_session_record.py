@@ -75,9 +75,15 @@ class Server:
     url: str
     sessions: Path
 
-    def log(self) -> str:
-        """What nginx and PHP logged so far."""
-        return (self.sessions.parent / "log").read_text()
+    def log(self, text: str) -> str:
+        """What nginx and PHP logged, once the text is in it: what PHP logs may arrive after the answer."""
+
+        def read() -> str:
+            log = (self.sessions.parent / "log").read_text()
+            assert text in log, log
+            return log
+
+        return wait_for(f"{text!r} is logged", read)
 
     def get(self, page: str, session: str | None = None) -> tuple[Answer, str | None]:
         """The answer, and the session's ID after it."""
@@ -217,7 +223,7 @@ def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(server: Serv
     session = server.counted(2)
     answer, _ = server.get(f"size.php?n={16 * 1024 * 1024}", session)
     assert answer.status == 503
-    assert "it has more than 16 MiB" in server.log()
+    server.log("it has more than 16 MiB")
     assert server.get("count.php", session)[0].text == "3"
 
 
@@ -235,7 +241,7 @@ def test_a_full_disk_is_an_error_and_the_old_session_stays(image: Image, tmp_pat
             for size in (40_000, 100_000):
                 answer, _ = server.get(f"size.php?n={size}", session)
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-            assert "it cannot be stored: " in server.log()
+            server.log("it cannot be stored: ")
             # What needs no more room than it has is stored.
             assert server.get("count.php", session)[0].text == "3"
             assert server.get("count.php", session)[0].text == "4"
@@ -262,7 +268,7 @@ def test_a_record_of_a_later_version_is_refused(server: Server) -> None:
     session = server.counted(1)
     server.file(session).write_bytes(b"PCSREC99" + server.file(session).read_bytes()[8:])
     assert server.get("count.php", session)[0].status == 503
-    assert "a format that this node does not know" in server.log()
+    server.log("a format that this node does not know")
 
 
 PLAIN_SESSIONS = {
@@ -313,9 +319,9 @@ def test_a_refusal_is_one_line_in_the_log_that_does_not_give_the_session_away(se
     session = server.counted(1)
     server.file(session).write_bytes(b"garbage")
     server.get("count.php", session)
-    [line] = [line for line in server.log().splitlines() if "refused on" in line]
+    [line] = [line for line in server.log("refused on").splitlines() if "refused on" in line]
     assert re.search(r"session [0-9a-f]{12} refused on \S+: it is no record", line)
-    assert session not in server.log()
+    assert session not in server.log("refused on")
 
 
 def test_nothing_is_promised_that_was_not_stored(server: Server) -> None:
@@ -409,7 +415,7 @@ def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         answer, after = server.get("count.php", session)
         assert answer.status == 503 and after == session
-        assert "another request has held its lock for too long" in server.log()
+        server.log("another request has held its lock for too long")
     assert server.get("count.php", session)[0].text == "2"
 
 
@@ -430,7 +436,7 @@ def test_a_session_that_changed_behind_the_lock_is_not_overwritten(server: Serve
     """As after a lock that was lost with its connection."""
     session = server.counted(1)
     server.get("meanwhile.php", session)
-    assert "another request has changed it" in server.log()
+    server.log("another request has changed it")
     assert parsed(server.file(session)) == (9, b"n|i:900;")
 
 
@@ -458,7 +464,7 @@ def test_a_page_may_remove_all_buffers(server: Server) -> None:
     answer, _ = server.get("doomed_clean.php", session)
     assert answer.status == 503 and answer.headers["Retry-After"] == "1", answer
     assert server.file(session).read_bytes() == b"garbage"
-    assert server.log().count("refused on") == 1
+    assert server.log("refused on").count("refused on") == 1
 
 
 def test_a_method_with_the_name_of_a_function_may_destroy_its_session(server: Server) -> None:
