@@ -25,6 +25,9 @@ _SAFE_OPTIONS = (
     f"backup-volfile-servers={BALANCERS[1]}",
     # The kernel's page cache would answer with what another node has long overwritten.
     "direct-io-mode=enable",
+    # With a new way to the bricks, a mount forgets that for a session in use (docs/decisions/14). Then the kernel
+    # has to let its pages go when the look-up of the name tells another time. On is the default by the manual only.
+    "auto-invalidation=on",
     # Each name is asked for anew, and the answer brings its file's attributes. What is kept for an instant are those of
     # the folder, whose permissions are looked at on every way through it.
     "entry-timeout=0",

@@ -15,7 +15,7 @@ keeper=php-cluster-sessions.service
 is_mounted() { [[ $(</proc/self/mounts) == *" $MOUNT_POINT fuse.glusterfs "* ]]; }
 
 # What the mount's client is told of these by its command line, and FSTAB_LINE by its options, is the same text.
-TOLD='(direct-io-mode|attribute-timeout|entry-timeout|negative-timeout|xlator-option)=.*'
+TOLD='(direct-io-mode|auto-invalidation|attribute-timeout|entry-timeout|negative-timeout|xlator-option)=.*'
 wanted_options() { cut --delimiter ' ' --fields 4 <<<"$FSTAB_LINE" | tr , '\n' | grep --extended-regexp --line-regexp "$TOLD" | sort; }
 mounted_options() {
     local process words

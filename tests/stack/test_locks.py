@@ -1,8 +1,11 @@
 """The lock on a session, when machines and links fail while it is held or waited for."""
 
+import threading
+from collections import Counter
+
 import pytest
 
-from tests.stack.cluster import Cluster, wait_for
+from tests.stack.cluster import Cluster, Visitor, wait_for
 from tests.stack.health import goes_on, used_session, whole_again
 
 pytestmark = pytest.mark.usefixtures("restored")
@@ -109,3 +112,57 @@ def test_a_node_that_was_away_cannot_store_what_it_held(cluster: Cluster) -> Non
     for node in ("php1", "php2"):
         goes_by_itself(cluster, node, "taker", TAKER)
         assert said_by(cluster, node, "taker") == "taken"
+
+
+WINDOWS = 6
+GRAPH = "readlink /media/sessions/.meta/graphs/active"
+"""Names what a node's mount has between itself and the bricks."""
+
+
+def test_clients_of_one_session_take_turns_while_the_mounts_are_made_anew_inside(cluster: Cluster) -> None:
+    """An option that gives each mount another translator once had the kernel answer from its pages."""
+    session = used_session(cluster).cookie
+    windows = [Visitor(cluster.outputs()["url"], session) for _ in range(WINDOWS)]
+    enough = threading.Event()
+    problems: list[str] = []
+
+    def use(window: Visitor) -> None:
+        while not enough.is_set():
+            try:
+                window.visit()
+            except (OSError, AssertionError) as failure:
+                problems.append(str(failure))
+                return
+
+    def graphs() -> dict[str, str]:
+        return {node: cluster.enter(node, GRAPH) for node in ("php1", "php2")}
+
+    def change(value: str) -> None:
+        before = graphs()
+        cluster.ssh("lb1", f"gluster --mode=script volume set sessions performance.client-io-threads {value}")
+        wait_for("both nodes have the option", lambda: not before.items() & graphs().items())
+
+    def answers() -> int:
+        return sum(len(window.seen) for window in windows)
+
+    def answered(number: int) -> None:
+        goal = answers() + number
+        wait_for("the clients are answered", lambda: problems or answers() >= goal)
+
+    threads = [threading.Thread(target=use, args=(window,)) for window in windows]
+    for thread in threads:
+        thread.start()
+    try:
+        answered(50)
+        for value in ("on", "off"):
+            change(value)
+            answered(200)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+        cluster.ssh("lb1", "gluster --mode=script volume set sessions performance.client-io-threads off")
+    assert not problems
+    numbers = Counter(answer["counter"] for window in windows for answer in window.seen)
+    assert {number: times for number, times in numbers.items() if times > 1} == {}
+    assert {answer["node"] for window in windows for answer in window.seen} == {"php1", "php2"}
