@@ -37,7 +37,8 @@ class Report:
 
     Attributes:
         site: What the site answers: `200`, another status, or why there is no answer.
-        machines: Name to role, address, state (`up` or why not), boot time, daemons, site release, mount.
+        machines: Name to role, address, state (`up` or why not), boot time, daemons, site release, mount, and seconds
+            by which its clock is ahead of this box's, at least and at most.
         floating_ip: The address, its owners, and since when.
         balancers: Balancer to PHP node to state, as HAProxy sees it.
         peers: Member of the pool to other member to state.
@@ -106,6 +107,7 @@ def ask_machine(
         text=True,
     )
     why = ""
+    asked = time.time()
     try:
         said, problem = process.communicate(script, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -115,8 +117,16 @@ def ask_machine(
     else:
         why = problem.strip().splitlines()[-1] if process.returncode != 0 and problem.strip() else ""
     lines = said.splitlines()
-    facts = [line.split() for line in lines if line and not line.startswith("{")]
+    facts = [timed(line.split(), asked) for line in lines if line and not line.startswith("{")]
     return facts, differences("\n".join(line for line in lines if line.endswith("}"))), why
+
+
+def timed(fact: Sequence[str], asked: float) -> Sequence[str]:
+    """What a machine's clock showed between `asked` and now becomes how far it is ahead, at least and at most."""
+    match fact:
+        case ["clock", showed]:
+            return ["ahead", str(float(showed) - time.time()), str(float(showed) - asked)]
+    return fact
 
 
 def examine(outputs: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Report:
@@ -156,6 +166,8 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
     match list(fact):
         case ["booted", *when]:
             known["booted"] = " ".join(when)
+        case ["ahead", at_least, at_most]:
+            known["ahead"] = (float(at_least), float(at_most))
         case ["daemon", name, state]:
             known["daemons"][name] = state
         case ["holds_floating_ip", since]:
@@ -190,6 +202,7 @@ def judge(report: Report) -> None:
         problems += [f"{name}: {daemon} is {state}" for daemon, state in stopped.items()]
         if machine.get("mount") == "missing":
             problems.append(f"{name}: /media/sessions is not mounted")
+    problems += clocks_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
     owners = report.floating_ip["owners"]
     if len(owners) != 1:
         problems.append(f"the floating IP is held by {' and '.join(owners) or 'nobody'}")
@@ -210,6 +223,17 @@ def judge(report: Report) -> None:
     if len(releases) > 1:
         problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")
     problems += [f"{step} would run again: {reason}" for step, reason in report.drift.items()]
+
+
+def clocks_apart(ahead: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The two clocks that differ most, if they do so for sure."""
+    if not ahead:
+        return []
+    first = max(ahead, key=lambda name: ahead[name][0])
+    last = min(ahead, key=lambda name: ahead[name][1])
+    apart = ahead[first][0] - ahead[last][1]
+    said = f"the clock of {last} is {apart:.1f} s or more behind that of {first}: both need a time server"
+    return [said] if apart > 0 else []
 
 
 def screen(stack: str, report: Report) -> str:

@@ -4,6 +4,7 @@
 #
 # Input: FLOATING_IP. Changes nothing.
 
+echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
 for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-sessions; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do

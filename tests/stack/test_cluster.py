@@ -85,6 +85,17 @@ def test_status_finds_all_well(cluster: Cluster) -> None:
     assert shown.returncode == 0 and "all is well" in shown.stdout
 
 
+def test_status_sees_a_clock_that_is_behind(cluster: Cluster) -> None:
+    """Machines of the lab have the box's clock, so one of them looks at another."""
+    slow = "/usr/local/bin/date"
+    cluster.enter("php2", f"printf '#!/bin/sh\\nexec /bin/date --date=-1min \"$@\"\\n' >{slow}; chmod +x {slow}")
+    try:
+        status = json.loads(cluster.status("--json", "--seconds", "30").stdout)
+        assert any(said.startswith("the clock of php2 is ") for said in status["problems"]), status["problems"]
+    finally:
+        cluster.enter("php2", f"rm {slow}")
+
+
 def well(cluster: Cluster) -> dict[str, Any]:
     done = cluster.status("--json", "--seconds", "30")
     found: dict[str, Any] = json.loads(done.stdout)

@@ -1,11 +1,12 @@
 """What scripts/status makes of what machines say."""
 
+import time
 from typing import Any
 
 import pytest
 
 from scripts import cluster_status
-from scripts.cluster_status import DEGRADED, DOWN, WELL, Report, judge, note
+from scripts.cluster_status import DEGRADED, DOWN, WELL, Report, judge, note, timed
 
 SAYS = {
     "lb1": [
@@ -51,12 +52,26 @@ def test_well() -> None:
         ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 7 Connected"]}, "the brick of lb2: 7 entries wait to be healed"),
         ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 - Transport endpoint"]}, "the brick of lb2: Transport endpoint"),
         ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
+        (
+            {"lb1": ["ahead -0.4 0.2", *SAYS["lb1"]], "lb2": ["ahead 4.4 5.1"], "php1": ["ahead -0.1 0.3"]},
+            "the clock of lb1 is 4.2 s or more behind that of lb2: both need a time server",
+        ),
         ({"php2": ["site ffff"]}, "nodes serve different releases of the site: 0123456789ab, ffff"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], problem: str) -> None:
     found = report(changes)
     assert (found.problems, found.exit_code) == ([problem], DEGRADED)
+
+
+def test_clocks_that_may_agree_are_well() -> None:
+    assert report({"lb2": ["ahead -0.4 0.6"], "php1": ["ahead 0.5 1.5"]}).problems == []
+
+
+def test_a_clock_was_read_between_question_and_answer() -> None:
+    now = time.time()
+    kind, at_least, at_most = timed(["clock", str(now + 10)], now - 3)
+    assert kind == "ahead" and 9 < float(at_least) <= 10 and float(at_most) == pytest.approx(13)
 
 
 def test_a_site_that_does_not_answer_is_down() -> None:
