@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.clocks import furthest_apart
 from components.drift import CHECK_ALL_STEPS, differences
 from components.pinned_ssh import ssh_command
 
@@ -24,6 +25,9 @@ WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 4.0
 """Together with the look into the stack's state this stays under five seconds."""
+
+MOST_SKEW_SECONDS = 0.5
+"""Clocks may be so far apart, of what is sure."""
 
 PROBE = Path(__file__).parent / "probe.sh"
 
@@ -202,7 +206,10 @@ def judge(report: Report) -> None:
         problems += [f"{name}: {daemon} is {state}" for daemon, state in stopped.items()]
         if machine.get("mount") == "missing":
             problems.append(f"{name}: /media/sessions is not mounted")
-    problems += clocks_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
+    apart = furthest_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
+    if apart and apart.seconds > MOST_SKEW_SECONDS:
+        what = f"the clock of {apart.behind} is {apart.seconds:.1f} s or more behind that of {apart.ahead}"
+        problems.append(f"{what}: both need a time server")
     owners = report.floating_ip["owners"]
     if len(owners) != 1:
         problems.append(f"the floating IP is held by {' and '.join(owners) or 'nobody'}")
@@ -223,17 +230,6 @@ def judge(report: Report) -> None:
     if len(releases) > 1:
         problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")
     problems += [f"{step} would run again: {reason}" for step, reason in report.drift.items()]
-
-
-def clocks_apart(ahead: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The two clocks that differ most, if they do so for sure."""
-    if not ahead:
-        return []
-    first = max(ahead, key=lambda name: ahead[name][0])
-    last = min(ahead, key=lambda name: ahead[name][1])
-    apart = ahead[first][0] - ahead[last][1]
-    said = f"the clock of {last} is {apart:.1f} s or more behind that of {first}: both need a time server"
-    return [said] if apart > 0 else []
 
 
 def screen(stack: str, report: Report) -> str:

@@ -254,7 +254,7 @@ def test_clocks_are_compared_with_each_other() -> None:
     assert failures(found) == []
     found["php2"].clock = (3590.0, 3590.9)
     assert [one.splitlines()[0] for one in failures(found)] == [
-        "php2 (192.0.2.22): its clock is 9 s behind that of lb1"
+        "php2 (192.0.2.22): its clock is 9.1 s behind that of lb1"
     ]
 
 
