@@ -6,7 +6,8 @@ leader() {
     local nspawn child
     nspawn=$(cat "$FOLDER/nspawn.pid" 2>/dev/null) || return 1
     grep --quiet --text --fixed-strings -- "--machine=$MACHINE" "/proc/$nspawn/cmdline" 2>/dev/null || return 1
-    for child in $(pgrep --parent "$nspawn"); do
+    # The kernel's own list: pgrep would go through all processes of all machines, for each machine that is asked for.
+    for child in $(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null || pgrep --parent "$nspawn"); do
         if [[ $(awk '/^NSpid:/ { print $NF }' "/proc/$child/status" 2>/dev/null) == 1 ]]; then
             echo "$child"
             return
