@@ -14,19 +14,24 @@ class Apart(NamedTuple):
     seconds: float
 
 
-def furthest_apart(ahead: Mapping[str, tuple[float, float]]) -> Apart | None:
+def ahead(showed: str, asked: float, heard: float) -> tuple[float, float]:
+    """Seconds by which a clock is ahead of this box's, at least and at most: it `showed` that when this box's was
+    somewhere from `asked` to `heard`."""
+    return float(showed) - heard, float(showed) - asked
+
+
+def furthest_apart(clocks: Mapping[str, tuple[float, float]]) -> Apart | None:
     """The two clocks that differ most.
 
     Args:
-        ahead: Machine to the seconds by which its clock is ahead of that of whoever asks: at least, and at most, since
-            an answer takes time.
+        clocks: Machine to the seconds by which its clock is ahead, at least and at most.
 
     Returns:
         None when all of them may agree.
     """
-    if not ahead:
+    if not clocks:
         return None
-    first = max(ahead, key=lambda name: ahead[name][0])
-    last = min(ahead, key=lambda name: ahead[name][1])
-    seconds = ahead[first][0] - ahead[last][1]
+    first = max(clocks, key=lambda name: clocks[name][0])
+    last = min(clocks, key=lambda name: clocks[name][1])
+    seconds = clocks[first][0] - clocks[last][1]
     return Apart(last, first, seconds) if seconds > 0 else None

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.clocks import furthest_apart
+from components import clocks
 from components.drift import CHECK_ALL_STEPS, differences
 from components.pinned_ssh import ssh_command
 
@@ -129,7 +129,7 @@ def timed(fact: Sequence[str], asked: float) -> Sequence[str]:
     """What a machine's clock showed between `asked` and now becomes how far it is ahead, at least and at most."""
     match fact:
         case ["clock", showed]:
-            return ["ahead", str(float(showed) - time.time()), str(float(showed) - asked)]
+            return ["ahead", *map(str, clocks.ahead(showed, asked, time.time()))]
     return fact
 
 
@@ -206,7 +206,7 @@ def judge(report: Report) -> None:
         problems += [f"{name}: {daemon} is {state}" for daemon, state in stopped.items()]
         if machine.get("mount") == "missing":
             problems.append(f"{name}: /media/sessions is not mounted")
-    apart = furthest_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
+    apart = clocks.furthest_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
     if apart and apart.seconds > MOST_SKEW_SECONDS:
         what = f"the clock of {apart.behind} is {apart.seconds:.1f} s or more behind that of {apart.ahead}"
         problems.append(f"{what}: both need a time server")

@@ -115,6 +115,7 @@ def test_a_node_that_was_away_cannot_store_what_it_held(cluster: Cluster) -> Non
 
 
 WINDOWS = 6
+OPTION = "gluster --mode=script volume set sessions performance.client-io-threads"
 GRAPH = "readlink /media/sessions/.meta/graphs/active"
 """Names what a node's mount has between itself and the bricks."""
 
@@ -134,7 +135,7 @@ def test_clients_of_one_session_take_turns_while_the_mounts_are_made_anew_inside
 
     def change(value: str) -> None:
         before = graphs()
-        cluster.ssh("lb1", f"gluster --mode=script volume set sessions performance.client-io-threads {value}")
+        cluster.ssh("lb1", f"{OPTION} {value}")
         wait_for("both nodes have the option", lambda: not before.items() & graphs().items())
 
     def answers() -> int:
@@ -153,7 +154,7 @@ def test_clients_of_one_session_take_turns_while_the_mounts_are_made_anew_inside
                 answered(200)
         finally:
             enough.set()
-            cluster.ssh("lb1", "gluster --mode=script volume set sessions performance.client-io-threads off")
+            cluster.ssh("lb1", f"{OPTION} off")
     for one in used:
         one.result()
     numbers = sorted(answer["counter"] for window in windows for answer in window.seen)

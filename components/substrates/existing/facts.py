@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components import clocks
 from components.existing_settings import ExistingSettings
 from components.packages import packages_of
 from components.pinned_ssh import ssh_command
@@ -149,7 +150,7 @@ def _ask(existing: ExistingSettings, name: str, private_key: str, text: str) -> 
             facts, words = parse(line + from_it.read()), complaints.result()
             limit.cancel()
     if clock := facts.one("clock"):
-        facts.clock = (float(clock) - after, float(clock) - before)
+        facts.clock = clocks.ahead(clock, before, after)
     facts.failure, facts.words = failure_of(existing.by_name[name].address, facts, words), words.strip()
     return facts
 
