@@ -1,6 +1,7 @@
 """A cluster in use is changed: its site, its certificate, its number of nodes. No visitor notices."""
 
 import base64
+import csv
 import functools
 import json
 import shutil
@@ -126,6 +127,14 @@ def test_more_nodes_and_fewer_again_without_a_failing_request(changing: Cluster)
     assert set(changing.outputs()["machines"]) == {"lb1", "lb2", "php1"}
 
 
+def at_work(stack: Cluster) -> set[str]:
+    """The nodes that have a request under way, as the active balancer sees it."""
+    [active] = stack.owners_of_floating_ip()
+    table = stack.enter(active, "echo 'show stat' | socat - UNIX-CONNECT:/run/haproxy/admin.sock")
+    rows = csv.DictReader(table.removeprefix("# ").splitlines())
+    return {row["svname"] for row in rows if row["pxname"] == "php" and row["scur"] != "0"} - {"FRONTEND", "BACKEND"}
+
+
 def test_a_leaving_node_answers_what_it_has_begun(changing: Cluster) -> None:
     (changing.backend / "app" / "slow.php").write_text(
         "<?php session_start(); sleep(8); $_SESSION['slow'] = gethostname(); echo gethostname();"
@@ -133,11 +142,14 @@ def test_a_leaving_node_answers_what_it_has_begun(changing: Cluster) -> None:
     changing.configure({"phpNodes": "2"})
     changing.up()
     url = changing.outputs()["url"] + "slow.php"
+    wait_for("both nodes answer", functools.partial(have_answered, changing.visitor(), 0, {"php1", "php2"}))
     changing.configure({"phpNodes": "1"})
-    # It takes a few seconds until the balancers hear of it: whoever asks meanwhile is answered.
+    # The balancers hear of it after one second or after many: whoever asks meanwhile is answered.
     with ThreadPoolExecutor(64) as pool:
+        # They take turns, so the node that leaves has begun one of these two.
+        asked = [pool.submit(request, url, timeout=60) for _ in range(2)]
+        wait_for("both nodes are at work", lambda: at_work(changing) == {"php1", "php2"})
         updating = pool.submit(changing.up)
-        asked = []
         while not updating.done():
             asked.append(pool.submit(request, url, timeout=60))
             # No more at a time than the workers of one node.
