@@ -17,16 +17,18 @@ is_mounted() { [[ $(</proc/self/mounts) == *" $MOUNT_POINT fuse.glusterfs "* ]];
 # What the mount's client is told of these by its command line, and FSTAB_LINE by its options, is the same text.
 TOLD='(direct-io-mode|auto-invalidation|attribute-timeout|entry-timeout|negative-timeout|xlator-option)=.*'
 wanted_options() { cut --delimiter ' ' --fields 4 <<<"$FSTAB_LINE" | tr , '\n' | grep --extended-regexp --line-regexp "$TOLD" | sort; }
-mounted_options() {
-    local process words
+mounted_options() { find_client && printf '%s\n' "${client[@]#--}" | grep --extended-regexp --line-regexp "$TOLD" | sort; }
+
+# find_client: sets `client` to the words that the mount's client was started with; fails when there is none.
+find_client() {
+    local process
     for process in /proc/[0-9]*; do
-        mapfile -d '' -t words 2>/dev/null <"$process/cmdline" || continue
-        if [[ ${words[0]-} == */glusterfs && ${words[-1]} == "$MOUNT_POINT" ]]; then
-            printf '%s\n' "${words[@]#--}" | grep --extended-regexp --line-regexp "$TOLD" | sort
-            return
-        fi
+        mapfile -d '' -t client 2>/dev/null <"$process/cmdline" || continue
+        [[ ${client[0]-} != */glusterfs || ${client[-1]} != "$MOUNT_POINT" ]] || return 0
     done
+    return 1
 }
+has_no_dead_mount() { ! is_mounted || find_client; }
 
 # let_go: ends the mount when nothing needs it. PHP lets requests wait from then on, until this step is over.
 let_go() {
@@ -77,6 +79,12 @@ line_before=$(grep "^[^ #]* $MOUNT_POINT " /etc/fstab) || true
 if [[ $line_before != "$FSTAB_LINE" ]]; then
     changing "writes $MOUNT_POINT to /etc/fstab"
     write_line "$FSTAB_LINE"
+fi
+if ! has_no_dead_mount; then
+    changing "takes $MOUNT_POINT away from a client that has ended, which leaves nothing but errors there"
+    # The keeper does it by itself.
+    systemctl --quiet is-active "$keeper" || umount --lazy "$MOUNT_POINT"
+    wait_until 30 "$MOUNT_POINT is free" has_no_dead_mount
 fi
 mkdir -p "$MOUNT_POINT"
 if is_mounted && [[ $(mounted_options) != "$(wanted_options)" ]]; then

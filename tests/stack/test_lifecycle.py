@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.stack.cluster import Cluster, leftovers
+from tests.stack.health import CLIENTS
 
 
 def test_destroy_leaves_nothing(fresh_backend: Path) -> None:
@@ -15,6 +16,11 @@ def test_destroy_leaves_nothing(fresh_backend: Path) -> None:
         assert outputs["mounts"] == {"php1": "lb1:/sessions /media/sessions glusterfs defaults,_netdev 0 0"}
         assert "Number of Bricks: 1 x 2 = 2" in outputs["volumeInfo"]
         assert leftovers(stack.lab) != [], "the check for leftovers would not see any"
+
+        # With this profile nobody mounts again what gets lost, until the next update.
+        stack.ssh("php1", f"kill -KILL $({CLIENTS})")
+        assert "from a client that has ended" in stack.up()
+        assert visitor.visit()["counter"] == 4
         stack.destroy()
         assert leftovers(stack.lab) == []
 
