@@ -6,13 +6,14 @@ from components import gluster_tls, stack_config
 from components.cluster import PhpCluster
 from components.config_values import ConfigError
 from components.drift import look
-from components.engine_log import drop_debug_messages
+from components.engine_log import drop_debug_messages, leave_quietly_when_told
 from components.profile_switch import ProfileSwitch
 from components.settings import read_settings
 from components.site import pack_site
 from components.substrates import SUBSTRATES
 
 drop_debug_messages()
+leave_quietly_when_told()
 
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)

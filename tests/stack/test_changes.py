@@ -180,6 +180,7 @@ def test_a_site_that_cannot_work_is_never_seen(changing: Cluster, file: str, tex
             refused = changing.pulumi("up", "--yes", "--skip-preview", "--stack", changing.name, check=False)
         assert refused.returncode != 0
         assert complaint in refused.stdout + refused.stderr, refused.stdout
+        assert "Traceback" not in refused.stdout + refused.stderr, refused.stdout
         assert "the old one stays" in refused.stdout
         assert set(answers) == {"new new"}, answers
     finally:
