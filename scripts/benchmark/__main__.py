@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.settings import PROJECT_FOLDER, Image
-from scripts.benchmark import collector, emulated_aws, floor, picture, report, timeline
+from scripts.benchmark import calls, collector, emulated_aws, floor, picture, report, timeline
 from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.stack import BenchStack, StackError, Update
@@ -45,7 +45,7 @@ def _substrates(text: str) -> list[str]:
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | collector")
+    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | calls | collector")
     up = commands.add_parser("up", help="whole clusters, beside the same steps by plain SSH; what AWS is asked for")
     up.set_defaults(measure=measure_up)
     up.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
@@ -68,6 +68,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     change.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8], help="PHP nodes (default: 2,4,8)")
     change.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
     sessions.add_to(commands)
+    calls.add_to(commands)
     collector.add_to(commands)
     return parser.parse_args(words)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from scripts.benchmark import floor, picture, report
+from scripts.benchmark import calls, floor, picture, report
 from scripts.benchmark.emulated_aws import calls_table
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.timeline import Event, Span, critical_path, kind_of, spans, touched, with_engine
@@ -280,3 +280,12 @@ def test_the_picture_has_a_bar_for_each_resource() -> None:
     assert float(brick.get("width", 0)) == pytest.approx(
         3 / 2 * float(told["lb1-brick: 1.00 s to 3.00 s, 2.00 s"].get("width", 0)), abs=0.2
     )
+
+
+def test_a_call_costs_what_the_parts_use_beyond_their_rest() -> None:
+    rest = calls.Cost(0.001, {"bricks": 0.00001, "mounts": 0.0})
+    cost = calls.less_rest(calls.Cost(0.003, {"bricks": 0.00023, "mounts": 0.0001}), rest)
+    assert cost.cpu == pytest.approx({"bricks": 0.0002, "mounts": 0.0001})
+    assert calls.row("look-up", [cost], Counter(LOOKUP=3001, STATFS=2), 1000) == [
+        *("look-up", "200", "100", "300", "3000", "3 LOOKUP"),
+    ]

@@ -13,6 +13,8 @@ them apart by the host name that a request asks for, the balancer takes turns ov
 - `safe`     the stack's own volume, mount and handler.
 - `safe-tls` the same handler, options and mount on one more volume, with bricks of the same kinds on the same disks and
              connections that are encrypted as with `glusterTls`. Gluster's management is not; no request waits for it.
+- `two-bricks` only if asked for: `safe` without the arbiter's brick, and so without its safety. Beside `safe` it shows
+             what the third brick costs.
 
 The load is wrk in one thread, with persistent connections, each of which asks again as soon as it is answered. A
 session is used by one connection at a time, and the next request takes the session that has rested longest. Every

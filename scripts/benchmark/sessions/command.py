@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.settings import PROJECT_FOLDER
 from scripts.benchmark.sessions import measure, picture, report
-from scripts.benchmark.sessions.stores import STORES
+from scripts.benchmark.sessions.stores import STORES, USUAL
 from scripts.benchmark.stack import BenchStack
 
 DISKS = {"file": "", "memory": "/dev/shm"}  # noqa: S108
@@ -30,7 +30,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """The words of this measurement."""
     sessions = commands.add_parser("sessions", help="what a session costs, on local disk, Redis and Gluster")
     sessions.set_defaults(measure=run)
-    sessions.add_argument("--stores", type=_stores, default=list(STORES), help=f"default: {','.join(STORES)}")
+    sessions.add_argument("--stores", type=_stores, default=list(USUAL), help=f"default: {','.join(USUAL)}")
     sessions.add_argument(
         "--connections", type=_whole_numbers, default=[1, 16, 64], help="requests under way (default: 1,16,64)"
     )

@@ -75,6 +75,9 @@ TLS_VOLUME = Volume(
     mount_options(Profile.SAFE),
     options_of(Profile.SAFE, {}, tls=True),
 )
+TWO_BRICKS_VOLUME = Volume(
+    "bench-two-bricks", "replica 2", BALANCERS, mount_options(Profile.SAFE), options_of(Profile.SAFE, {})
+)
 LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
 
 STORES = {
@@ -92,9 +95,17 @@ STORES = {
             made=ARTICLE_VOLUME,
         ),
         Store("safe", {}, volume=VOLUME),
+        Store(
+            "two-bricks",
+            {"session.save_path": TWO_BRICKS_VOLUME.mount_point},
+            volume=TWO_BRICKS_VOLUME.name,
+            made=TWO_BRICKS_VOLUME,
+        ),
         Store("safe-tls", {"session.save_path": TLS_VOLUME.mount_point}, volume=TLS_VOLUME.name, made=TLS_VOLUME),
     )
 }
+USUAL = tuple(name for name in STORES if name != "two-bricks")
+"""Without the one that is no way to keep sessions: two bricks cannot tell which of them to believe."""
 
 
 def _pool(store: Store, workers: int) -> str:
