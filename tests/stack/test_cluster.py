@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
+from tests.stack.health import whole_again
 
 
 def test_nothing_is_left_to_do(cluster: Cluster) -> None:
@@ -207,6 +208,9 @@ def test_the_volume_admits_its_clients_one_by_one(cluster: Cluster) -> None:
     finally:
         cluster.ssh("lb1", f"gluster --mode=script volume set sessions auth.allow {admitted}")
     wait_for("php2 is admitted again", lambda: "admitted" in cluster.ssh("php2", TRY_TO_MOUNT))
+    # The client of its own mount ends when it is refused, and is started anew.
+    wait_for("php2's own mount is there again", lambda: cluster.ssh("php2", "ls /media/sessions"))
+    whole_again(cluster)
 
 
 def test_sessions_are_for_php_alone(cluster: Cluster) -> None:
