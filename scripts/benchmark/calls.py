@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from components.topology import MOUNT_POINT, VOLUME
 from scripts.benchmark.report import table
-from scripts.benchmark.sessions.measure import NODES, configuration, part_of
+from scripts.benchmark.sessions.measure import NODES, configuration, used_by_parts
 from scripts.benchmark.sessions.operations import Profile
 from scripts.benchmark.stack import BenchStack
 
@@ -87,11 +87,8 @@ def _make_calls(stack: BenchStack, call: str, times: int) -> float:
 def _cost(stack: BenchStack, call: str, times: int) -> Cost:
     before = stack.cpu_seconds()
     seconds = _make_calls(stack, call, times)
-    used = dict.fromkeys(PARTS, 0.0)
-    for key, now in stack.cpu_seconds().items():
-        if (part := part_of(*key)) in used:
-            used[part] += now - before.get(key, 0.0)
-    return Cost(seconds / times, {part: cpu / times for part, cpu in used.items()})
+    used = used_by_parts(before, stack.cpu_seconds())
+    return Cost(seconds / times, {part: used[part] / times for part in PARTS})
 
 
 def _operations(stack: BenchStack, call: str, times: int) -> Counter[str]:

@@ -47,6 +47,15 @@ def part_of(machine: str, service: str) -> str:
     }.get(service, "")
 
 
+def used_by_parts(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """CPU seconds of each part between two looks at what machines and services have used."""
+    used: dict[str, float] = {}
+    for key, seconds in after.items():
+        if part := part_of(*key):
+            used[part] = used.get(part, 0.0) + seconds - before.get(key, 0.0)
+    return used
+
+
 @dataclass(frozen=True)
 class Sample:
     """One run under load.
@@ -106,11 +115,8 @@ class Bench:
         """One run."""
         before = self._stack.cpu_seconds()
         run = self._visitors[store.name].ask(connections=connections, updates=mode == WRITE, seconds=seconds)
-        after = self._stack.cpu_seconds()
-        cpu: dict[str, float] = {}
-        for key, used in after.items():
-            if part := part_of(*key):
-                cpu[part] = cpu.get(part, 0.0) + (used - before.get(key, 0.0)) / run.requests
+        used = used_by_parts(before, self._stack.cpu_seconds())
+        cpu = {part: seconds / run.requests for part, seconds in used.items()}
         return Sample(store.name, mode, connections, run, cpu)
 
     def rounds(

@@ -80,6 +80,12 @@ TWO_BRICKS_VOLUME = Volume(
 )
 LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
 
+
+def _made(name: str, volume: Volume, settings: Mapping[str, str] | None = None) -> Store:
+    """A store on a volume of its own."""
+    return Store(name, {**(settings or {}), "session.save_path": volume.mount_point}, volume=volume.name, made=volume)
+
+
 STORES = {
     store.name: store
     for store in (
@@ -88,20 +94,10 @@ STORES = {
             "redis",
             {**_PLAIN, "session.save_handler": "redis", "session.save_path": f"tcp://{REDIS_HOST}:6379"},
         ),
-        Store(
-            "article",
-            {**_PLAIN, "session.save_path": ARTICLE_VOLUME.mount_point},
-            volume=ARTICLE_VOLUME.name,
-            made=ARTICLE_VOLUME,
-        ),
+        _made("article", ARTICLE_VOLUME, _PLAIN),
         Store("safe", {}, volume=VOLUME),
-        Store(
-            "two-bricks",
-            {"session.save_path": TWO_BRICKS_VOLUME.mount_point},
-            volume=TWO_BRICKS_VOLUME.name,
-            made=TWO_BRICKS_VOLUME,
-        ),
-        Store("safe-tls", {"session.save_path": TLS_VOLUME.mount_point}, volume=TLS_VOLUME.name, made=TLS_VOLUME),
+        _made("two-bricks", TWO_BRICKS_VOLUME),
+        _made("safe-tls", TLS_VOLUME),
     )
 }
 USUAL = tuple(name for name in STORES if name != "two-bricks")
