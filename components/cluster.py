@@ -8,6 +8,14 @@ import pulumi
 import pulumi_random as random
 
 from components import topology
+from components.arbiter import (
+    arbiter_agrees,
+    arbiter_is_leaving,
+    arbiter_left,
+    arbiter_runs,
+    brick_is_leaving,
+    brick_left,
+)
 from components.gluster import BrickHost, TrustedPool, Volume
 from components.gluster_tls import GlusterTls
 from components.load_balancer import (
@@ -22,7 +30,7 @@ from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
 from components.php import FIRST_NODE, PhpNode, PhpNodeArgs
-from components.profile_switch import ProfileSwitch, brick_left, handover, plain_sessions
+from components.profile_switch import ProfileSwitch, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
 from components.settings import Settings
@@ -83,7 +91,8 @@ class PhpCluster(pulumi.ComponentResource):
         }
         tls = GlusterTls("gluster-tls", plan, machines, installed, opts=child) if settings.gluster_tls else None
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
-        switch = ProfileSwitch(settings.profile, machines[ARBITER_HOST].drift.known)
+        arbiter_host = machines[ARBITER_HOST]
+        switch = ProfileSwitch(settings.profile, arbiter_host.drift.known)
         nodes = [
             PhpNode(
                 planned.name,
@@ -112,6 +121,9 @@ class PhpCluster(pulumi.ComponentResource):
             lambda node, after: handover(machines[node], settings, installed[node], self, after),
             after=pool.ready,
         )
+        if plan.arbiter:
+            ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST]]
+            prepared.append(arbiter_runs(arbiter_host, tls=settings.gluster_tls, parent=self, depends_on=ready))
         options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
         volume = Volume(
             topology.VOLUME,
@@ -125,8 +137,12 @@ class PhpCluster(pulumi.ComponentResource):
         first = machines[FIRST_NODE]
         turned = [plain_sessions(first, settings, self, after=volume.created)] if switch.turns_records() else []
         switch.bring_up(volume, nodes, turned)
-        if switch.brick_leaves():
-            brick_left(machines[ARBITER_HOST], self, after=volume.started)
+        if plan.arbiter:
+            arbiter_agrees(arbiter_host, brick_hosts=volume.identities, parent=self, after=volume.whole)
+        elif arbiter_is_leaving(arbiter_host.drift.known):
+            arbiter_left(arbiter_host, self, after=volume.started)
+        if brick_is_leaving(arbiter_host.drift.known):
+            brick_left(arbiter_host, self, after=volume.started)
 
         balancers = [machines[planned.name] for planned in plan.balancers]
         self.floating_ip = _floating_ip(plan, balancers)

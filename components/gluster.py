@@ -12,15 +12,11 @@ from components.machine import Machine
 from components.remote import remote_step
 from components.topology import Topology
 
-REPLICAS = len(topology.BALANCERS)
-"""How many bricks hold data."""
-
 
 def volume_layout(plan: Topology) -> str:
     """What `volume create` says before the transport."""
-    arbiters = sum(machine.is_arbiter for machine in plan.brick_hosts)
     replicas = f"replica {len(plan.brick_hosts)}"
-    return f"{replicas} arbiter {arbiters}" if arbiters else replicas
+    return f"{replicas} thin-arbiter 1" if plan.arbiter else replicas
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,8 @@ class Volume(pulumi.ComponentResource):
         configured: The step after which it takes some seconds to start, which are waiting: the time for work that needs
             the processors and that nothing waits for before.
         started: The step after which clients can mount it.
-        whole: The step after which all bricks hold the same.
+        whole: The step after which all bricks hold the same, and the arbiter knows it.
+        identities: Of the brick hosts, separated by spaces; another one is a new machine.
         addresses: Of the machines that may connect to its bricks, separated by commas.
         info: What `gluster volume info` says.
     """
@@ -103,6 +100,7 @@ class Volume(pulumi.ComponentResource):
     configured: pulumi.Resource
     started: pulumi.Resource
     whole: pulumi.Resource
+    identities: pulumi.Output[str]
     addresses: str
     info: pulumi.Output[str]
 
@@ -121,7 +119,12 @@ class Volume(pulumi.ComponentResource):
         super().__init__("php-cluster:gluster:Volume", name, None, opts)
         self._first = pool.first
         identities = pulumi.Output.all(*[host.identity for host in pool.machines]).apply(" ".join)
-        layout = {"VOLUME": topology.VOLUME, "LAYOUT": volume_layout(plan), "BRICKS": " ".join(plan.bricks)}
+        layout = {
+            "VOLUME": topology.VOLUME,
+            "LAYOUT": volume_layout(plan),
+            "BRICKS": " ".join(plan.bricks),
+            "ARBITER": f"{plan.arbiter.name}:{topology.ARBITER_FOLDER}" if plan.arbiter else "",
+        }
         lines = "".join(f"{key} {value}\n" for key, value in options.items())
         # Brick hosts show each other's bricks a password of the volume's own. Where TLS gives everybody a name, Gluster
         # does not look at it, and they would be strangers.
@@ -132,7 +135,12 @@ class Volume(pulumi.ComponentResource):
             pool.first,
             "volume-create.sh",
             parent=self,
-            variables={**layout, "NO_BRICKS": "" if len(plan.bricks) > REPLICAS else topology.ARBITER_HOST},
+            variables={
+                **layout,
+                "ARBITER_PORT": str(topology.ARBITER_PORT),
+                # A cluster that was made before there was an arbiter of this kind has a brick there.
+                "NO_BRICKS": topology.ARBITER_HOST,
+            },
             depends_on=[*pool.ready, *after],
         )
         self._bricks_there = [
@@ -146,7 +154,8 @@ class Volume(pulumi.ComponentResource):
             )
             for host in pool.machines
         ]
-        self._layout, self._identities, self._options = layout, identities, lines
+        self.identities = identities
+        self._layout, self._options = layout, lines
 
     def start(self, after: Sequence[pulumi.Resource] = ()) -> None:
         """Sets the options, starts the volume and has its bricks healed, `after` these steps.
@@ -168,7 +177,7 @@ class Volume(pulumi.ComponentResource):
             self._first,
             "volume-start.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self._identities},
+            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self.identities},
             depends_on=[self.configured],
         )
         self.whole = remote_step(
@@ -176,7 +185,7 @@ class Volume(pulumi.ComponentResource):
             self._first,
             "volume-heal.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self._identities},
+            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self.identities},
             # A brick that was lost may take its time to be filled.
             limit_seconds=3600,
             depends_on=[self.started],

@@ -5,8 +5,8 @@ that step, and the machines that have it trust it. So there is no authority whos
 machine that comes, is replaced or leaves changes the lists of others, and Gluster reads its list anew for each
 connection (socket.c of 10.3 makes a context for every one), so that nothing is restarted for it.
 
-Brick hosts trust all machines, PHP nodes the brick hosts: those are all they talk to, and one more node touches no
-other.
+Servers, which are the brick hosts and the arbiter's machine, trust all machines, other PHP nodes the servers: those are
+all they talk to, and one more node touches no other.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class GlusterTls(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:gluster_tls:GlusterTls", name, None, opts)
-        self._brick_hosts = [machines[host.name] for host in plan.brick_hosts]
+        servers = [*plan.brick_hosts, *([plan.arbiter] if plan.arbiter else [])]
+        self._servers = [machines[server.name] for server in servers]
         issued = {
             planned.name: remote_step(
                 f"{planned.name}{_CERTIFICATE}",
@@ -75,14 +76,14 @@ class GlusterTls(pulumi.ComponentResource):
             for planned in plan.machines
         }
         self._everybody = _list(list(issued.values()))
-        bricks = _list([issued[host.name] for host in self._brick_hosts])
+        known_to_nodes = _list([issued[server.name] for server in servers])
         # A node that leaves is trusted until no request is on it: see `distrust`.
         self._trusting = {
             planned.name: self._trust(
                 f"{planned.name}-gluster-trust",
                 machines[planned.name],
-                self._everybody if planned.has_brick else bricks,
-                exact=not planned.has_brick,
+                self._everybody if planned in servers else known_to_nodes,
+                exact=planned not in servers,
                 depends_on=[installed[planned.name]],
             )
             for planned in plan.machines
@@ -108,19 +109,19 @@ class GlusterTls(pulumi.ComponentResource):
         )
 
     def ready(self, machine: str) -> list[pulumi.Resource]:
-        """The steps after which this machine and the brick hosts trust each other."""
-        names = dict.fromkeys([machine, *(host.name for host in self._brick_hosts)])
+        """The steps after which this machine and the servers trust each other."""
+        names = dict.fromkeys([machine, *(server.name for server in self._servers)])
         return [self._trusting[name] for name in names]
 
     def distrust(self, drained: Sequence[pulumi.Resource]) -> None:
         """Ends the trust in nodes that leave, after the steps that keep requests away from them."""
-        for host in self._brick_hosts:
+        for server in self._servers:
             self._trust(
-                f"{host.name}-gluster-distrust",
-                host,
+                f"{server.name}-gluster-distrust",
+                server,
                 self._everybody,
                 exact=True,
-                depends_on=[self._trusting[host.name], *drained],
+                depends_on=[self._trusting[server.name], *drained],
             )
 
 

@@ -22,10 +22,9 @@ from components.machine import Machine
 from components.php import FIRST_NODE, SESSION_HANDLER, PhpNode, handover_lines
 from components.remote import remote_step
 from components.settings import Settings
-from components.topology import ARBITER_HOST, DRAIN_SECONDS, Profile
+from components.topology import DRAIN_SECONDS, Profile
 
 HANDOVER = "-handover"
-BRICK_LEFT = f"{ARBITER_HOST}-brick-left"
 PLAIN_SESSIONS = f"{FIRST_NODE}-plain-sessions"
 
 _LAYOUT = re.compile(r"^LAYOUT=(.*)$", re.MULTILINE)
@@ -159,12 +158,6 @@ class ProfileSwitch:
         """
         return self.under_way or PLAIN_SESSIONS in self._known
 
-    def brick_leaves(self) -> bool:
-        """Whether the arbiter's machine has the step after which it is a mere PHP node."""
-        return self._wanted is Profile.ARTICLE and not self._known.keys().isdisjoint(
-            {f"{ARBITER_HOST}-brick", BRICK_LEFT}
-        )
-
 
 def handover(
     node: Machine,
@@ -202,21 +195,5 @@ def plain_sessions(
         files={"PLAIN_PHP": "php/plain_sessions.php"},
         # To turn very many records takes its time.
         limit_seconds=3600,
-        depends_on=[after],
-    )
-
-
-def brick_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
-    """The step after which a machine whose brick the volume has no more is no brick host any more."""
-    return remote_step(
-        BRICK_LEFT,
-        machine,
-        "brick-leave.sh",
-        parent=parent,
-        variables={
-            "VOLUME": topology.VOLUME,
-            "BRICK_DISK": topology.SHARED_BRICK_DISK,
-            "BRICK": topology.BRICK,
-        },
         depends_on=[after],
     )

@@ -17,7 +17,14 @@ MAX_PHP_NODES = 64
 
 BALANCERS = ("lb1", "lb2")
 ARBITER_HOST = "php1"
-"""Who holds the arbiter's brick, where there is one: the PHP node that always exists."""
+"""Where the arbiter runs, if there is one: the PHP node that always exists."""
+
+ARBITER_FOLDER = "/var/lib/php-cluster/arbiter"
+"""Where it notes which brick is outdated. A few bytes, on the machine's own disk."""
+
+ARBITER_PORT = 49200
+"""Where it listens: in the range that bricks draw their ports from, and so open to the cluster's machines. What Gluster
+would take is 24007, the port of its daemon."""
 
 SHARED_BRICK_DISK = "/session"
 """Where a brick's disk is mounted, the article's path."""
@@ -56,7 +63,7 @@ class PlannedMachine:
         role: What runs on it.
         address: Private IPv4 address.
         has_brick: Whether it holds a brick, and so needs a disk for one.
-        is_arbiter: Whether its brick keeps names and metadata only.
+        is_arbiter: Whether it says which brick counts when they cannot agree.
     """
 
     name: str
@@ -67,8 +74,8 @@ class PlannedMachine:
 
     @property
     def guards_bricks(self) -> bool:
-        """Whether it keeps strangers from Gluster's ports: as a brick host, or as the machine that becomes one, and is
-        one no more, when the profile of a living cluster changes."""
+        """Whether it keeps strangers from Gluster's ports: as a brick host, or as the machine that arbitrates, or will
+        when the profile of a living cluster changes."""
         return self.has_brick or self.name == ARBITER_HOST
 
 
@@ -102,8 +109,13 @@ class Topology:
 
     @property
     def brick_hosts(self) -> tuple[PlannedMachine, ...]:
-        """The members of the trusted storage pool, the arbiter last, as `volume create` wants it."""
+        """The members of the trusted storage pool."""
         return tuple(machine for machine in self.machines if machine.has_brick)
+
+    @property
+    def arbiter(self) -> PlannedMachine | None:
+        """The machine that arbitrates between the bricks, where the profile has one."""
+        return next((machine for machine in self.machines if machine.is_arbiter), None)
 
     @property
     def bricks(self) -> tuple[str, ...]:
@@ -112,7 +124,7 @@ class Topology:
 
     @property
     def host_table(self) -> str:
-        """Lines for /etc/hosts. Whoever may have a brick only: adding a PHP node must not touch the other nodes."""
+        """Lines for /etc/hosts. Whom Gluster asks by name only: adding a PHP node must not touch the other nodes."""
         return "".join(f"{machine.address} {machine.name}\n" for machine in self.machines if machine.guards_bricks)
 
 
@@ -135,7 +147,7 @@ def machines_at(
             f"php{number}",
             Role.PHP,
             address,
-            has_brick=safe and f"php{number}" == ARBITER_HOST,
+            has_brick=False,
             is_arbiter=safe and f"php{number}" == ARBITER_HOST,
         )
         for number, address in enumerate(node_addresses, start=1)
@@ -149,7 +161,7 @@ def plan(network: str, php_nodes: int, profile: Profile, floating_ip: str | None
     Args:
         network: IPv4 network in CIDR notation.
         php_nodes: How many PHP nodes, at least 1.
-        profile: `SAFE` puts an arbiter brick on php1.
+        profile: `SAFE` has an arbiter, on php1.
         floating_ip: An address of the network, or None for the default one.
 
     Raises:

@@ -44,7 +44,15 @@ TLS_OPTIONS: Mapping[str, str] = {"client.ssl": "on", "server.ssl": "on"}
 _OPTION_NAME = re.compile(r"(client|cluster|diagnostics|network|performance|server|storage)\.[a-z][a-z0-9-]*")
 """Those that change how a volume works. Others would change who may mount it (`auth`) or what it is (`features`)."""
 
-RESERVED = frozenset({*SAFE_OPTIONS, "cluster.quorum-type", "cluster.quorum-count", "cluster.server-quorum-type"})
+RESERVED = frozenset(
+    {
+        *SAFE_OPTIONS,
+        "client.ta-brick-port",
+        "cluster.quorum-type",
+        "cluster.quorum-count",
+        "cluster.server-quorum-type",
+    }
+)
 """What the promise of profile `safe` rests on, whatever a stack would like."""
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from components import clocks
 from components.drift import CHECK_ALL_STEPS, differences
 from components.pinned_ssh import ssh_command
+from components.topology import BALANCERS
 
 WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
 
@@ -47,6 +48,7 @@ class Report:
         balancers: Balancer to PHP node to state, as HAProxy sees it.
         peers: Member of the pool to other member to state.
         bricks: Brick host to state and entries that wait to be healed.
+        outdated: The brick hosts whose brick the arbiter takes for outdated: the other one alone counts.
         sessions: Number of session files on a brick; None when no brick answered.
         refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
         drift: Step to what differs from the last update.
@@ -59,6 +61,7 @@ class Report:
     balancers: dict[str, dict[str, str]] = field(default_factory=dict)
     peers: dict[str, dict[str, str]] = field(default_factory=dict)
     bricks: dict[str, dict[str, str]] = field(default_factory=dict)
+    outdated: list[str] = field(default_factory=list)
     sessions: int | None = None
     refused: int = 0
     drift: dict[str, str] = field(default_factory=dict)
@@ -178,10 +181,8 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.floating_ip["owners"][machine] = since
         case ["balances", node, *state]:
             report.balancers.setdefault(machine, {})[node] = " ".join(state)
-        case ["site", release]:
-            known["site"] = release
-        case ["mount", state]:
-            known["mount"] = state
+        case ["site" | "mount" as what, state]:
+            known[what] = state
         case ["refused", count]:
             report.refused += int(count)
         case ["sessions", count]:
@@ -192,6 +193,8 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             # Whoever reaches it knows better than whoever does not.
             if report.bricks.get(name, {}).get("state") != "Connected":
                 report.bricks[name] = {"state": " ".join(state), "to_heal": pending}
+        case ["arbiter_outdated", number]:
+            report.outdated.append(BALANCERS[int(number)])
 
 
 def judge(report: Report) -> None:
@@ -226,6 +229,7 @@ def judge(report: Report) -> None:
             problems.append(f"the brick of {host}: {brick['state']}")
         elif brick["to_heal"] not in ("0", "-"):
             problems.append(f"the brick of {host}: {brick['to_heal']} entries wait to be healed")
+    problems += [f"the arbiter takes the brick of {host} for outdated" for host in report.outdated]
     releases = {machine["site"] for machine in report.machines.values() if "site" in machine}
     if len(releases) > 1:
         problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")

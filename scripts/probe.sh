@@ -6,7 +6,7 @@
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-sessions; do
+for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-arbiter php-cluster-sessions; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
@@ -36,6 +36,11 @@ if grep --quiet ' /media/sessions ' /etc/fstab; then
 fi
 if [[ -e /usr/lib/php-cluster/session_handler.php ]]; then
     echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
+fi
+# Steps of this machine look the same way: scripts/hosts/arbiter-agrees.sh.
+if [[ -d /var/lib/php-cluster/arbiter ]]; then
+    getfattr --absolute-names --dump --encoding=hex --match='trusted.afr.*-client-' /var/lib/php-cluster/arbiter/trusted.afr.* 2>/dev/null \
+        | sed --quiet 's/^trusted\.afr\..*-client-\([01]\)=0x0*[1-9a-f].*/arbiter_outdated \1/p' | sort --unique
 fi
 if [[ -d /session/brick/.glusterfs ]]; then
     echo "sessions $(find /session/brick -maxdepth 1 -name 'sess_*' | wc -l)"

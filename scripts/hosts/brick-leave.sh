@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Makes a machine whose brick the volume has no more a machine without Gluster's daemon.
+# Makes a machine whose brick the volume has no more a machine without Gluster's daemon: php1, whose brick once arbitrated.
 #
 # Input: VOLUME, BRICK_DISK (mount point), BRICK.
 # Postcondition: no daemon of Gluster's server runs here, now or after a boot; the brick's folder is gone, and its disk is
@@ -15,7 +15,7 @@ if [[ $(systemctl is-enabled glusterd 2>/dev/null) == enabled ]] || systemctl is
     systemctl disable --quiet --now glusterd
 fi
 # Debian's unit leaves them running.
-left_behind() { pgrep --exact glusterfsd || pgrep --full 'glusterfs .*--volfile-id (shd/|gluster/glustershd)'; }
+left_behind() { pgrep --full '^/usr/sbin/glusterfs(d .*--process-name brick| .*--volfile-id (shd/|gluster/glustershd))'; }
 if left_behind >/dev/null; then
     changing "ends what the daemon left running"
     ended() {

@@ -5,9 +5,8 @@
 # PEERS (names of the other brick hosts).
 # Postcondition: BRICK_DISK is mounted, now and after a reboot; BRICK exists on it; glusterd runs, never before the mount,
 # and with the identity by which the pool knows a machine of this name, if it knows one.
-# A second run changes nothing. A brick of a volume that is there without it, since it had left, is emptied. A disk that holds
-# a file system is never formatted. One with sessions that an earlier stack on this machine left (scripts/existing/leave) is
-# taken over, with the identity and the volume that Gluster knows them by.
+# A second run changes nothing. A disk that holds a file system is never formatted. One with sessions that an earlier stack on
+# this machine left (scripts/existing/leave) is taken over, with the identity and the volume that Gluster knows them by.
 
 # take_old_place: a machine that comes in place of a lost one gets its identity and its peers from one that knew it. Under a
 # new identity the pool would take it for a stranger, and wait for the old one for ever.
@@ -93,26 +92,4 @@ fi
 systemctl is-active --quiet glusterd || take_old_place
 enabled_and_running glusterd
 wait_until 60 "glusterd answers" gluster --mode=script pool list
-
-# has_left: whether the brick belonged to a volume that goes on without it: an arbiter's, while the profile changed to and
-# fro. Gluster would not take it back as it is. The word of the other brick hosts counts: this machine may have left too.
-has_left() {
-    local id peer bricks
-    id=$(getfattr --absolute-names --encoding=hex --name=trusted.glusterfs.volume-id "$BRICK" 2>/dev/null | sed --quiet 's/.*=0x//p')
-    [[ -n $id ]] || return 1
-    gluster --mode=script volume info | grep --quiet --fixed-strings " $(hostname):$BRICK" && return 1
-    for peer in $PEERS; do
-        bricks=$(timeout 10 gluster --remote-host="$peer" --mode=script volume info 2>/dev/null | awk -v id="$id" '
-            /^Volume ID: / { this = $3; gsub("-", "", this) } this == id && /^Brick[0-9]+: / { print $2 }') || continue
-        [[ -n $bricks ]] || continue
-        ! grep --quiet --line-regexp --fixed-strings "$(hostname):$BRICK" <<<"$bricks"
-        return
-    done
-    return 1
-}
-if has_left; then
-    changing "empties the brick that had left its volume"
-    rm -rf "$BRICK"
-    mkdir "$BRICK"
-fi
 report "glusterd runs, brick folder $BRICK is ready"

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.topology import BALANCERS, VOLUME
+from components.topology import ARBITER_FOLDER, BALANCERS, VOLUME
 from tests.commands import PROJECT
 from tests.stack.cluster import Cluster, wait_for
 
@@ -19,6 +19,11 @@ PHP_NODES = ("php1", "php2")
 
 RECORDS = "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -exec sha256sum {} + | sort"
 """Names and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
+
+NOTED_BY_ARBITER = f"""\
+getfattr --absolute-names --dump --encoding=hex --match=trusted.afr {ARBITER_FOLDER}/trusted.afr.* 2>/dev/null \
+    | grep '=0x0*[1-9a-f]' || true"""
+"""What is not zero in the arbiter's note: which brick is outdated. Nothing where there is no arbiter."""
 
 
 def configuration(profile: str) -> dict[str, str]:
@@ -97,6 +102,14 @@ class Rig:
                 return sum(map(int, counts))
         return None
 
+    def outdated(self) -> str:
+        """Which brick the arbiter takes for outdated; empty: none."""
+        try:
+            noted = self.inside("php1", NOTED_BY_ARBITER)
+        except AssertionError:
+            return "the arbiter cannot be asked"
+        return f"the arbiter takes a brick for outdated: {noted.strip()}" if noted.strip() else ""
+
     def differing(self) -> str:
         """How the records on the two bricks differ; empty: not at all."""
         try:
@@ -120,6 +133,7 @@ class Rig:
         told = (
             [] if pending == 0 else ["a brick is away" if pending is None else f"{pending} entries wait to be healed"]
         )
+        told += [outdated] if (outdated := self.outdated()) else []
         told += [] if len(owners) == 1 else [f"the floating IP is held by {' and '.join(owners) or 'nobody'}"]
         told += [] if self.in_service() else ["the balancers do not see all PHP nodes"]
         return told + ([differing] if (differing := self.differing()) else [])

@@ -8,11 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from components.topology import ARBITER_PORT
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, standing, stranger, wait_for
-from tests.stack.health import bricks_online, goes_on, nodes_that_answer, pending_heals, used_session
+from tests.stack.health import (
+    bricks_online,
+    goes_on,
+    nodes_that_answer,
+    outdated_for_arbiter,
+    pending_heals,
+    used_session,
+)
 
-BRICK_HOSTS = ("lb1", "lb2", "php1")
+BRICK_HOSTS = ("lb1", "lb2")
+SERVERS = (*BRICK_HOSTS, "php1")
+"""With the arbiter's."""
 
 ETH_P_ALL, SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 3, 263, 1, 1
 """Of linux/if_ether.h, linux/socket.h and linux/if_packet.h; Python names none of them."""
@@ -55,7 +65,7 @@ def nothing_to_do(cluster: Cluster) -> None:
 
 def heard(cluster: Cluster) -> tuple[str, bytes]:
     """A visitor's session, and what Gluster's processes sent each other over the network while he used it."""
-    ports = {port for host in BRICK_HOSTS for port in gluster_ports(cluster, host)}
+    ports = {port for host in SERVERS for port in gluster_ports(cluster, host)}
     visitor = cluster.visitor()
     visitor.visit()
     bridge = f"pc-{cluster.lab}"
@@ -101,8 +111,8 @@ def test_sessions_work_and_nothing_is_left_to_do(encrypted: Cluster) -> None:
     assert "client.ssl: on" in info and "server.ssl: on" in info
     # Of each host: that its self-heal daemon is let in by the bricks is seen by what it heals, below.
     for host in BRICK_HOSTS:
-        assert encrypted.ssh(host, "gluster --mode=script peer status").count("Peer in Cluster (Connected)") == 2
-        assert encrypted.ssh(host, "gluster --mode=script volume heal sessions info").count("Status: Connected") == 3
+        assert encrypted.ssh(host, "gluster --mode=script peer status").count("Peer in Cluster (Connected)") == 1
+        assert encrypted.ssh(host, "gluster --mode=script volume heal sessions info").count("Status: Connected") == 2
     nothing_to_do(encrypted)
 
 
@@ -111,9 +121,11 @@ def test_what_a_brick_missed_is_healed(encrypted: Cluster) -> None:
     encrypted.lab_command("cut", "lb2")
     for _ in range(3):
         goes_on(visitor)
+    assert "-client-1=" in outdated_for_arbiter(encrypted)
     encrypted.lab_command("restore", "lb2")
-    wait_for("all bricks are online", lambda: bricks_online(encrypted) == 3)
+    wait_for("all bricks are online", lambda: bricks_online(encrypted) == 2)
     wait_for("nothing is left to heal", lambda: pending_heals(encrypted) == 0)
+    wait_for("the arbiter takes no brick for outdated", lambda: outdated_for_arbiter(encrypted) == "")
     file = f"/session/brick/sess_{visitor.cookie.partition('=')[2]}"
     assert encrypted.ssh("lb1", f"sha256sum {file}") == encrypted.ssh("lb2", f"sha256sum {file}")
 
@@ -126,8 +138,9 @@ def test_a_stranger_without_a_known_certificate_gets_no_answer(encrypted: Cluste
     member = (str(tmp_path / "php1.pem"), str(tmp_path / "php1.key"))
     for file, kind in zip(member, ("pem", "key"), strict=True):
         Path(file).write_text(encrypted.ssh("php1", f"cat /etc/ssl/glusterfs.{kind}"))
-    ports = {host: gluster_ports(encrypted, host) for host in BRICK_HOSTS}
-    assert all(24007 in of_host and len(of_host) >= 2 for of_host in ports.values())
+    ports = {host: gluster_ports(encrypted, host) for host in SERVERS}
+    assert all(24007 in ports[host] and len(ports[host]) >= 2 for host in BRICK_HOSTS)
+    assert ports["php1"] == [ARBITER_PORT]
     with stranger(encrypted, 29) as on_stranger:
 
         def gets_answers(host: str, port: int, *pair: str) -> bool:
@@ -146,7 +159,7 @@ def test_a_stranger_without_a_known_certificate_gets_no_answer(encrypted: Cluste
 
 def test_a_node_comes_and_goes_while_bricks_go_on(encrypted: Cluster) -> None:
     visitor = used_session(encrypted)
-    daemons = {host: encrypted.ssh(host, "pgrep --list-name gluster") for host in BRICK_HOSTS}
+    daemons = {host: encrypted.ssh(host, "pgrep --list-name gluster") for host in SERVERS}
     encrypted.configure({"phpNodes": "2"})
     encrypted.up()
     goes_on(visitor)
@@ -154,12 +167,12 @@ def test_a_node_comes_and_goes_while_bricks_go_on(encrypted: Cluster) -> None:
     nothing_to_do(encrypted)
     certificate = encrypted.ssh("php2", "openssl x509 -noout -serial -in /etc/ssl/glusterfs.pem")
     listed = "openssl storeutl -noout -text -certs /etc/ssl/glusterfs.ca | grep --count Serial"
-    assert [encrypted.ssh(host, listed).strip() for host in (*BRICK_HOSTS, "php2")] == ["4", "4", "4", "3"], certificate
+    assert [encrypted.ssh(host, listed).strip() for host in (*SERVERS, "php2")] == ["4", "4", "4", "3"], certificate
     encrypted.configure({"phpNodes": "1"})
     encrypted.up()
     goes_on(visitor)
-    assert [encrypted.ssh(host, listed).strip() for host in BRICK_HOSTS] == ["3"] * 3
-    assert {host: encrypted.ssh(host, "pgrep --list-name gluster") for host in BRICK_HOSTS} == daemons
+    assert [encrypted.ssh(host, listed).strip() for host in SERVERS] == ["3"] * 3
+    assert {host: encrypted.ssh(host, "pgrep --list-name gluster") for host in SERVERS} == daemons
     nothing_to_do(encrypted)
 
 

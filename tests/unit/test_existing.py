@@ -184,7 +184,7 @@ def failures(
         ("lb2", "brick disk 4096 ext4", "is not empty, but ext4"),
         ("lb2", "brick disk 4096 xfs\nbrick_foreign photos", "is in use: photos"),
         ("lb2", "brick disk 4096 xfs\nbrick_unknown /x/brick", "there is /x/brick, of which nothing is known"),
-        ("php1", "brick disk 4096 xfs\nbrick_kept php1 id", "lb1 (192.0.2.11): /dev/vdb has no sessions of an earlier"),
+        ("lb2", "brick disk 4096 xfs\nbrick_kept lb2 id", "lb1 (192.0.2.11): /dev/vdb has no sessions of an earlier"),
         ("php2", "+listens 80 apache2", "apache2 listens on port 80"),
         ("lb1", "+runs keepalived", "keepalived runs already"),
         ("lb1", "+foreign /etc/haproxy/haproxy.cfg", "/etc/haproxy/haproxy.cfg is somebody else's"),
@@ -192,6 +192,7 @@ def failures(
         ("lb1", "address 10.0.0.1/24 eth0", "192.0.2.11 is not its own address, those are 10.0.0.1"),
         ("lb1", "address 192.0.2.11/25 eth0", "it is in the network 192.0.2.0/25"),
         ("php2", "+address 192.0.2.21/24 eth0", "it is the same machine as php1"),
+        ("php2", "+cut_off php1 49200", "its packets do not get to php1, port 49200"),
         ("php2", "+cut_off lb1 24007", "its packets do not get to lb1, port 24007"),
         ("lb1", "+floating_ip taken 52:54:00:12:34:56", "somebody else has 192.0.2.10, at 52:54:00:12:34:56"),
         ("php2", "+address 192.0.2.10/24 eth0", "it has 192.0.2.10 itself"),
@@ -260,14 +261,14 @@ def test_clocks_are_compared_with_each_other() -> None:
 
 def test_sessions_are_taken_over_whole_or_not_at_all() -> None:
     _, plan = planned()
-    kept = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2", "php1")}
+    kept = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2")}
     assert failures(said_by_all(plan, **kept)) == []
     swapped = {**kept, "lb1": kept["lb2"], "lb2": kept["lb1"]}
     assert len(failures(said_by_all(plan, **swapped))) == 2
-    assert len(failures(said_by_all(plan, **{**kept, "lb2": "brick disk 4096 xfs\nbrick_kept lb2 other"}))) == 3
+    assert len(failures(said_by_all(plan, **{**kept, "lb2": "brick disk 4096 xfs\nbrick_kept lb2 other"}))) == 2
     # An update that took them over ended before it came to lb2; or another machine has been lb2 since.
     mine = f"+owner {OWNER} dev"
-    late = said_by_all(plan, lb1=mine, php1=mine, lb2=kept["lb2"])
+    late = said_by_all(plan, lb1=mine, lb2=kept["lb2"])
     assert failures(late) == []
     settings, _ = planned()
     judge = Judge(settings, plan, late, OWNER, frozenset(), frozenset({"lb2"}))
@@ -275,14 +276,14 @@ def test_sessions_are_taken_over_whole_or_not_at_all() -> None:
 
 
 def test_a_volume_keeps_its_choice_of_tls_when_it_is_taken_over() -> None:
-    plain = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2", "php1")}
+    plain = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2")}
     encrypted = {name: f"{facts}\n+brick_kept_tls yes" for name, facts in plain.items()}
     _, plan = planned()
     said = failures(said_by_all(plan, **encrypted))
-    assert len(said) == 3 and all("php-cluster:glusterTls: set it to true" in one for one in said)
+    assert len(said) == 2 and all("php-cluster:glusterTls: set it to true" in one for one in said)
     settings, _ = planned()
     wanting = dataclasses.replace(settings, gluster_tls=True)
-    for kept, refused in ((plain, 3), (encrypted, 0)):
+    for kept, refused in ((plain, 2), (encrypted, 0)):
         judge = Judge(wanting, plan, said_by_all(plan, **kept), OWNER, frozenset(), frozenset())
         assert len(judge.judge(must_answer=True)) == refused
 
@@ -320,11 +321,11 @@ def test_who_has_to_reach_whom() -> None:
     assert ports_wanted(lb1, lb2) == [24007, 49152, 8404]
     assert ports_wanted(lb1, php2) == [80]
     assert ports_wanted(php2, lb1) == [24007, 49152, 8405]
-    assert ports_wanted(php2, php1) == [24007, 49152]
+    assert ports_wanted(php2, php1) == [49200]
     assert ports_wanted(php1, php2) == []
     settings, _ = planned()
     asked = questions(settings, plan, php2, ["lb1", "lb2"])
-    assert "PEERS='php1 192.0.2.21 24007\nphp1 192.0.2.21 49152'\n" in asked and "BRICK=''" in asked
+    assert "PEERS='php1 192.0.2.21 49200'\n" in asked and "BRICK=''" in asked
 
 
 def machines_graph(drift: Drift | None = None, **more: Any) -> Graph:

@@ -15,7 +15,7 @@ def test_article_is_the_recipe() -> None:
 
 def test_safe_has_an_arbiter_and_no_caches() -> None:
     plan = topology.plan("198.18.7.0/24", 2, Profile.SAFE)
-    assert volume_layout(plan) == "replica 3 arbiter 1"
+    assert volume_layout(plan) == "replica 2 thin-arbiter 1"
     assert SAFE_OPTIONS["performance.write-behind"] == "off"
     assert SAFE_OPTIONS["client.strict-locks"] == "on"
 
@@ -31,3 +31,7 @@ def test_tls_is_an_option_of_both_profiles_and_of_no_stack_s_own(profile: Profil
     assert options_of(profile, {}, tls=True) == {**options_of(profile, {}), "client.ssl": "on", "server.ssl": "on"}
     assert not is_allowed("client.ssl", profile) and not is_allowed("server.ssl", profile)
     assert is_allowed("client.event-threads", Profile.ARTICLE)
+
+
+def test_no_stack_says_where_the_arbiter_listens() -> None:
+    assert not is_allowed("client.ta-brick-port", Profile.SAFE)

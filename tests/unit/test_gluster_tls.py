@@ -39,7 +39,7 @@ def test_without_it_nothing_is_there(encrypted: Graph) -> None:
         assert "client.ssl" not in str(node.inputs), name
 
 
-def test_brick_hosts_trust_all_and_nodes_the_brick_hosts(encrypted: Graph) -> None:
+def test_servers_trust_all_and_nodes_the_servers(encrypted: Graph) -> None:
     for host in ("lb1", "lb2", "php1"):
         assert trusted(encrypted, f"{host}-gluster-trust") == list(CERTIFICATES)
         assert trusted(encrypted, f"{host}-gluster-distrust") == list(CERTIFICATES)
@@ -49,13 +49,13 @@ def test_brick_hosts_trust_all_and_nodes_the_brick_hosts(encrypted: Graph) -> No
 
 def test_who_begins_to_talk_is_trusted_by_then(encrypted: Graph) -> None:
     everywhere = {f"{host}-gluster-trust" for host in ("lb1", "lb2", "php1")}
-    for host in ("lb1", "lb2", "php1"):
-        assert everywhere <= everything_before(encrypted, f"{host}-brick")
+    for step in ("lb1-brick", "lb2-brick", "php1-arbiter"):
+        assert everywhere <= everything_before(encrypted, step)
     assert {*everywhere, "php3-gluster-trust"} <= everything_before(encrypted, "php3-mount")
     assert {"lb1-haproxy", "lb2-haproxy"} <= everything_before(encrypted, "lb1-gluster-distrust")
 
 
-def test_one_more_node_touches_the_lists_of_brick_hosts_alone() -> None:
+def test_one_more_node_touches_the_lists_of_servers_alone() -> None:
     before, after = cluster_graph(phpNodes=2, glusterTls=True), cluster_graph(phpNodes=3, glusterTls=True)
     changed = {name for name in before if before[name].inputs != after[name].inputs}
     hosts = ("lb1", "lb2", "php1")
@@ -63,6 +63,11 @@ def test_one_more_node_touches_the_lists_of_brick_hosts_alone() -> None:
         f"{host}-gluster-{step}" for host in hosts for step in ("trust", "distrust")
     }
     assert not [name for name in changed if name.endswith(("-brick", "-mount")) or name == "volume-start"]
+
+
+def test_the_arbiter_encrypts_too(encrypted: Graph) -> None:
+    assert "ssl-enabled on" in stdin(encrypted, "php1-arbiter")
+    assert "ssl" not in stdin(cluster_graph(phpNodes=2), "php1-arbiter")
 
 
 def test_the_article_s_profile_has_it_too() -> None:

@@ -50,7 +50,9 @@ def test_each_step_to_safe_is_done_everywhere_before_the_next() -> None:
     assert "volume-create" in everything_before(graph, "volume-options")
     # A mount needs a brick host that knows the volume.
     assert "lb2-peer-probe-lb1" in everything_before(graph, "php1-mount")
-    assert "php1-brick-left" not in graph
+    # Who asks it finds it.
+    assert "php1-arbiter" in everything_before(graph, "volume-create")
+    assert "php1-arbiter-left" not in graph
 
 
 def test_each_step_to_article_is_done_everywhere_before_the_next() -> None:
@@ -63,8 +65,8 @@ def test_each_step_to_article_is_done_everywhere_before_the_next() -> None:
         assert {"php1-plain-sessions", "volume-heal"} <= everything_before(graph, f"{node}-php")
         assert {"php1-php", "php2-php"} <= everything_before(graph, f"{node}-mount")
     assert "php1-mount" in everything_before(graph, "php2-mount")
-    assert "volume-create" in everything_before(graph, "php1-brick-left")
-    assert "NO_BRICKS=php1\n" in graph["volume-create"].inputs["stdin"]
+    assert "volume-create" in everything_before(graph, "php1-arbiter-left")
+    assert "ARBITER=''\n" in graph["volume-create"].inputs["stdin"]
 
 
 @pytest.mark.parametrize("profile", OTHER)
@@ -91,10 +93,10 @@ def test_a_single_step_of_the_other_profile_is_enough(wanted: Profile, step: str
 
 def test_an_interrupted_switch_that_is_taken_back_is_one_too() -> None:
     switching = cluster_graph(phpNodes=2, profile="safe", known=state("article"))
-    done = ("php1-mount", "php2-mount", "php1-handover", "php1-brick", "volume-create")
+    done = ("php1-mount", "php2-mount", "php1-handover", "php1-arbiter", "volume-create")
     known = {**state("article"), **left_by(switching, *done)}
     graph = cluster_graph(phpNodes=2, profile="article", known=known)
-    assert {"php1-handover", "php2-handover", "php1-brick-left"} <= graph.keys()
+    assert {"php1-handover", "php2-handover", "php1-arbiter-left"} <= graph.keys()
     assert "php2-handover" in everything_before(graph, "volume-create")
 
 
@@ -111,7 +113,7 @@ def test_switched_twice_the_steps_of_the_first_time_are_there() -> None:
     assert "GUARDED=no\n" in article["php1-handover"].inputs["stdin"]
     assert "GUARDED=yes\n" in safe["php1-handover"].inputs["stdin"]
     again = cluster_graph(phpNodes=2, profile="safe", known=left_by(article))
-    assert "php1-brick-left" not in again
+    assert "php1-arbiter-left" in article and "php1-arbiter-left" not in again
     # Its input says which way: what was done on the way there has to be done again, and before PHP goes on.
     texts = [graph["php1-plain-sessions"].inputs["stdin"] for graph in (safe, article, again)]
     assert ["GUARDED=no\n" in text for text in texts] == [False, True, False]
@@ -166,11 +168,17 @@ def test_who_turns_the_records_must_have_been_there_before() -> None:
 
 @pytest.mark.parametrize("profile", OTHER)
 def test_packets_and_names_are_the_same_for_both(profile: str) -> None:
-    """While php1 becomes a brick host, or is one no more, strangers are kept out and members know its name."""
+    """While php1 begins to arbitrate, or ends it, strangers are kept out, and everybody knows its name."""
     graph, other = (cluster_graph(phpNodes=2, profile=each) for each in (profile, OTHER[profile]))
-    changed = {name for name in graph if name.endswith("-install") and graph[name].inputs != other[name].inputs}
-    assert changed == {"php1-install"}
-    texts = [each["php1-install"].inputs["stdin"] for each in (graph, other)]
-    for name in ("HOST_TABLE", "PACKET_FILTER"):
-        values = [text.partition(f"\n{name}=")[2].partition("'\n")[0] for text in texts]
-        assert values[0] == values[1] != ""
+    installs = [name for name in graph if name.endswith("-install")]
+    assert {name: graph[name].inputs for name in installs} == {name: other[name].inputs for name in installs}
+
+
+def test_a_brick_that_once_arbitrated_leaves() -> None:
+    """In a cluster that was made when the arbiter had one."""
+    known = {**state("safe"), "php1-brick": {}}
+    graph = cluster_graph(phpNodes=2, profile="safe", known=known)
+    assert "NO_BRICKS=php1\n" in graph["volume-create"].inputs["stdin"]
+    assert "volume-create" in everything_before(graph, "php1-brick-left")
+    again = cluster_graph(phpNodes=2, profile="safe", known=left_by(graph))
+    assert again["php1-brick-left"].inputs == graph["php1-brick-left"].inputs

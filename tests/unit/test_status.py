@@ -51,6 +51,7 @@ def test_well() -> None:
         ({"lb2": ["peer lb1 Peer Rejected (Connected)"]}, "lb2 sees lb1 as Peer Rejected (Connected)"),
         ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 7 Connected"]}, "the brick of lb2: 7 entries wait to be healed"),
         ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 - Transport endpoint"]}, "the brick of lb2: Transport endpoint"),
+        ({"php1": ["arbiter_outdated 1"]}, "the arbiter takes the brick of lb2 for outdated"),
         ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
         (
             {"lb1": ["ahead -0.4 0.2", *SAYS["lb1"]], "lb2": ["ahead 4.4 5.1"], "php1": ["ahead -0.1 0.3"]},

@@ -41,8 +41,8 @@ class AwsSubstrate(pulumi.ComponentResource):
             self._network.vpc_id,
             settings.aws,
             tls=settings.tls_certificate is not None,
-            # Once there they stay: an arbiter's brick that leaves is in use until it has left.
-            arbiter=any(machine.is_arbiter for machine in plan.machines) or ARBITER in drift.known,
+            # Once there they stay: an arbiter that leaves is in use until it has left.
+            arbiter=plan.arbiter is not None or ARBITER in drift.known,
         )
         self._login: KeyPair = key_pair("login-key", self)
         self._key_name = aws.ec2.KeyPair(

@@ -16,7 +16,7 @@ from components.aws_settings import AwsSettings, Egress
 from components.load_balancer import MEMBERS_PORT, STATISTICS_PORT
 from components.substrates.aws.names import name, tags
 from components.substrates.aws.network import EVERYWHERE
-from components.topology import ARBITER_HOST, PlannedMachine, Role
+from components.topology import ARBITER_HOST, ARBITER_PORT, PlannedMachine, Role
 
 BALANCERS, NODES, ARBITER = "balancers", "nodes", "arbiter"
 
@@ -67,10 +67,11 @@ def conversations(settings: AwsSettings, *, tls: bool, arbiter: bool) -> tuple[C
         Conversation("watch", BALANCERS, BALANCERS, "tcp", (STATISTICS_PORT, STATISTICS_PORT)),
     ]
     # Clients ask the daemon of each brick's machine for the brick's port; the bricks' machines heal each other.
-    for target in (BALANCERS, ARBITER) if arbiter else (BALANCERS,):
-        for source in (BALANCERS, NODES):
-            found.append(Conversation(f"gluster-{source}-{target}", source, target, "tcp", GLUSTER_DAEMON))
-            found.append(Conversation(f"bricks-{source}-{target}", source, target, "tcp", GLUSTER_BRICKS))
+    for source in (BALANCERS, NODES):
+        found.append(Conversation(f"gluster-{source}-{BALANCERS}", source, BALANCERS, "tcp", GLUSTER_DAEMON))
+        found.append(Conversation(f"bricks-{source}-{BALANCERS}", source, BALANCERS, "tcp", GLUSTER_BRICKS))
+        if arbiter:
+            found.append(Conversation(f"{ARBITER}-{source}", source, ARBITER, "tcp", (ARBITER_PORT, ARBITER_PORT)))
     # Packages; for the balancers the cloud's API too.
     for source in (BALANCERS, NODES):
         found += [Conversation(f"out-{ports[0]}-{source}", source, EVERYWHERE, "tcp", ports) for ports in web]

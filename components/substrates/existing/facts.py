@@ -19,7 +19,7 @@ from components.existing_settings import ExistingSettings
 from components.packages import packages_of
 from components.pinned_ssh import ssh_command
 from components.settings import PROJECT_FOLDER, Settings
-from components.topology import PlannedMachine, Role, Topology
+from components.topology import ARBITER_PORT, PlannedMachine, Role, Topology
 
 FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
 
@@ -76,7 +76,8 @@ def ssh_to(existing: ExistingSettings, name: str, private_key: str, folder: Path
 def questions(settings: Settings, plan: Topology, planned: PlannedMachine, known: Iterable[str]) -> str:
     """The shell text that asks a machine. To machines that an update has reached before, it need not look for a way."""
     serves = planned.role is Role.PHP
-    ports = [*(NODE_PORTS if serves else BALANCER_PORTS), *(BRICK_PORTS if planned.has_brick else ())]
+    ports = [*(NODE_PORTS if serves else BALANCER_PORTS)]
+    ports += [*(BRICK_PORTS if planned.has_brick else ()), *([ARBITER_PORT] if planned.is_arbiter else ())]
     peers = [
         f"{other.name} {other.address} {port}"
         for other in plan.machines
@@ -101,6 +102,8 @@ def ports_wanted(machine: PlannedMachine, other: PlannedMachine) -> Sequence[int
     wanted: list[int] = []
     if other.has_brick and (machine.has_brick or machine.role is serves):
         wanted += [BRICK_PORTS[0], FIRST_BRICK_PORT]
+    if other.is_arbiter:
+        wanted += [ARBITER_PORT]
     if machine.role is balances:
         wanted += [80] if other.role is serves else [8404]
     elif other.role is balances:

@@ -11,10 +11,11 @@ them apart by the host name that a request asks for, the balancer takes turns ov
 - `article`  PHP's `files` handler on a volume of its own made as in the article: two bricks, on the same disks as those
              of `safe`, no options, mounted with `defaults,_netdev`.
 - `safe`     the stack's own volume, mount and handler.
-- `safe-tls` the same handler, options and mount on one more volume, with bricks of the same kinds on the same disks and
-             connections that are encrypted as with `glusterTls`. Gluster's management is not; no request waits for it.
-- `two-bricks` only if asked for: `safe` without the arbiter's brick, and so without its safety. Beside `safe` it shows
-             what the third brick costs.
+- `safe-tls` the same handler, options and mount on one more volume, with bricks on the same disks and connections that
+             are encrypted as with `glusterTls`. Gluster's management is not; no request waits for it. It has no arbiter,
+             which nobody asks as long as nothing fails.
+- `three-bricks` only if asked for: `safe` with a third brick that arbitrates in place of the arbiter (on lb1, where it
+             costs as much and is no help).
 
 The load is wrk in one thread, with persistent connections, each of which asks again as soon as it is answered. A
 session is used by one connection at a time, and the next request takes the session that has rested longest. Every

@@ -26,7 +26,7 @@ class Volume:
     Attributes:
         name: Its bricks lie in folders of this name.
         layout: What `volume create` says before the transport.
-        bricks: The machines that hold them.
+        bricks: The machines that hold them. One that holds two of them is no help when it fails.
         mount: Mount options.
         options: Of the volume, where they are not Gluster's own.
     """
@@ -41,6 +41,11 @@ class Volume:
     def mount_point(self) -> str:
         """The same on each PHP node."""
         return f"/media/{self.name}"
+
+    @property
+    def bricks_as_named(self) -> list[str]:
+        """As `volume create` wants them."""
+        return [f"{host}:/session/{self.name}-{number}" for number, host in enumerate(self.bricks)]
 
     @property
     def tls(self) -> bool:
@@ -70,13 +75,17 @@ class Store:
 ARTICLE_VOLUME = Volume("bench-article", "replica 2", BALANCERS, mount_options(Profile.ARTICLE))
 TLS_VOLUME = Volume(
     "bench-safe-tls",
-    "replica 3 arbiter 1",
-    (*BALANCERS, "php1"),
+    "replica 2",
+    BALANCERS,
     mount_options(Profile.SAFE),
     options_of(Profile.SAFE, {}, tls=True),
 )
-TWO_BRICKS_VOLUME = Volume(
-    "bench-two-bricks", "replica 2", BALANCERS, mount_options(Profile.SAFE), options_of(Profile.SAFE, {})
+THREE_BRICKS_VOLUME = Volume(
+    "bench-three-bricks",
+    "replica 3 arbiter 1",
+    (*BALANCERS, BALANCERS[0]),
+    mount_options(Profile.SAFE),
+    options_of(Profile.SAFE, {}),
 )
 LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
 
@@ -96,12 +105,12 @@ STORES = {
         ),
         _made("article", ARTICLE_VOLUME, _PLAIN),
         Store("safe", {}, volume=VOLUME),
-        _made("two-bricks", TWO_BRICKS_VOLUME),
+        _made("three-bricks", THREE_BRICKS_VOLUME),
         _made("safe-tls", TLS_VOLUME),
     )
 }
-USUAL = tuple(name for name in STORES if name != "two-bricks")
-"""Without the one that is no way to keep sessions: two bricks cannot tell which of them to believe."""
+USUAL = tuple(name for name in STORES if name != "three-bricks")
+"""Without the one that only says what another kind of arbiter would cost."""
 
 
 def _pool(store: Store, workers: int) -> str:
@@ -162,7 +171,7 @@ def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], wo
             {
                 "VOLUME": volume.name,
                 "LAYOUT": volume.layout,
-                "BRICKS": " ".join(f"{host}:/session/{volume.name}" for host in volume.bricks),
+                "BRICKS": " ".join(volume.bricks_as_named),
                 "OPTIONS": " ".join(f"{name} {value}" for name, value in volume.options.items()),
             },
         )

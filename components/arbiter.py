@@ -1,0 +1,96 @@
+"""The arbiter between the two bricks, Gluster's *thin arbiter*: asked only when one of them fails, and then its word
+counts. It holds no session, only the note which brick is outdated. docs/decisions/15-thin-arbiter.md tells why.
+
+It is a process of its own, since Gluster's daemon knows nothing of it: it needs no member of the pool and no disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components.machine import Machine
+from components.remote import remote_step, render
+from components.topology import (
+    ARBITER_FOLDER,
+    ARBITER_HOST,
+    ARBITER_PORT,
+    BALANCERS,
+    BRICK,
+    SHARED_BRICK_DISK,
+    VOLUME,
+)
+
+RUNNING = f"{ARBITER_HOST}-arbiter"
+LEFT = f"{ARBITER_HOST}-arbiter-left"
+_BRICK, _BRICK_LEFT = f"{ARBITER_HOST}-brick", f"{ARBITER_HOST}-brick-left"
+
+
+def arbiter_runs(
+    machine: Machine, *, tls: bool, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
+) -> pulumi.Resource:
+    """The step after which the arbiter can be asked, now and after every boot."""
+    return remote_step(
+        RUNNING,
+        machine,
+        "arbiter.sh",
+        parent=parent,
+        variables={
+            "FOLDER": ARBITER_FOLDER,
+            "PORT": str(ARBITER_PORT),
+            "VOLUME_FILE": render("arbiter.vol.j2", folder=ARBITER_FOLDER, port=ARBITER_PORT, tls=tls),
+        },
+        depends_on=depends_on,
+    )
+
+
+def arbiter_agrees(
+    machine: Machine, *, brick_hosts: pulumi.Input[str], parent: pulumi.Resource, after: pulumi.Resource
+) -> pulumi.Resource:
+    """The step after which the arbiter takes no brick for outdated, and the next one may fail.
+
+    Args:
+        machine: The arbiter's.
+        brick_hosts: Identities of the machines with bricks: a new machine's brick is outdated until it is filled.
+        parent: The component it belongs to.
+        after: The step after which all bricks hold the same.
+    """
+    return remote_step(
+        f"{ARBITER_HOST}-arbiter-agrees",
+        machine,
+        "arbiter-agrees.sh",
+        parent=parent,
+        variables={"FOLDER": ARBITER_FOLDER, "BRICKS_OF": " ".join(BALANCERS), "BRICK_HOSTS": brick_hosts},
+        depends_on=[after],
+    )
+
+
+def arbiter_is_leaving(known: Mapping[str, Any]) -> bool:
+    """Whether an arbiter that is not wanted any more is there by what the last update left, or was."""
+    return not known.keys().isdisjoint({RUNNING, LEFT})
+
+
+def arbiter_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
+    """The step after which no arbiter runs any more, `after` nobody asks it."""
+    return remote_step(
+        LEFT, machine, "arbiter-leave.sh", parent=parent, variables={"FOLDER": ARBITER_FOLDER}, depends_on=[after]
+    )
+
+
+def brick_is_leaving(known: Mapping[str, Any]) -> bool:
+    """Whether the arbiter's machine has, or had, a brick: in clusters that were made before it was a process."""
+    return not known.keys().isdisjoint({_BRICK, _BRICK_LEFT})
+
+
+def brick_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
+    """The step after which a machine whose brick the volume has no more is no brick host any more."""
+    return remote_step(
+        _BRICK_LEFT,
+        machine,
+        "brick-leave.sh",
+        parent=parent,
+        variables={"VOLUME": VOLUME, "BRICK_DISK": SHARED_BRICK_DISK, "BRICK": BRICK},
+        depends_on=[after],
+    )
