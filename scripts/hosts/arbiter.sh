@@ -11,8 +11,8 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>&1; }
 
 if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
     changing "makes the folder $FOLDER"
-    mkdir --parents --mode=700 "$FOLDER"
     mkdir --parents "$FOLDER/.glusterfs/indices"
+    chmod 700 "$FOLDER"
 fi
 put_file "$volume_file" 0644 "$VOLUME_FILE" || true
 put_file "/etc/systemd/system/$unit.service" 0644 "[Unit]

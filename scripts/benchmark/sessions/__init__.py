@@ -12,10 +12,10 @@ them apart by the host name that a request asks for, the balancer takes turns ov
              of `safe`, no options, mounted with `defaults,_netdev`.
 - `safe`     the stack's own volume, mount and handler.
 - `safe-tls` the same handler, options and mount on one more volume, with bricks on the same disks and connections that
-             are encrypted as with `glusterTls`. Gluster's management is not; no request waits for it. It has no arbiter,
-             which nobody asks as long as nothing fails.
-- `three-bricks` only if asked for: `safe` with a third brick that arbitrates in place of the arbiter (on lb1, where it
-             costs as much and is no help).
+             are encrypted as with `glusterTls`. Gluster's management is not; no request waits for it. There is no
+             arbiter, which nobody asks as long as nothing fails.
+- `three-bricks` only if asked for: `safe` with a third brick that arbitrates in place of the arbiter, on lb1: there it
+             costs as much, and would be of no help.
 
 The load is wrk in one thread, with persistent connections, each of which asks again as soon as it is answered. A
 session is used by one connection at a time, and the next request takes the session that has rested longest. Every
