@@ -29,7 +29,7 @@ T = TypeVar("T")
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def wait_for(what: str, condition: Callable[[], T], limit: float = 120) -> T:
+def wait_for(what: str, condition: Callable[[], T], limit: float = 120, pause: float = 0.2) -> T:
     """Repeats `condition` until it gives something true, and returns it; an exception counts as not yet."""
     deadline = time.monotonic() + limit
     last: object = None
@@ -41,7 +41,7 @@ def wait_for(what: str, condition: Callable[[], T], limit: float = 120) -> T:
         else:
             if last:
                 return last
-        time.sleep(0.2)
+        time.sleep(pause)
     raise AssertionError(f"waited {limit} s in vain until {what}; last seen: {last!r}")
 
 

@@ -93,7 +93,8 @@ def stop_at(cluster: Cluster, *some: str) -> None:
         ["scripts/up", cluster.name], cwd=cluster.checkout, env=cluster.environment, start_new_session=True
     )
     try:
-        wait_for(f"one of {some} runs", lambda: steps(cluster)[1] & set(some) or running.poll() is not None)
+        # Some last for a few tenths of a second.
+        wait_for(f"one of {some} runs", lambda: steps(cluster)[1] & set(some) or running.poll() is not None, pause=0.01)
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
