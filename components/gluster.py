@@ -172,12 +172,18 @@ class Volume(pulumi.ComponentResource):
             # A brick that is put back has its daemon started again, and the pool takes one change at a time.
             depends_on=[*self._bricks_there, *after],
         )
+        # A new machine's brick, and one that was started anew for another layout, has to be there, and to be filled.
+        looked_at = {
+            "VOLUME": topology.VOLUME,
+            "BRICK_HOSTS": self.identities,
+            "LAYOUT": self._layout["LAYOUT"],
+        }
         self.started = remote_step(
             "volume-start",
             self._first,
             "volume-start.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self.identities},
+            variables=looked_at,
             depends_on=[self.configured],
         )
         self.whole = remote_step(
@@ -185,7 +191,7 @@ class Volume(pulumi.ComponentResource):
             self._first,
             "volume-heal.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "BRICK_HOSTS": self.identities},
+            variables=looked_at,
             # A brick that was lost may take its time to be filled.
             limit_seconds=3600,
             depends_on=[self.started],

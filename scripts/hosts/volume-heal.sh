@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Waits until the volume is whole, beside the nodes' mounts. Changes nothing.
 #
-# Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be filled).
+# Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be filled), LAYOUT (for another one bricks are
+# started anew).
 # Postcondition: whatever a brick lacked when this began has been healed.
 
 HEAL_SECONDS=3300

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Starts the volume, the article's `gluster volume start`.
 #
-# Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be started).
+# Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be started), LAYOUT (for another one bricks are
+# started anew).
 # Postcondition: the volume is started, and every brick of it is reached. A second run changes nothing.
 
 info=$(gluster --mode=script volume info "$VOLUME") || true

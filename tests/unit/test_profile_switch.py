@@ -50,6 +50,9 @@ def test_each_step_to_safe_is_done_everywhere_before_the_next() -> None:
     assert "volume-create" in everything_before(graph, "volume-options")
     # A mount needs a brick host that knows the volume.
     assert "lb2-peer-probe-lb1" in everything_before(graph, "php1-mount")
+    # A brick was away for a moment: it has to be whole again.
+    for step in ("volume-start", "volume-heal"):
+        assert graph[step].inputs["stdin"] != state("article")[step]["stdin"]
     # Who asks it finds it.
     assert "php1-arbiter" in everything_before(graph, "volume-create")
     assert "php1-arbiter-left" not in graph
