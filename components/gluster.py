@@ -173,7 +173,7 @@ class Volume(pulumi.ComponentResource):
             depends_on=[*self._bricks_there, *after],
         )
         # A new machine's brick, and one that was started anew for another layout, has to be there, and to be filled.
-        looked_at = {
+        looked_at: dict[str, pulumi.Input[str]] = {
             "VOLUME": topology.VOLUME,
             "BRICK_HOSTS": self.identities,
             "LAYOUT": self._layout["LAYOUT"],
