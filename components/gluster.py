@@ -90,7 +90,7 @@ class Volume(pulumi.ComponentResource):
         configured: The step after which it takes some seconds to start, which are waiting: the time for work that needs
             the processors and that nothing waits for before.
         started: The step after which clients can mount it.
-        whole: The step after which all bricks hold the same, and the arbiter knows it.
+        whole: The step after which all bricks hold the same.
         identities: Of the brick hosts, separated by spaces; another one is a new machine.
         addresses: Of the machines that may connect to its bricks, separated by commas.
         info: What `gluster volume info` says.

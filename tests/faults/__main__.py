@@ -102,11 +102,11 @@ def main(words: Sequence[str] | None = None) -> int:
     if not asked.report:
         _say(f"seed {asked.seed}")
         for profile in profiles:
-            _try_all(chosen, profile, asked, folder)
+            _try_all([fault for fault in chosen if fault.is_for(profile)], profile, asked, folder)
     _say(f"\n{results.write_report(folder)}")
     rows = results.stored(folder)
     tried = {(row.trial.profile, row.trial.fault) for row in rows}
-    wanted = [(profile, fault.name) for profile in profiles for fault in chosen]
+    wanted = [(profile, fault.name) for profile in profiles for fault in chosen if fault.is_for(profile)]
     missing = [f"{name} on {profile}" for profile, name in wanted if (profile, name) not in tried]
     if missing:
         _say(f"Not tried: {', '.join(missing)}")

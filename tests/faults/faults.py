@@ -33,6 +33,7 @@ class Fault:
         stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
         hits_clients: Packets of clients are lost too, and some wait too long whatever the cluster does: of 400
             connections one loses its first packet twice, and is made after 3 s.
+        needs_arbiter: Profile `article` has none.
     """
 
     name: str
@@ -40,6 +41,11 @@ class Fault:
     seconds: float
     stops_service: bool = False
     hits_clients: bool = False
+    needs_arbiter: bool = False
+
+    def is_for(self, profile: str) -> bool:
+        """Whether there is something to break."""
+        return profile == "safe" or not self.needs_arbiter
 
 
 def _named(name: str) -> Pick:
@@ -51,14 +57,18 @@ SPARE: Pick = attrgetter("spare")
 PHP1, PHP2, EVERYONE = _named("php1"), _named("php2"), _named("all")
 
 MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "php2": PHP2}
-"""Every machine is one of a kind: php1 holds the arbiter's brick, php2 none."""
+"""Every machine is one of a kind: php1 has the arbiter."""
 
 # The commands of processes, as pgrep looks for them.
 BRICK, CLIENT = "^/usr/sbin/glusterfsd ", "^/usr/sbin/glusterfs .*--process-name fuse "
 HAPROXY, KEEPALIVED = "^/usr/sbin/haproxy ", "^/usr/sbin/keepalived "
+ARBITER = "^/usr/sbin/glusterfsd .*/arbiter.vol "
 
-PROCESSES = {"brick": (BRICK, ACTIVE), "haproxy": (HAPROXY, ACTIVE), "keepalived": (KEEPALIVED, ACTIVE)} | {
-    "client": (CLIENT, PHP2)
+PROCESSES = {
+    "brick": (BRICK, ACTIVE),
+    "haproxy": (HAPROXY, ACTIVE),
+    "keepalived": (KEEPALIVED, ACTIVE),
+    "client": (CLIENT, PHP2),
 }
 
 
@@ -158,6 +168,17 @@ def _upgrade(*picks: Pick) -> Broken:
     return broken
 
 
+def _restarted(service: str, pick: Pick) -> Broken:
+    """What an operator does after an upgrade for what no package starts anew."""
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        rig.inside(pick(rig), f"systemctl restart {service}")
+        yield
+
+    return broken
+
+
 @contextmanager
 def _no_power_at_all(rig: Rig) -> Iterator[None]:
     for machine in rig.machines:
@@ -213,8 +234,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("brick-full", _full_brick, 20),
     Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20),
     Fault("upgrade-active", _upgrade(ACTIVE), 15),
-    Fault("upgrade-php1", _upgrade(PHP1), 15),
-    Fault("upgrade-all", _upgrade(ACTIVE, SPARE, PHP1), 15, stops_service=True),
+    Fault("upgrade-all", _upgrade(ACTIVE, SPARE), 15, stops_service=True),
+    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, needs_arbiter=True),
+    Fault("kill-arbiter", _killed(ARBITER, PHP1), 15, needs_arbiter=True),
+    Fault("upgrade-arbiter", _restarted("php-cluster-arbiter", PHP1), 15, needs_arbiter=True),
     *(Fault(f"reboot-{name}", _reboot(pick), 20) for name, pick in MACHINES.items()),
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),

@@ -55,7 +55,7 @@ final class SessionFile
         $this->file = $file;
         $this->changed = $status['mtime'];
         $this->size = $status['size'];
-        // The arbiter knows every file as one of size 0, and may be the only one that answers. It cannot be read.
+        // A brick that is being healed may know the file as one of size 0, and be the one that was asked. It is not read.
         $this->isNew = $this->size === 0 && $this->bytes(0, self::BLOCK) === '';
     }
 
