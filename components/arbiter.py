@@ -29,9 +29,22 @@ _BRICK, _BRICK_LEFT = f"{ARBITER_HOST}-brick", f"{ARBITER_HOST}-brick-left"
 
 
 def arbiter_runs(
-    machine: Machine, *, tls: bool, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
+    machine: Machine,
+    volume_id: pulumi.Input[str],
+    *,
+    tls: bool,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
 ) -> pulumi.Resource:
-    """The step after which the arbiter can be asked, now and after every boot."""
+    """The step after which the arbiter can be asked, now and after every boot.
+
+    Args:
+        machine: Where it runs.
+        volume_id: Of the volume that it is for: an arbiter that is made again is known by it.
+        tls: Whether Gluster's connections are encrypted.
+        parent: The component it belongs to.
+        depends_on: The steps after which packages are there, and the machines trust each other.
+    """
     return remote_step(
         RUNNING,
         machine,
@@ -40,6 +53,8 @@ def arbiter_runs(
         variables={
             "FOLDER": ARBITER_FOLDER,
             "PORT": str(ARBITER_PORT),
+            "VOLUME": VOLUME,
+            "VOLUME_ID": volume_id,
             "VOLUME_FILE": render("arbiter.vol.j2", folder=ARBITER_FOLDER, port=ARBITER_PORT, tls=tls),
         },
         depends_on=depends_on,

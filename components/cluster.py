@@ -121,9 +121,6 @@ class PhpCluster(pulumi.ComponentResource):
             lambda node, after: handover(machines[node], settings, installed[node], self, after),
             after=pool.ready,
         )
-        if plan.arbiter:
-            ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST]]
-            prepared.append(arbiter_runs(arbiter_host, tls=settings.gluster_tls, parent=self, depends_on=ready))
         options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
         volume = Volume(
             topology.VOLUME,
@@ -134,8 +131,15 @@ class PhpCluster(pulumi.ComponentResource):
             after=prepared,
             opts=child,
         )
+        if plan.arbiter:
+            ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST]]
+            tls_too = settings.gluster_tls
+            running = [arbiter_runs(arbiter_host, volume.id, tls=tls_too, parent=self, depends_on=ready)]
+        else:
+            running = []
+        volume.arbitrate(after=running)
         first = machines[FIRST_NODE]
-        turned = [plain_sessions(first, settings, self, after=volume.created)] if switch.turns_records() else []
+        turned = [plain_sessions(first, settings, self, after=volume.arbitrated)] if switch.turns_records() else []
         switch.bring_up(volume, nodes, turned)
         if plan.arbiter:
             arbiter_agrees(arbiter_host, brick_hosts=volume.identities, parent=self, after=volume.whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,12 @@ def volume_layout(plan: Topology) -> str:
     """What `volume create` says before the transport."""
     replicas = f"replica {len(plan.brick_hosts)}"
     return f"{replicas} thin-arbiter 1" if plan.arbiter else replicas
+
+
+def _id_in(said: str | None) -> str:
+    """The volume's id, with which the last line of volume-create.sh ends."""
+    found = re.search(r"\bid ([0-9a-f-]{36})$", (said or "").strip())
+    return found.group(1) if found else ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ class Volume(pulumi.ComponentResource):
 
     Attributes:
         created: The step after which it is there.
+        id: By which Gluster knows it, whatever its name.
+        arbitrated: The step after which it has the arbiter that the profile asks for.
         configured: The step after which it takes some seconds to start, which are waiting: the time for work that needs
             the processors and that nothing waits for before.
         started: The step after which clients can mount it.
@@ -97,6 +106,8 @@ class Volume(pulumi.ComponentResource):
     """
 
     created: pulumi.Resource
+    id: pulumi.Output[str]
+    arbitrated: pulumi.Resource
     configured: pulumi.Resource
     started: pulumi.Resource
     whole: pulumi.Resource
@@ -130,19 +141,17 @@ class Volume(pulumi.ComponentResource):
         # does not look at it, and they would be strangers.
         clients = [*plan.php_nodes, *(plan.brick_hosts if tls else ())]
         self.addresses = ",".join(dict.fromkeys(machine.address for machine in clients))
-        self.created = remote_step(
+        created = remote_step(
             "volume-create",
             pool.first,
             "volume-create.sh",
             parent=self,
-            variables={
-                **layout,
-                "ARBITER_PORT": str(topology.ARBITER_PORT),
-                # A cluster that was made before there was an arbiter of this kind has a brick there.
-                "NO_BRICKS": topology.ARBITER_HOST,
-            },
+            # A cluster that was made before there was an arbiter of this kind has a brick there.
+            variables={**layout, "NO_BRICKS": topology.ARBITER_HOST},
             depends_on=[*pool.ready, *after],
         )
+        self.id = created.stdout.apply(_id_in)
+        self.created = created
         self._bricks_there = [
             remote_step(
                 f"{host.name}-brick-restore",
@@ -157,6 +166,22 @@ class Volume(pulumi.ComponentResource):
         self.identities = identities
         self._layout, self._options = layout, lines
 
+    def arbitrate(self, after: Sequence[pulumi.Resource] = ()) -> None:
+        """Gives the volume its arbiter, which runs `after` these steps, or takes it."""
+        self.arbitrated = remote_step(
+            "volume-arbiter",
+            self._first,
+            "volume-arbiter.sh",
+            parent=self,
+            variables={
+                "VOLUME": topology.VOLUME,
+                "ARBITER": self._layout["ARBITER"],
+                "ARBITER_PORT": str(topology.ARBITER_PORT),
+            },
+            # A brick that is put back has its daemon started again, and the pool takes one change at a time.
+            depends_on=[*self._bricks_there, *after],
+        )
+
     def start(self, after: Sequence[pulumi.Resource] = ()) -> None:
         """Sets the options, starts the volume and has its bricks healed, `after` these steps.
 
@@ -169,8 +194,7 @@ class Volume(pulumi.ComponentResource):
             "volume-options.sh",
             parent=self,
             variables={"VOLUME": topology.VOLUME, "OPTIONS": self._options, "ADDRESSES": self.addresses},
-            # A brick that is put back has its daemon started again, and the pool takes one change at a time.
-            depends_on=[*self._bricks_there, *after],
+            depends_on=[self.arbitrated, *after],
         )
         # A new machine's brick, and one that was started anew for another layout, has to be there, and to be filled.
         looked_at: dict[str, pulumi.Input[str]] = {

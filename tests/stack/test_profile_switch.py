@@ -105,12 +105,12 @@ def switch(cluster: Cluster, profile: str) -> None:
     """Changes the profile while visitors are at work; a first try ends when nodes read both kinds of sessions."""
     cluster.configure({"profile": profile})
     preview = cluster.pulumi("preview", "--stack", cluster.name).stdout
-    for step in ("php1-handover", "php2-handover", "volume-create", "php2-mount", "php2-php"):
+    for step in ("php1-handover", "php2-handover", "volume-arbiter", "php2-mount", "php2-php"):
         assert f" {step} " in preview, step
     with at_work(cluster) as work:
         # The volume has the article's options then. The switch itself changes it a few times only: too few to see
         # whether a session that is stored just then survives it.
-        stop_at(cluster, *(["volume-create"] if profile == "safe" else ["volume-start", "volume-heal"]))
+        stop_at(cluster, *(["volume-arbiter"] if profile == "safe" else ["volume-start", "volume-heal"]))
         for node in ("php1", "php2"):
             assert "\ncache_timeout = 0\n" in cluster.ssh(node, f"cat {QUICK_READ}/private")
         cluster.ssh("lb1", CHANGE_OPTIONS)

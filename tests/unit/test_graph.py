@@ -36,9 +36,10 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("lb1-brick", {"lb1-install"}),
         ("lb1-peer-probe-lb2", {"lb1-brick", "lb2-brick"}),
         ("lb2-peer-probe-lb1", {"lb1-peer-probe-lb2"}),
-        ("php1-arbiter", {"php1-install"}),
-        ("volume-create", {"lb1-peer-probe-lb2", "lb2-peer-probe-lb1", "php1-arbiter"}),
-        ("volume-options", {"volume-create", "lb1-brick-restore", "lb2-brick-restore"}),
+        ("volume-create", {"lb1-peer-probe-lb2", "lb2-peer-probe-lb1"}),
+        ("php1-arbiter", {"php1-install", "volume-create"}),
+        ("volume-arbiter", {"php1-arbiter", "lb1-brick-restore", "lb2-brick-restore"}),
+        ("volume-options", {"volume-arbiter"}),
         ("volume-start", {"volume-options"}),
         ("volume-heal", {"volume-start"}),
         ("php1-arbiter-agrees", {"volume-heal"}),
@@ -67,7 +68,7 @@ def test_what_can_go_side_by_side_does(safe: Graph) -> None:
     for name in ("php2-site-staged", "php2-install", "lb2-install"):
         assert not everything_before(safe, name) & volume, name
     for name in ("php2-php", "lb2-keepalived"):
-        assert everything_before(safe, name) & volume == {"volume-create", "volume-options"}, name
+        assert everything_before(safe, name) & volume == {"volume-create", "volume-arbiter", "volume-options"}, name
     for name in ("php2-mount", "php2-php", "php2-site-staged"):
         assert not [other for other in everything_before(safe, name) if other.startswith("php3")], name
     balancing = {"lb1-haproxy", "lb2-haproxy", "floating-ip"}
@@ -124,7 +125,7 @@ def test_each_node_costs_the_same() -> None:
 
 def test_the_article_has_no_arbiter() -> None:
     graph = cluster_graph(profile="article")
-    assert not [name for name in graph if "arbiter" in name]
+    assert [name for name in graph if "arbiter" in name] == ["volume-arbiter"]
     assert "LAYOUT='replica 2'" in graph["volume-create"].inputs["stdin"]
     assert "SESSION_HANDLER_PHP" not in graph["php1-php"].inputs["stdin"]
 

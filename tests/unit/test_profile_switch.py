@@ -47,28 +47,28 @@ def test_each_step_to_safe_is_done_everywhere_before_the_next() -> None:
         assert {"php1-mount", "php2-mount"} <= everything_before(graph, f"{node}-handover")
         assert {"php1-handover", "php2-handover", "volume-heal"} <= everything_before(graph, f"{node}-php")
     assert {"php1-handover", "php2-handover"} <= everything_before(graph, "volume-create")
-    assert "volume-create" in everything_before(graph, "volume-options")
+    assert "volume-arbiter" in everything_before(graph, "volume-options")
     # A mount needs a brick host that knows the volume.
     assert "lb2-peer-probe-lb1" in everything_before(graph, "php1-mount")
     # A brick was away for a moment: it has to be whole again.
     for step in ("volume-start", "volume-heal"):
         assert graph[step].inputs["stdin"] != state("article")[step]["stdin"]
     # Who asks it finds it.
-    assert "php1-arbiter" in everything_before(graph, "volume-create")
+    assert "php1-arbiter" in everything_before(graph, "volume-arbiter")
     assert "php1-arbiter-left" not in graph
 
 
 def test_each_step_to_article_is_done_everywhere_before_the_next() -> None:
     graph = cluster_graph(phpNodes=2, profile="article", known=state("safe"))
     assert {"php1-handover", "php2-handover"} <= everything_before(graph, "volume-create")
-    assert "volume-create" in everything_before(graph, "php1-plain-sessions")
+    assert "volume-arbiter" in everything_before(graph, "php1-plain-sessions")
     # Records are never where something keeps what was true.
     assert "php1-plain-sessions" in everything_before(graph, "volume-options")
     for node in ("php1", "php2"):
         assert {"php1-plain-sessions", "volume-heal"} <= everything_before(graph, f"{node}-php")
         assert {"php1-php", "php2-php"} <= everything_before(graph, f"{node}-mount")
     assert "php1-mount" in everything_before(graph, "php2-mount")
-    assert "volume-create" in everything_before(graph, "php1-arbiter-left")
+    assert "volume-arbiter" in everything_before(graph, "php1-arbiter-left")
     assert "ARBITER=''\n" in graph["volume-create"].inputs["stdin"]
 
 
@@ -96,7 +96,7 @@ def test_a_single_step_of_the_other_profile_is_enough(wanted: Profile, step: str
 
 def test_an_interrupted_switch_that_is_taken_back_is_one_too() -> None:
     switching = cluster_graph(phpNodes=2, profile="safe", known=state("article"))
-    done = ("php1-mount", "php2-mount", "php1-handover", "php1-arbiter", "volume-create")
+    done = ("php1-mount", "php2-mount", "php1-handover", "volume-create", "php1-arbiter")
     known = {**state("article"), **left_by(switching, *done)}
     graph = cluster_graph(phpNodes=2, profile="article", known=known)
     assert {"php1-handover", "php2-handover", "php1-arbiter-left"} <= graph.keys()
