@@ -21,9 +21,9 @@ def volume_layout(plan: Topology) -> str:
 
 
 def _id_in(said: str | None) -> str:
-    """The volume's id, with which the last line of volume-create.sh ends."""
-    found = re.search(r"\bid ([0-9a-f-]{36})$", (said or "").strip())
-    return found.group(1) if found else ""
+    """The volume's id, which the last line of volume-create.sh tells."""
+    found = re.findall(r"\bid ([0-9a-f-]{36})\b", said or "")
+    return found[-1] if found else ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 # empty), NO_BRICKS (names of members of the pool that hold no brick any more).
 # Postcondition: the volume exists with exactly these bricks; members of NO_BRICKS have left the pool. A new volume has the
 # arbiter (volume-arbiter.sh gives it to one that exists). From one that exists only a third brick is taken, and only when all
-# its bricks are reached. Output: the last line ends with the volume's id. A second run changes nothing.
+# its bricks are reached. Output: the last line tells the volume's id. A second run changes nothing.
 
 read -r -a layout <<<"$LAYOUT"
 

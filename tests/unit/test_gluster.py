@@ -3,7 +3,7 @@
 import pytest
 
 from components import topology
-from components.gluster import volume_layout
+from components.gluster import _id_in, volume_layout
 from components.topology import Profile
 from components.volume_options import SAFE_OPTIONS, is_allowed, options_of
 
@@ -31,6 +31,13 @@ def test_tls_is_an_option_of_both_profiles_and_of_no_stack_s_own(profile: Profil
     assert options_of(profile, {}, tls=True) == {**options_of(profile, {}), "client.ssl": "on", "server.ssl": "on"}
     assert not is_allowed("client.ssl", profile) and not is_allowed("server.ssl", profile)
     assert is_allowed("client.event-threads", Profile.ARTICLE)
+
+
+@pytest.mark.parametrize("end", ["", "\n", " (nothing to change)\n"])
+def test_the_volume_is_known_by_its_id(end: str) -> None:
+    said = f"lets php1 leave the pool\nvolume sessions exists: replica 2, id b92c5554-b8c9-41eb-a494-ee4c2b7b070b{end}"
+    assert _id_in(said) == "b92c5554-b8c9-41eb-a494-ee4c2b7b070b"
+    assert _id_in(None) == _id_in("volume create failed") == ""
 
 
 def test_no_stack_says_where_the_arbiter_listens() -> None:
