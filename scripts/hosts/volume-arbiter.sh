@@ -40,9 +40,11 @@ write_volume() {
             "real_path=${ARBITER#*:}" listen-port=0 rdma.listen-port=0 decommissioned=0 "brick-id=$VOLUME-ta-2" snap-status=0 \
             brick-fsid=0 >"$home/bricks/$named"
     fi
-    awk -F = -v arbiter="$named" '
+    # The port comes along: the self-heal daemon hears of the arbiter at once, and would ask whatever listens at another one.
+    awk -F = -v arbiter="$named" -v port="$port_option=$ARBITER_PORT" '
         /^version=/ { print "version=" $2 + 1; next }
-        /^(thin_arbiter_count|ta-brick-[0-9]+)=/ { next }
+        /^(thin_arbiter_count|ta-brick-[0-9]+|client\.ta-brick-port)=/ { next }
+        /^brick-0=/ && arbiter != "" { print port }
         { print }
         /^tier-enabled=/ { print "thin_arbiter_count=" (arbiter != "") }
         /^brick-1=/ && arbiter != "" { print "ta-brick-0=" arbiter }' "$home/info" >"$home/info.new"
@@ -67,6 +69,17 @@ change_arbiter() {
     wait_until 60 "glusterd answers" daemon_answers
 }
 
+# clients_were_told: whether what clients get of the volume has the arbiter that is wanted, at its port.
+clients_were_told() {
+    local told
+    told=$(sed --quiet "/^volume $VOLUME-ta-2\$/,/^end-volume/p" "$home/$VOLUME.tcp-fuse.vol")
+    if [[ -n $ARBITER ]]; then
+        [[ $told == *" remote-port $ARBITER_PORT"* && $told == *" remote-subvolume ${ARBITER#*:}"* ]]
+    else
+        [[ -z $told ]]
+    fi
+}
+
 # take_back_unit: from now on the bricks end with the daemon again, as Debian has it.
 take_back_unit() {
     rm -f "$bricks_go_on"
@@ -83,17 +96,12 @@ if [[ $(arbiter_of "$info") != "$ARBITER" ]]; then
     changing "$([[ -n $ARBITER ]] && echo "gives $VOLUME the arbiter $ARBITER" || echo "takes its arbiter from $VOLUME")"
     change_arbiter
 fi
-# Clients hear of an arbiter along with an option.
-wanted_port=${ARBITER:+$ARBITER_PORT}
-port=$(sed --quiet "s/^$port_option: //p" <<<"$info")
-if [[ $port != "$wanted_port" ]]; then
+if ! clients_were_told; then
     changing "tells the volume's clients"
-    checking || wait_until 60 "the members know the same arbiter" everyone_agrees
-    if [[ -n $wanted_port ]]; then
-        said=$(gluster --mode=script volume set "$VOLUME" "$port_option" "$wanted_port" 2>&1) || fail "volume set failed: $said"
-    else
-        said=$(gluster --mode=script volume reset "$VOLUME" "$port_option" 2>&1) || fail "volume reset failed: $said"
-    fi
+    wait_until 60 "the members know the same arbiter" everyone_agrees
+    # Whichever option is set: with it, all members write anew what clients get.
+    said=$(gluster --mode=script volume set "$VOLUME" "$port_option" "$ARBITER_PORT" 2>&1) || fail "volume set failed: $said"
+    [[ -n $ARBITER ]] || gluster --mode=script volume reset "$VOLUME" "$port_option" >/dev/null || fail "cannot reset $port_option"
     ! is_started || wait_until 60 "all bricks of $VOLUME are reached" all_reached
 fi
 report "${ARBITER:-no arbiter} decides between the bricks of $VOLUME"
