@@ -15,4 +15,6 @@ if [[ -e $FOLDER || -e /etc/php-cluster/arbiter.vol ]]; then
     changing "removes what it left"
     rm -rf "$FOLDER" /etc/php-cluster/arbiter.vol
 fi
+# Steps that have nothing to say any more: a look at the machine would do them again.
+checking || rm -f /var/lib/php-cluster/steps/*-arbiter{,-agrees}
 report "no arbiter runs here"

@@ -117,6 +117,8 @@ def switch(cluster: Cluster, profile: str) -> None:
         said("scripts/up", cluster.name, environment=cluster.environment)
     assert not work.problems
     cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+    status = cluster.status("--seconds", "60").stdout
+    assert "would run again" not in status, status
 
 
 def all_there(standing: list[Visitor]) -> None:
