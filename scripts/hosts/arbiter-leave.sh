@@ -15,6 +15,5 @@ if [[ -e $FOLDER || -e /etc/php-cluster/arbiter.vol ]]; then
     changing "removes what it left"
     rm -rf "$FOLDER" /etc/php-cluster/arbiter.vol
 fi
-# Steps that have nothing to say any more: a look at the machine would do them again.
-checking || rm -f /var/lib/php-cluster/steps/*-arbiter{,-agrees}
+forget_steps '*-arbiter' '*-arbiter-agrees'
 report "no arbiter runs here"

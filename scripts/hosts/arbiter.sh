@@ -43,6 +43,5 @@ WantedBy=multi-user.target
 " || true
 enabled_and_running "$unit" restart
 wait_until 60 "the arbiter listens" listens
-# The step by which an earlier one left has nothing to say any more.
-checking || rm -f /var/lib/php-cluster/steps/*-arbiter-left
+forget_steps '*-arbiter-left'
 report "the arbiter runs"

@@ -37,6 +37,5 @@ if grep --quiet "^[^ #]* $BRICK_DISK " /etc/fstab; then
     sed --in-place "\\#^[^ ]* $BRICK_DISK #d" /etc/fstab
     systemctl daemon-reload
 fi
-# Steps that have nothing to say any more: a look at the machine would do them again.
-checking || rm -f /var/lib/php-cluster/steps/*-{brick,brick-restore}
+forget_steps '*-brick' '*-brick-restore'
 report "$(hostname) has no brick"

@@ -155,6 +155,16 @@ all_reached() {
          END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
 }
 
+# forget_steps PATTERN…: steps of these names have nothing to say of this machine any more; a look at it does them no more.
+forget_steps() {
+    local pattern
+    checking && return
+    for pattern in "$@"; do
+        # shellcheck disable=SC2086  # a pattern
+        rm -f /var/lib/php-cluster/steps/$pattern
+    done
+}
+
 # report LINE: the step's one closing line.
 report() {
     rm -f "$UNFINISHED"

@@ -50,7 +50,6 @@ for member in $NO_BRICKS; do
         changing "lets $member leave the pool"
         said=$(gluster --mode=script peer detach "$member" 2>&1) || fail "peer detach $member failed: $said"
     fi
-    # A look at the machine would do this step again.
-    checking || rm -f /var/lib/php-cluster/steps/*-peer-probe-"$member"
+    forget_steps "*-peer-probe-$member"
 done
 report "$done, id $(sed --quiet 's/^Volume ID: //p' <<<"$info")"
