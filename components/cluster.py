@@ -131,13 +131,13 @@ class PhpCluster(pulumi.ComponentResource):
             after=prepared,
             opts=child,
         )
+        arbiters: list[pulumi.Resource] = []
         if plan.arbiter:
             ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST]]
-            tls_too = settings.gluster_tls
-            running = [arbiter_runs(arbiter_host, volume.id, tls=tls_too, parent=self, depends_on=ready)]
-        else:
-            running = []
-        volume.arbitrate(after=running)
+            arbiters.append(
+                arbiter_runs(arbiter_host, volume.id, tls=settings.gluster_tls, parent=self, depends_on=ready)
+            )
+        volume.arbitrate(after=arbiters)
         first = machines[FIRST_NODE]
         turned = [plain_sessions(first, settings, self, after=volume.arbitrated)] if switch.turns_records() else []
         switch.bring_up(volume, nodes, turned)
