@@ -98,15 +98,16 @@ def main(words: Sequence[str] | None = None) -> int:
     # Ends as with Ctrl-C, so that the machines go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     profiles = ["article", "safe"] if asked.profile == "both" else [asked.profile]
+    to_try = {profile: [fault for fault in chosen if fault.is_for(profile)] for profile in profiles}
     folder = results.folder_of(asked.seed)
     if not asked.report:
         _say(f"seed {asked.seed}")
         for profile in profiles:
-            _try_all([fault for fault in chosen if fault.is_for(profile)], profile, asked, folder)
+            _try_all(to_try[profile], profile, asked, folder)
     _say(f"\n{results.write_report(folder)}")
     rows = results.stored(folder)
     tried = {(row.trial.profile, row.trial.fault) for row in rows}
-    wanted = [(profile, fault.name) for profile in profiles for fault in chosen if fault.is_for(profile)]
+    wanted = [(profile, fault.name) for profile in profiles for fault in to_try[profile]]
     missing = [f"{name} on {profile}" for profile, name in wanted if (profile, name) not in tried]
     if missing:
         _say(f"Not tried: {', '.join(missing)}")

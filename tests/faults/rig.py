@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.topology import ARBITER_FOLDER, BALANCERS, VOLUME
+from components.topology import BALANCERS, VOLUME
 from tests.commands import PROJECT
-from tests.stack.cluster import Cluster, wait_for
+from tests.stack.cluster import NOTED_BY_ARBITER, Cluster, wait_for
 
 SITE = Path(__file__).parent / "site"
 
@@ -19,11 +19,6 @@ PHP_NODES = ("php1", "php2")
 
 RECORDS = "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -exec sha256sum {} + | sort"
 """Names and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
-
-NOTED_BY_ARBITER = f"""\
-getfattr --absolute-names --dump --encoding=hex --match=trusted.afr {ARBITER_FOLDER}/trusted.afr.* 2>/dev/null \
-    | grep '=0x0*[1-9a-f]' || true"""
-"""What is not zero in the arbiter's note: which brick is outdated. Nothing where there is no arbiter."""
 
 
 def configuration(profile: str) -> dict[str, str]:

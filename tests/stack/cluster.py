@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import pytest
 
 from components.substrates.local import checkout_identity, lab_id
+from components.topology import ARBITER_FOLDER
 from tests.commands import PROJECT
 
 JOURNALS = PROJECT / ".cluster" / "journals"
@@ -214,6 +215,11 @@ class Cluster:
 _RESERVE = "fallocate --length $(($(df --output=avail --block-size=1 /session | tail --lines=1) - 1048576))"
 FILL_DISK = f"{_RESERVE} /session/ballast; cat /dev/zero >/session/more 2>/dev/null || true"
 FREE_DISK = "rm --force /session/ballast /session/more"
+
+NOTED_BY_ARBITER = f"""\
+getfattr --absolute-names --dump --encoding=hex --match=trusted.afr {ARBITER_FOLDER}/trusted.afr.* 2>/dev/null \
+    | grep '=0x0*[1-9a-f]' || true"""
+"""What is not zero in the arbiter's note: which brick is outdated. Nothing where there is no arbiter."""
 
 
 def gluster_ports(cluster: Cluster, machine: str) -> list[int]:

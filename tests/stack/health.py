@@ -1,7 +1,6 @@
 """What it means that a cluster is whole, and that a visitor's session goes on."""
 
-from tests.faults.rig import NOTED_BY_ARBITER
-from tests.stack.cluster import Cluster, Visitor, wait_for
+from tests.stack.cluster import NOTED_BY_ARBITER, Cluster, Visitor, wait_for
 
 CLIENTS = "pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse '"
 """Finds the mount's client on a PHP node."""
