@@ -30,12 +30,13 @@ from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
 from components.php import FIRST_NODE, PhpNode, PhpNodeArgs
+from components.php_extension import extension_made
 from components.profile_switch import ProfileSwitch, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
 from components.settings import Settings
 from components.site import Site
-from components.topology import ARBITER_HOST, Topology
+from components.topology import ARBITER_HOST, Profile, Topology
 from components.volume_options import options_of
 
 
@@ -93,6 +94,11 @@ class PhpCluster(pulumi.ComponentResource):
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
         arbiter_host = machines[ARBITER_HOST]
         switch = ProfileSwitch(settings.profile, arbiter_host.drift.known)
+        extended = {
+            planned.name: [extension_made(machines[planned.name], parent=self, depends_on=[installed[planned.name]])]
+            for planned in plan.php_nodes
+            if settings.profile is Profile.SAFE or switch.hands_over(planned.name)
+        }
         nodes = [
             PhpNode(
                 planned.name,
@@ -106,6 +112,7 @@ class PhpCluster(pulumi.ComponentResource):
                     plan=plan,
                     tls=settings.gluster_tls,
                     trusting=trusting[planned.name],
+                    extended=extended.get(planned.name, []),
                 ),
                 opts=child,
             )
@@ -118,7 +125,7 @@ class PhpCluster(pulumi.ComponentResource):
         )
         prepared = switch.prepare(
             nodes,
-            lambda node, after: handover(machines[node], settings, installed[node], self, after),
+            lambda node, after: handover(machines[node], settings, self, [*extended[node], *after]),
             after=pool.ready,
         )
         options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)

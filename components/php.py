@@ -10,6 +10,7 @@ import pulumi
 
 from components.machine import Machine
 from components.mount import Mount, fstab_line
+from components.php_extension import extension_file
 from components.remote import remote_step, render
 from components.topology import DRAIN_SECONDS, MOUNT_POINT, Profile, Topology
 
@@ -17,9 +18,6 @@ FIRST_NODE = "php1"
 """What one node does for all, removing expired sessions above all, is done by the one that always exists."""
 
 DEFAULT_POST_MAX_SIZE = "8M"
-
-SESSION_HANDLER = {"SESSION_FILE_PHP": "php/session_file.php", "SESSION_HANDLER_PHP": "php/session_handler.php"}
-"""Variables of the host scripts that install our session handler, and its files."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,7 @@ class PhpNodeArgs:
         machine: Where it runs.
         profile: How sessions are stored.
         installed: The step after which packages and host names are there.
+        extended: The step after which PHP's extension is there, for profile safe.
         php_settings: PHP ini settings.
         workers: PHP processes.
         request_seconds: How long a page may take.
@@ -47,6 +46,7 @@ class PhpNodeArgs:
     plan: Topology
     tls: bool = False
     trusting: Sequence[pulumi.Resource] = ()
+    extended: Sequence[pulumi.Resource] = ()
 
 
 def max_body_size(php_settings: Mapping[str, str]) -> str:
@@ -66,20 +66,36 @@ def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds:
     )
 
 
-def fpm_configuration(profile: Profile, workers: int) -> str:
+def fpm_configuration(workers: int) -> str:
     """The text of php-fpm's own configuration file."""
-    return render("php-fpm.conf.j2", workers=workers, guarded=profile is Profile.SAFE)
+    return render("php-fpm.conf.j2", workers=workers)
 
 
-def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: int) -> str:
+def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: int, workers: int) -> str:
     """The text of PHP's ini file: the session store's lines, then the user's."""
     return render(
         "php.ini.j2",
         mount_point=MOUNT_POINT,
-        guarded=profile is Profile.SAFE,
-        lock_seconds=lock_seconds(request_seconds),
-        writes_plain=False,
+        records=record_lines(request_seconds, workers) if profile is Profile.SAFE else "",
         settings=php_settings,
+    )
+
+
+def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = False) -> str:
+    """What PHP's ini file needs to have the session store.
+
+    Args:
+        request_seconds: How long a page may take.
+        workers: PHP processes of the node.
+        writes_plain: Whether sessions are stored as PHP's own handler does, while the profile changes.
+    """
+    return render(
+        "php-records.ini.j2",
+        extension=extension_file(),
+        mount_point=MOUNT_POINT,
+        lock_seconds=lock_seconds(request_seconds),
+        waiting_places=waiting_places(workers),
+        writes_plain=writes_plain,
     )
 
 
@@ -88,9 +104,9 @@ def lock_seconds(request_seconds: int) -> int:
     return max(1, request_seconds // 2)
 
 
-def handover_lines(request_seconds: int) -> str:
-    """What PHP's ini file needs, beside what it has, to read the sessions of either profile."""
-    return render("php-records.ini.j2", lock_seconds=lock_seconds(request_seconds), writes_plain=True)
+def waiting_places(workers: int) -> int:
+    """How many workers of a node may wait for sessions: a visitor who asks for much at once leaves some to others."""
+    return max(1, workers * 3 // 4)
 
 
 class PhpNode(pulumi.ComponentResource):
@@ -135,10 +151,8 @@ class PhpNode(pulumi.ComponentResource):
         args = self._args
         safe = args.profile is Profile.SAFE
         files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"}
-        if safe:
-            files |= SESSION_HANDLER
-            if self.name == FIRST_NODE:
-                files |= {"COLLECT_PHP": "php/collect_sessions.php"}
+        if safe and self.name == FIRST_NODE:
+            files |= {"COLLECT_PHP": "php/collect_sessions.php"}
         running = remote_step(
             f"{self.name}-php",
             args.machine,
@@ -147,12 +161,12 @@ class PhpNode(pulumi.ComponentResource):
             variables={
                 "GUARDED": "yes" if safe else "no",
                 "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
-                "FPM_CONF": fpm_configuration(args.profile, args.workers),
-                "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
+                "FPM_CONF": fpm_configuration(args.workers),
+                "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds, args.workers),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=files,
-            depends_on=[args.installed, *after],
+            depends_on=[args.installed, *args.extended, *after],
         )
         self.ready.append(running)
         return running

@@ -19,7 +19,7 @@ from components import topology
 from components.config_values import NAMESPACE, ConfigError
 from components.gluster import Volume
 from components.machine import Machine
-from components.php import FIRST_NODE, SESSION_HANDLER, PhpNode, handover_lines
+from components.php import FIRST_NODE, PhpNode, record_lines
 from components.remote import remote_step
 from components.settings import Settings
 from components.topology import DRAIN_SECONDS, Profile
@@ -162,11 +162,11 @@ class ProfileSwitch:
 def handover(
     node: Machine,
     settings: Settings,
-    installed: pulumi.Resource,
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource] = (),
 ) -> pulumi.Resource:
-    """The step after which a PHP node that serves with the other profile reads both kinds of sessions."""
+    """The step after which a PHP node that serves with the other profile reads both kinds of sessions, `after` it has
+    the extension for that."""
     return remote_step(
         node.name + HANDOVER,
         node,
@@ -174,11 +174,11 @@ def handover(
         parent=parent,
         variables={
             "GUARDED": "yes" if settings.profile is Profile.SAFE else "no",
-            "LINES": handover_lines(settings.request_seconds),
+            "LINES": record_lines(settings.request_seconds, settings.php_workers, writes_plain=True),
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
-        files={**SESSION_HANDLER, "HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"},
-        depends_on=[installed, *after],
+        files={"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"},
+        depends_on=list(after),
     )
 
 

@@ -48,13 +48,9 @@ _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
 _INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
 _OPTION_VALUE = re.compile(r"[A-Za-z0-9._%+-]+")
 _RESERVED_INI = {
-    "auto_prepend_file": "the session store uses it",
-    "session.auto_start": "PHP would open sessions before the session store is there",
     "session.save_handler": "the profile decides it",
     "session.save_path": "the profile decides it",
     "session.serialize_handler": "sessions of either profile must be readable for the other",
-    "session.upload_progress.enabled": "PHP would open sessions before the session store is there",
-    "session.use_strict_mode": "the session store needs it",
 }
 
 

@@ -34,7 +34,7 @@ fi
 if grep --quiet ' /media/sessions ' /etc/fstab; then
     grep --quiet ' /media/sessions fuse.glusterfs ' /proc/self/mounts && echo "mount mounted" || echo "mount missing"
 fi
-if [[ -e /usr/lib/php-cluster/session_handler.php ]]; then
+if [[ -d /usr/lib/php-cluster/extension ]]; then
     echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
 fi
 # Steps of this machine look the same way: scripts/hosts/arbiter-agrees.sh.

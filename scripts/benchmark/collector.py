@@ -27,7 +27,7 @@ WRITERS = 4
 
 FILL = r"""
 fill() {
-    runuser --user www-data -- php -d auto_prepend_file= -r '
+    runuser --user www-data -- php -r '
         [, $folder, $first, $last, $expired] = $argv;
         for ($number = (int) $first; $number < (int) $last; $number++) {
             $path = sprintf("%%s/sess_%%032d", $folder, $number);
@@ -42,7 +42,7 @@ for ((writer = 0; writer < %(writers)d; writer++)); do
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
 """
-LIST = """runuser --user www-data -- php -d auto_prepend_file= -r '
+LIST = """runuser --user www-data -- php -r '
     echo iterator_count(new FilesystemIterator("/media/sessions"));'"""
 COLLECT = "systemctl start php-cluster-collect.service; journalctl --unit php-cluster-collect --lines 5 --output cat"
 

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Before the profile changes: makes a PHP node that serves with the other profile read the sessions of both.
 #
-# Input: GUARDED ("yes": profile safe is what the cluster gets), LINES (of PHP's ini file), SESSION_FILE_PHP,
-# SESSION_HANDLER_PHP, HEALTH_PHP, SERVE_PHP, DRAIN_SECONDS.
+# Input: GUARDED ("yes": profile safe is what the cluster gets), LINES (of PHP's ini file; the extension that they name is there,
+# php-extension.sh), HEALTH_PHP, SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: no request runs on this node that reads, or writes, the sessions of the other profile alone; php.sh makes
 # the node what it is to be when this is so on all of them. A node that has no PHP yet, or is what it is to be, is left
 # alone. A second run changes nothing.
@@ -12,7 +12,7 @@ has_line() { grep --quiet "^$1" "$ini"; }
 
 # reads_both: whether PHP's ini file makes it do so already.
 reads_both() { has_line php_cluster.write_plain; }
-is_guarded() { has_line auto_prepend_file; }
+is_guarded() { has_line php_cluster.folder; }
 is_wanted() { if [[ $GUARDED == yes ]]; then is_guarded; else ! is_guarded; fi; }
 # differs: it serves with the other profile, or an interrupted run has not started the PHP that does not.
 differs() { if reads_both; then ! unchanged; else ! is_wanted; fi; }
@@ -21,8 +21,6 @@ if [[ -z $ini ]]; then
     report "PHP serves nothing yet"
 elif differs; then
     changing "makes PHP read the sessions of both profiles"
-    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP" || true
-    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP" || true
     put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
     put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP" || true
     # All other settings stay as they serve now.

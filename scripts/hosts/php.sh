@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
-# Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI, HEALTH_PHP, SESSION_FILE_PHP and SESSION_HANDLER_PHP
-# (none: PHP's own files handler), COLLECT_PHP (none: no collector on this node), SERVE_PHP, DRAIN_SECONDS.
+# Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI (the extension that it names is there: php-extension.sh),
+# HEALTH_PHP, COLLECT_PHP (none: no collector on this node), SERVE_PHP, DRAIN_SECONDS.
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
@@ -31,17 +31,13 @@ if is_enabled "php$version-fpm"; then
     changing "disables php$version-fpm"
     systemctl disable --quiet --now "php$version-fpm"
 fi
-if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; then
+if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^php_cluster.folder' "$ini"; then
     changing "gives the sessions to PHP's own handler"
     # By now none of them is a record (plain-sessions.sh), and no node writes one (handover.sh).
     grep --quiet '^php_cluster.write_plain' "$ini" \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
 fi
 put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
-if [[ -n ${SESSION_HANDLER_PHP-} ]]; then
-    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP" || true
-    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP" || true
-fi
 put_file "$ini" 0644 "$PHP_INI" || true
 put_file "$conf" 0644 "$FPM_CONF" || true
 put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP" || true
@@ -89,7 +85,7 @@ Type=oneshot
 User=www-data
 # With the settings of the PHP that serves.
 Environment=PHP_INI_SCAN_DIR=$etc/conf.d
-ExecStart=/usr/bin/php -c $etc -d auto_prepend_file= /usr/lib/php-cluster/collect_sessions.php
+ExecStart=/usr/bin/php -c $etc /usr/lib/php-cluster/collect_sessions.php
 " || true
     put_file /etc/systemd/system/php-cluster-collect.timer 0644 "[Unit]
 Description=Remove expired sessions every half hour
@@ -114,7 +110,7 @@ if [[ $GUARDED == no && -e /var/lib/php-cluster/disabled-phpsessionclean ]]; the
     systemctl enable --quiet --now phpsessionclean.timer
     rm /var/lib/php-cluster/disabled-phpsessionclean
 fi
-if [[ -n ${SESSION_HANDLER_PHP-} ]] && is_enabled phpsessionclean.timer; then
+if [[ $GUARDED == yes ]] && is_enabled phpsessionclean.timer; then
     changing "disables phpsessionclean.timer"
     # Whoever unconfigures the machine puts it back.
     : >/var/lib/php-cluster/disabled-phpsessionclean

@@ -19,7 +19,7 @@ if [[ ! -d $release ]]; then
     [[ $(sha256sum <"$unpacking/archive") == "$HASH  -" ]] || fail "$ARCHIVE is damaged"
     mkdir "$unpacking/site"
     tar --extract --gzip --file "$unpacking/archive" --directory "$unpacking/site" --no-same-owner
-    said=$(cd "$unpacking/site" && php -d auto_prepend_file= /usr/lib/php-cluster/compiles.php 2>&1) \
+    said=$(cd "$unpacking/site" && php /usr/lib/php-cluster/compiles.php 2>&1) \
         || fail "the new site does not compile, the old one stays: $said"
     mv --no-target-directory "$unpacking/site" "$release"
     rm -r "$unpacking"

@@ -1,6 +1,7 @@
 """The machine image, and a way to run its programs without booting a machine."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,23 @@ class Image:
             text=True,
             check=False,
         )
+
+
+@pytest.fixture(scope="session")
+def extension(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PHP's extension, compiled as a PHP node does it, without a network."""
+    folder = tmp_path_factory.mktemp("extension")
+    shutil.copytree(PROJECT / "scripts/hosts/php", folder / "php")
+    done = image.run(
+        """
+        mkdir -p /usr/lib/php-cluster
+        cp -r /files/php/extension /usr/lib/php-cluster/
+        bash /files/php/build-extension make 8.2 /files/php_cluster.so
+        """,
+        files=folder,
+    )
+    assert done.returncode == 0, done.stdout
+    return folder / "php_cluster.so"
 
 
 @pytest.fixture(scope="session")

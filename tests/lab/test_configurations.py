@@ -34,7 +34,7 @@ JUDGES = {
     "nft, PHP node": "nft --check --file /files/file",
     "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
     "php-fpm": "mkdir -p /run/php-cluster; FPM=a php-fpm8.2 --test --fpm-config /files/file",
-    "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -d auto_prepend_file= -r "exit(0);"',
+    "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
     "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
 }
 
@@ -46,8 +46,8 @@ TEXTS: dict[str, Callable[[], str]] = {
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
     "nginx": lambda: nginx_site(PLAN, {"post_max_size": "64M"}, 60),
-    "php-fpm": lambda: fpm_configuration(Profile.SAFE, 8),
-    "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60),
+    "php-fpm": lambda: fpm_configuration(8),
+    "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60, 8),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
 }
 

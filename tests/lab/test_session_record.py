@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import http.cookies
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -20,14 +21,15 @@ import pytest
 
 from components import topology
 from components.php import fpm_configuration, nginx_site, php_ini
+from components.php_extension import extension_file
 from components.topology import MOUNT_POINT, Profile
-from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
 
 PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
 WORKERS = 4
 LOCK_SECONDS = 2
+SAFE = php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS, WORKERS)
 
 SITE = {
     "count.php": "session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];",
@@ -105,19 +107,17 @@ class Server:
 
 
 @pytest.fixture
-def server(image: Image, tmp_path: Path) -> Iterator[Server]:
+def server(image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
     """A PHP node of profile safe."""
-    with serving(image, tmp_path, php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)) as one:
+    with serving(image, extension, tmp_path, SAFE) as one:
         yield one
 
 
 @contextmanager
-def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
+def serving(image: Image, extension: Path, tmp_path: Path, ini: str) -> Iterator[Server]:
     """nginx and php-fpm as a PHP node has them, on a port of their own; sessions that are there already stay."""
     for folder in ("site", "sessions", "etc"):
         (tmp_path / folder).mkdir(exist_ok=True)
-    # What is between the profiles has still the PHP-FPM of article.
-    profile = Profile.SAFE if "auto_prepend_file" in ini and "write_plain" not in ini else Profile.ARTICLE
     # PHP's user is not the one who runs the tests.
     tmp_path.chmod(0o755)
     (tmp_path / "sessions").chmod(0o777)
@@ -135,20 +135,18 @@ def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
         .replace("listen 80", f"listen 127.0.0.1:{port}")
         .replace("127.0.0.1:8081", "unix:/run/trial.sock")
         + "}\n",
-        "fpm.conf": fpm_configuration(profile, WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
+        "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
         # A file: what its user cannot open, PHP says twice, to nginx and to php-fpm.
-        "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions").replace(
-            "error_log = syslog", "error_log = /files/php.log"
-        ),
-        "session_file.php": (PROJECT / "scripts/hosts/php/session_file.php").read_text(),
-        "session_handler.php": (PROJECT / "scripts/hosts/php/session_handler.php").read_text(),
+        "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions")
+        .replace("error_log = syslog", "error_log = /files/php.log")
+        .replace(extension_file(), "/files/etc/php_cluster.so"),
     }
+    shutil.copy(extension, tmp_path / "etc" / "php_cluster.so")
     for name, text in texts.items():
         (tmp_path / "etc" / name).write_text(text)
     script = """
-        mkdir -p /run/php-cluster /srv/site /usr/lib/php-cluster
+        mkdir -p /run/php-cluster /srv/site
         ln -s /files/site /srv/site/current
-        cp /files/etc/session_file.php /files/etc/session_handler.php /usr/lib/php-cluster/
         cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
         ln -s site-a.sock /run/php-cluster/site.sock
         FPM=a php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
@@ -231,12 +229,14 @@ def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(server: Serv
 
 
 @pytest.mark.parametrize("before", ["a record", "a plain session"])
-def test_a_full_disk_is_an_error_and_the_old_session_stays(image: Image, tmp_path: Path, before: str) -> None:
+def test_a_full_disk_is_an_error_and_the_old_session_stays(
+    image: Image, extension: Path, tmp_path: Path, before: str
+) -> None:
     sessions = tmp_path / "sessions"
     sessions.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", sessions], check=True)
     try:
-        with serving(image, tmp_path, php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)) as server:
+        with serving(image, extension, tmp_path, SAFE) as server:
             session = server.counted(2)
             if before == "a plain session":
                 server.file(session).write_bytes(b"n|i:2;")
@@ -372,7 +372,7 @@ def test_a_made_up_id_gets_a_new_session(server: Server, made_up: str) -> None:
     answer, fresh = server.get("count.php", made_up)
     assert (answer.status, answer.text) == (200, "1")
     assert fresh is not None and fresh != made_up
-    assert sorted(path.name for path in server.sessions.iterdir()) == [f"sess_{fresh}"]
+    assert [path.name for path in server.sessions.glob("sess_*")] == [f"sess_{fresh}"]
 
 
 def test_an_empty_file_is_nobodys_session(server: Server) -> None:
@@ -409,7 +409,7 @@ def test_read_and_close_lets_the_lock_go(server: Server) -> None:
 def test_a_site_s_own_handler_is_its_own_business(server: Server) -> None:
     answer, _ = server.get("own.php")
     assert (answer.status, answer.text) == (200, "mine")
-    assert list(server.sessions.iterdir()) == []
+    assert list(server.sessions.glob("sess_*")) == []
 
 
 def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
@@ -493,14 +493,16 @@ def test_no_session_is_opened_before_the_store_is_there(server: Server) -> None:
         assert answer.read() == b"4"
 
 
-def test_a_site_cannot_put_something_else_in_the_place_of_the_store(image: Image, tmp_path: Path) -> None:
+def test_a_site_cannot_put_something_else_in_the_place_of_the_store(
+    image: Image, extension: Path, tmp_path: Path
+) -> None:
     """A firewall written in PHP, for example, installs itself by way of .user.ini."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "firewall.php").write_text("<?php header('X-Firewall: yes');")
     (tmp_path / "site" / ".user.ini").write_text(
         'auto_prepend_file = "/files/site/firewall.php"\nhighlight.string = "#123456"\n'
     )
-    with serving(image, tmp_path, php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS)) as server:
+    with serving(image, extension, tmp_path, SAFE) as server:
         # It is read.
         assert server.get("user_ini.php")[0].text == "#123456"
         assert parsed(server.file(server.counted(3))) == (3, b"n|i:3;")

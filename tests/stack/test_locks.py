@@ -10,27 +10,24 @@ from tests.stack.health import goes_on, used_session, whole_again
 
 pytestmark = pytest.mark.usefixtures("restored")
 
-HOLDER = """
-require '/usr/lib/php-cluster/session_file.php';
-foreach (range(1, 8) as $n) {
-    $held[] = PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$n-", 4), true);
-}
-foreach ($held as $session) { $session->read(); $session->write('older'); }
-touch('/run/holds');
-while (!file_exists('/run/go-on')) { usleep(20000); clearstatcache(); }
-foreach ($held as $session) { $session->write('newer'); $session->release(); }
+START = "session_id($argv[1]); session_start();"
+HOLDER = f"""
+{START} $_SESSION['text'] = 'older'; session_write_close();
+{START} touch("/run/holds-$argv[1]");
+while (!file_exists('/run/go-on')) {{ usleep(20000); clearstatcache(); }}
+$_SESSION['text'] = 'newer';
 """
-WAITER = """
-require '/usr/lib/php-cluster/session_file.php';
-echo PhpCluster\\SessionFile::lock('/media/sessions', str_repeat("trial-$argv[1]-", 4), false)->read();
-"""
+WAITER = f"{START} echo $_SESSION['text'];"
+SESSIONS = [f"trial-{number}" * 4 for number in range(1, 9)]
 
 
 def goes_by_itself(cluster: Cluster, machine: str, name: str, code: str, *words: str) -> None:
-    """Starts PHP code there as a service of that name, which leaves what it says in /run/NAME.said."""
+    """Starts PHP code there as a service of that name, with the sessions of the site, and keeps what it says."""
     cluster.enter(machine, f"rm -f /run/{name}.said; cat >/run/{name}.php <<'CODE'\n<?php {code}\nCODE")
-    command = f"php -d php_cluster.lock_seconds=600 /run/{name}.php {' '.join(words)} >/run/{name}.said 2>&1"
-    cluster.enter(machine, f"systemd-run --quiet --collect --unit {name} bash -c '{command}'")
+    settings = "-d php_cluster.lock_seconds=600 -d error_log= -d session.use_cookies=0"
+    command = f"php -c /etc/php/8.2/fpm {settings} /run/{name}.php {' '.join(words)} >/run/{name}.said 2>&1"
+    options = f"--quiet --collect --unit {name} --setenv=PHP_INI_SCAN_DIR=/etc/php/8.2/fpm/conf.d"
+    cluster.enter(machine, f"systemd-run {options} bash -c '{command}'")
 
 
 def said_by(cluster: Cluster, machine: str, name: str) -> str:
@@ -39,12 +36,15 @@ def said_by(cluster: Cluster, machine: str, name: str) -> str:
 
 def test_who_waits_for_a_session_reads_what_is_stored_meanwhile(cluster: Cluster) -> None:
     """Although one node alone has lost a brick, so that the other one knows of no copy that is out of date."""
-    cluster.enter("php2", "rm -f /run/holds /run/go-on")
-    goes_by_itself(cluster, "php2", "holder", HOLDER)
-    wait_for("the sessions are held", lambda: cluster.enter("php2", "ls /run/holds"))
-    waiters = [f"waiter{n}" for n in range(1, 9)]
-    for number, name in enumerate(waiters, 1):
-        goes_by_itself(cluster, "php1", name, WAITER, str(number))
+    cluster.enter("php2", "rm -f /run/holds-* /run/go-on")
+    for number, session in enumerate(SESSIONS):
+        goes_by_itself(cluster, "php2", f"holder{number}", HOLDER, session)
+    wait_for(
+        "the sessions are held", lambda: cluster.enter("php2", f"ls {' '.join(f'/run/holds-{s}' for s in SESSIONS)}")
+    )
+    waiters = {f"waiter{number}": session for number, session in enumerate(SESSIONS)}
+    for name, session in waiters.items():
+        goes_by_itself(cluster, "php1", name, WAITER, session)
     # Not those that php1's brick has open for the holder.
     opened = "ls -lH /proc/[0-9]*/fd 2>/dev/null | grep --count ' /media/.*/sess_trial-' || true"
     wait_for("all of them are waited for", lambda: int(cluster.enter("php1", opened)) == 8)
@@ -71,46 +71,30 @@ def test_the_lock_of_a_dead_node_is_free_again(cluster: Cluster) -> None:
     goes_on(visitor)
 
 
-LATE = """
-require '/usr/lib/php-cluster/session_file.php';
-$session = PhpCluster\\SessionFile::lock('/media/sessions', str_repeat('late-', 6), true);
-$session->read();
-$session->write('before');
-touch('/run/holds');
-while (!file_exists('/run/go-on')) { usleep(20000); clearstatcache(); }
-try {
-    $session->write('late');
-    echo 'stored';
-} catch (PhpCluster\\SessionUnavailable $why) {
-    echo 'refused: ', $why->getMessage();
-}
-"""
-TAKER = """
-require '/usr/lib/php-cluster/session_file.php';
-$session = PhpCluster\\SessionFile::lock('/media/sessions', str_repeat('late-', 6), false);
-$found = $session->read();
-if (isset($argv[1])) { $session->write($argv[1]); }
-$session->release();
-echo $found;
+LATE = HOLDER.replace("'older'", "'before'").replace("'newer'", "'late'")
+TAKER = f"""
+{START} $found = $_SESSION['text']; echo $found;
+if (isset($argv[2])) {{ $_SESSION['text'] = $argv[2]; }}
 """
 
 
 def test_a_node_that_was_away_cannot_store_what_it_held(cluster: Cluster) -> None:
     """Its lock went to another node meanwhile; it hears of that only when it writes."""
-    cluster.enter("php2", "rm -f /run/holds /run/go-on")
-    goes_by_itself(cluster, "php2", "late", LATE)
-    wait_for("php2 holds the session", lambda: cluster.enter("php2", "ls /run/holds"))
+    session = "late" * 6
+    cluster.enter("php2", "rm -f /run/holds-* /run/go-on")
+    goes_by_itself(cluster, "php2", "late", LATE, session)
+    wait_for("php2 holds the session", lambda: cluster.enter("php2", f"ls /run/holds-{session}"))
     cluster.lab_command("cut", "php2")
-    goes_by_itself(cluster, "php1", "taker", TAKER, "taken")
+    goes_by_itself(cluster, "php1", "taker", TAKER, session, "taken")
     assert said_by(cluster, "php1", "taker") == "before"
     cluster.lab_command("restore", "php2")
     wait_for("php2's mount works again", lambda: cluster.enter("php2", "ls /run/php-cluster/mount-answered"))
     cluster.enter("php2", "touch /run/go-on")
     said = said_by(cluster, "php2", "late")
-    assert said.startswith("refused: ") and "not connected" not in said, said
+    assert "refused on php2" in said and "not connected" not in said, said
     whole_again(cluster)
     for node in ("php1", "php2"):
-        goes_by_itself(cluster, node, "taker", TAKER)
+        goes_by_itself(cluster, node, "taker", TAKER, session)
         assert said_by(cluster, node, "taker") == "taken"
 
 

@@ -127,7 +127,7 @@ def test_the_article_has_no_arbiter() -> None:
     graph = cluster_graph(profile="article")
     assert [name for name in graph if "arbiter" in name] == ["volume-arbiter"]
     assert "LAYOUT='replica 2'" in graph["volume-create"].inputs["stdin"]
-    assert "SESSION_HANDLER_PHP" not in graph["php1-php"].inputs["stdin"]
+    assert "php1-php-extension" not in graph and "php_cluster" not in graph["php1-php"].inputs["stdin"]
 
 
 def test_one_node_collects(safe: Graph) -> None:

@@ -9,6 +9,7 @@ from components.load_balancer import PRIORITIES, haproxy_configuration, keepaliv
 from components.mount import fstab_line
 from components.packet_filter import packet_filter
 from components.php import fpm_configuration, max_body_size, nginx_site, php_ini
+from components.php_extension import extension_file
 from components.topology import Profile
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
@@ -71,14 +72,15 @@ def test_fstab_lines() -> None:
 
 
 def test_php_keeps_its_sessions_on_the_mount() -> None:
-    article, safe = php_ini(Profile.ARTICLE, {}, 60), php_ini(Profile.SAFE, {"memory_limit": "256M"}, 60)
-    assert 'session.save_path = "/media/sessions"' in article and "auto_prepend_file" not in article
-    assert "auto_prepend_file" in safe and 'memory_limit = "256M"' in safe
+    article, safe = php_ini(Profile.ARTICLE, {}, 60, 8), php_ini(Profile.SAFE, {"memory_limit": "256M"}, 60, 8)
+    assert 'session.save_path = "/media/sessions"' in article and "php_cluster" not in article
+    assert f"extension = {extension_file()}\n" in safe and 'php_cluster.folder = "/media/sessions"' in safe
+    assert "php_cluster.waiting_places = 6\n" in safe and 'memory_limit = "256M"' in safe
 
 
 def test_a_user_has_the_last_word() -> None:
     """PHP takes the last of two lines; what the session store needs is refused in settings instead."""
-    lines = php_ini(Profile.SAFE, {"session.use_strict_mode": "0"}, 60).splitlines()
+    lines = php_ini(Profile.SAFE, {"session.use_strict_mode": "0"}, 60, 8).splitlines()
     assert lines[-1] == 'session.use_strict_mode = "0"'
 
 
@@ -97,6 +99,4 @@ def test_only_balancers_say_who_the_visitor_is() -> None:
 
 
 def test_workers() -> None:
-    safe, article = (fpm_configuration(profile, 5) for profile in (Profile.SAFE, Profile.ARTICLE))
-    assert "pm.max_children = 5" in safe and "pm.max_children = 5" in article
-    assert "php_admin_value[auto_prepend_file]" in safe and "auto_prepend_file" not in article
+    assert "pm.max_children = 5" in fpm_configuration(5)

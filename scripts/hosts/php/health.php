@@ -18,7 +18,7 @@ if (!is_dir('/srv/site/current')) {
     http_response_code(503);
     exit("there is no site yet\n");
 }
-if (ini_get('auto_prepend_file') === '' || get_cfg_var('php_cluster.write_plain')) {
+if (!extension_loaded('php_cluster') || get_cfg_var('php_cluster.write_plain')) {
     exit("ok\n"); // profile article, or on the way from or to it
 }
 $mountPoint = ini_get('session.save_path');

@@ -1,0 +1,72 @@
+/* php_cluster: what PHP needs to keep the promise of docs/sessions.md, whatever a page does.
+ *
+ *   module.c   what PHP loads: settings, and what happens at the start and the end of a request
+ *   front.c    holds an answer back as long as a session is open and not stored
+ *   store.c    PHP's session module, in the place of its own module `files`
+ *   record.c   the file of one session: lock, checked record, durable change
+ *   id.c       session ids, and which of them this cluster has drawn
+ *
+ * Each machine compiles it for its own PHP (build-extension). */
+
+#ifndef PHP_CLUSTER_H
+#define PHP_CLUSTER_H
+
+#include "php.h"
+#include <stdbool.h>
+
+/* Settings, of the ini file alone: a site cannot change them. */
+typedef struct {
+	char *folder;             /* of the sessions: the mount point; empty: PHP stays as it is */
+	zend_long lock_seconds;   /* a request waits no longer for another one of the same session */
+	zend_long waiting_places; /* so many of a node's workers may wait for sessions at once */
+	zend_long lifetime;       /* the collector removes what has not changed for so many seconds */
+	bool write_plain;         /* while the profile changes: records are read, PHP's own format is written */
+} cluster_settings;
+
+extern cluster_settings cluster;
+
+/* Why something is refused, for the log: each function that can fail writes it here. */
+extern char problem[256];
+bool fails(const char *format, ...);       /* writes `problem`; always false */
+bool fails_with_errno(const char *what);   /* the same, with what the system says */
+
+/* front.c */
+void front_install(void);
+void front_begin(void);
+void front_end(void);
+
+/* store.c */
+bool store_install(void);
+void store_begin(void);
+bool store_is_guilty(void);   /* a session is open and not stored, or was refused */
+bool store_was_refused(void);
+void store_refuse(const char *id);
+bool store_now(void);         /* stores the session that is open, and leaves it open; false: refused */
+void store_end(void);
+
+/* record.c */
+typedef struct record record;
+
+typedef enum {
+	NEVER_STORED,   /* nothing there, or its end: the id is nobody's */
+	REPLACED,       /* a page has given its visitor another id */
+	STORED
+} record_state;
+
+bool record_prepare_waiting(void);
+record *record_lock(const char *id, bool create, bool expected);
+const char *record_id(const record *held);
+record_state record_holds(const record *held);
+time_t record_changed(const record *held);
+bool record_read(record *held, zend_string **data);
+bool record_write(record *held, const char *data, size_t length, zend_long lifetime);
+bool record_end(record *held);
+bool record_replace(record *held);
+int record_become_plain(record *held);   /* 1: it was a record; 0: it was none; -1: failed */
+void record_release(record *held);
+
+/* id.c */
+zend_string *id_draw(void);
+bool id_is_ours(const char *id);
+
+#endif

@@ -1,0 +1,330 @@
+/* PHP's session module of this cluster. It takes the place of PHP's own module `files` under its name, so whatever reaches
+ * that one reaches the store: session_start() and session.auto_start, \SessionHandler and what extends it,
+ * ini_set('session.save_handler', 'files'), upload progress. A site's save path, error handler and locale have no say in it.
+ *
+ * What cannot be read or stored is refused: the log says why, and front.c turns the answer into a 503. */
+
+#include "cluster.h"
+#include "SAPI.h"
+#include "ext/session/php_session.h"
+#include "zend_exceptions.h"
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* So long after a page has given its visitor another id, requests that were under way with the old one may still come. They
+ * get an empty session under the old id, and no cookie that would take the new id's place. */
+#define REPLACED_SECONDS 10
+/* A page may give its visitor another id more than once. */
+#define MAX_REPLACED 16
+
+static struct {
+	bool is_open;      /* PHP has opened the module and not closed it */
+	bool is_settled;   /* since then it was stored, or destroyed */
+	bool is_refused;   /* something in this request was; nothing makes up for it */
+	bool cannot_encode;/* PHP has tried to encode $_SESSION last, and failed */
+	bool was_unclear;  /* its id could not be looked at: `problem` is told when it is read */
+	record *current;
+	zend_string *data; /* of `current`, read when its id was looked at */
+	record *replaced[MAX_REPLACED]; /* sessions that end when what has taken their place is stored */
+	int replaced_count;
+	char drawn[257];   /* the id that was drawn last: nobody has it yet */
+} request;
+
+/* Ends the page as exit() does, where there is one and nothing else ends it. */
+static void end_page(void) {
+	zend_execute_data *frame = EG(current_execute_data);
+	if (frame != NULL && frame->func != NULL && !ZEND_USER_CODE(frame->func->type) && EG(exception) == NULL)
+		EG(exception) = zend_create_unwind_exit();
+}
+
+/* Says in the log what `problem` is. Whoever reads it must not be able to take the session over, so it gets no id. */
+static void log_refusal(const char *id) {
+	char line[512], host[64] = "";
+	unsigned long name = zend_inline_hash_func(id, strlen(id));
+	zend_ini_entry *log = zend_hash_str_find_ptr(EG(ini_directives), ZEND_STRL("error_log"));
+	gethostname(host, sizeof host - 1);
+	snprintf(line, sizeof line, "session %012lx refused on %s: %s", name & 0xffffffffffff, host, problem);
+	zend_try {
+		/* A log of the site's own is not where the cluster's operator looks. */
+		if (log != NULL && log->modified) php_syslog(LOG_NOTICE, "%s", line);
+		else php_log_err(line);
+	} zend_end_try();
+}
+
+void store_refuse(const char *id) {
+	request.is_refused = true;
+	log_refusal(id);
+	end_page();
+}
+
+static zend_result refused(const char *id) {
+	store_refuse(id);
+	return FAILURE;
+}
+
+bool store_is_guilty(void) { return request.is_refused || (request.is_open && !request.is_settled); }
+bool store_was_refused(void) { return request.is_refused; }
+
+static bool is_well_formed(const zend_string *id) {
+	return strlen(ZSTR_VAL(id)) == ZSTR_LEN(id) && php_session_valid_key(ZSTR_VAL(id)) == SUCCESS;
+}
+
+static bool is_current(const zend_string *id) {
+	return request.current != NULL && strcmp(record_id(request.current), ZSTR_VAL(id)) == 0;
+}
+
+static void forget_data(void) {
+	if (request.data != NULL) zend_string_release(request.data);
+	request.data = NULL;
+}
+
+static void let_go(void) {
+	forget_data();
+	record_release(request.current);
+	request.current = NULL;
+}
+
+/* Whether the program has chosen this id itself; those that come in a cookie or, where that is allowed, in a URL are a
+ * visitor's. */
+static bool is_programs_own(void) { return PS(use_only_cookies) && PS(send_cookie); }
+
+/* Which of PHP's session functions is at work: the innermost, below whatever handler of the site's it may call; NULL when
+ * PHP itself begins or ends the request. */
+static const char *session_function(void) {
+	for (zend_execute_data *frame = EG(current_execute_data); frame != NULL; frame = frame->prev_execute_data) {
+		const zend_function *function = frame->func;
+		if (function == NULL || function->type != ZEND_INTERNAL_FUNCTION || function->common.scope != NULL) continue;
+		if (function->common.function_name != NULL
+				&& strncmp(ZSTR_VAL(function->common.function_name), "session_", strlen("session_")) == 0)
+			return ZSTR_VAL(function->common.function_name);
+	}
+	return NULL;
+}
+
+static bool is_done_by(const char *name) {
+	const char *function = session_function();
+	return function != NULL && strcmp(function, name) == 0;
+}
+
+/* Ends the sessions whose place another one has taken, now that this one is stored. */
+static bool end_replaced(void) {
+	bool done = true;
+	for (int i = 0; i < request.replaced_count; i++) {
+		done = record_replace(request.replaced[i]) && done;
+		record_release(request.replaced[i]);
+	}
+	request.replaced_count = 0;
+	return done;
+}
+
+static zend_result settled(const char *id) {
+	if (!end_replaced()) return refused(id);
+	request.is_settled = true;
+	return SUCCESS;
+}
+
+/* Locks the session and reads it, unless this request has it already. */
+static bool take(const zend_string *id, bool expected) {
+	if (is_current(id)) return true;
+	let_go();
+	request.current = record_lock(ZSTR_VAL(id), true, expected);
+	return request.current != NULL && record_read(request.current, &request.data);
+}
+
+static PS_OPEN_FUNC(cluster) {
+	request.is_open = true;
+	request.is_settled = false;
+	request.cannot_encode = false;
+	PS_SET_MOD_DATA(&request);
+	return SUCCESS;
+}
+
+/* PHP closes a session that it has tried to store, or that the page gives up. Where a fatal error, a limit of memory or time
+ * has broken the attempt off, it closes what is left when $_SESSION is gone already, and the request stays guilty. */
+static PS_CLOSE_FUNC(cluster) {
+	bool was_broken_off = Z_ISUNDEF(PS(http_session_vars)) && !request.is_settled;
+	if (!was_broken_off) {
+		if (!request.is_settled && !end_replaced()) store_refuse("");
+		request.is_open = false;
+	}
+	request.was_unclear = false;
+	let_go();
+	PS_SET_MOD_DATA(NULL);
+	return SUCCESS;
+}
+
+static PS_CREATE_SID_FUNC(cluster) {
+	zend_string *id = id_draw();
+	if (id != NULL) snprintf(request.drawn, sizeof request.drawn, "%s", ZSTR_VAL(id));
+	return id;
+}
+
+/* Whether it is a session's id, asked in strict mode. */
+static PS_VALIDATE_SID_FUNC(cluster) {
+	record *found;
+	zend_string *data = NULL;
+	bool is_drawn = strcmp(request.drawn, ZSTR_VAL(key)) == 0, is_known, is_read;
+	if (!is_well_formed(key)) return FAILURE;
+	if (is_current(key)) return SUCCESS;
+	if (!is_drawn && is_programs_own()) return SUCCESS;
+	if ((found = record_lock(ZSTR_VAL(key), false, !is_drawn && id_is_ours(ZSTR_VAL(key)))) == NULL) {
+		/* Said when it is read: refused here already, PHP would still send the visitor a new id. */
+		request.was_unclear = *problem != '\0';
+		return request.was_unclear ? SUCCESS : FAILURE;
+	}
+	if (!(is_read = record_read(found, &data))) {
+		record_release(found);
+		request.was_unclear = true;
+		return SUCCESS;
+	}
+	is_known = record_holds(found) == STORED
+		|| (record_holds(found) == REPLACED && time(NULL) - record_changed(found) < REPLACED_SECONDS);
+	if (is_known && request.current == NULL) {
+		request.current = found; /* what is read next */
+		request.data = data;
+	} else {
+		zend_string_release(data);
+		record_release(found); /* a new id was drawn while a session is open */
+	}
+	return is_known ? SUCCESS : FAILURE;
+}
+
+static PS_READ_FUNC(cluster) {
+	*val = NULL;
+	if (request.was_unclear) return refused(ZSTR_VAL(key));
+	if (!is_well_formed(key)) {
+		php_error_docref(NULL, E_WARNING, "Session ID is too long or contains illegal characters. "
+			"Only the A-Z, a-z, 0-9, \"-\", and \",\" characters are allowed");
+		return FAILURE;
+	}
+	if (!take(key, is_programs_own())) return refused(ZSTR_VAL(key));
+	/* session_reset() asks again for what it has. */
+	if (request.data == NULL && !record_read(request.current, &request.data)) return refused(ZSTR_VAL(key));
+	*val = request.data;
+	request.data = NULL;
+	return SUCCESS;
+}
+
+static bool has_session_variables(void) {
+	zval *variables = &PS(http_session_vars);
+	return Z_ISREF_P(variables) && Z_TYPE_P(Z_REFVAL_P(variables)) == IS_ARRAY
+		&& zend_hash_num_elements(Z_ARRVAL_P(Z_REFVAL_P(variables))) > 0;
+}
+
+static PS_WRITE_FUNC(cluster) {
+	/* PHP stores an empty text in place of what it cannot encode. */
+	if (request.cannot_encode || (ZSTR_LEN(val) == 0 && has_session_variables() && !PS(mod_user_implemented))) {
+		fails("PHP cannot encode it");
+		return refused(ZSTR_VAL(key));
+	}
+	if (!is_well_formed(key)) return FAILURE;
+	if (!take(key, true)) return refused(ZSTR_VAL(key));
+	forget_data();
+	if (!record_write(request.current, ZSTR_VAL(val), ZSTR_LEN(val), maxlifetime)) return refused(ZSTR_VAL(key));
+	return settled(ZSTR_VAL(key));
+}
+
+/* A session that a page has left as it was is stored again when a tenth of its life is over. */
+static PS_UPDATE_TIMESTAMP_FUNC(cluster) {
+	if (!is_well_formed(key)) return FAILURE;
+	if (!take(key, true)) return refused(ZSTR_VAL(key));
+	if (record_holds(request.current) == STORED
+			&& time(NULL) + maxlifetime - cluster.lifetime - record_changed(request.current) < maxlifetime / 10)
+		return settled(ZSTR_VAL(key));
+	return ps_write_cluster(mod_data, key, val, maxlifetime);
+}
+
+static PS_DESTROY_FUNC(cluster) {
+	const char *function = session_function();
+	if (!is_well_formed(key)) return FAILURE;
+	/* PHP itself destroys a session that it cannot decode, and would go on with an empty one. */
+	if (EG(current_execute_data) == NULL
+			|| (function != NULL && (strcmp(function, "session_start") == 0 || strcmp(function, "session_reset") == 0))) {
+		fails("PHP cannot decode it");
+		return refused(ZSTR_VAL(key));
+	}
+	if (!is_current(key)) {
+		let_go();
+		if ((request.current = record_lock(ZSTR_VAL(key), false, true)) == NULL)
+			return *problem == '\0' ? settled(ZSTR_VAL(key)) : refused(ZSTR_VAL(key));
+		if (!record_read(request.current, &request.data)) return refused(ZSTR_VAL(key));
+	}
+	forget_data();
+	if (is_done_by("session_regenerate_id") && request.replaced_count < MAX_REPLACED) {
+		/* It is what the visitor has until the new one is stored. */
+		request.replaced[request.replaced_count++] = request.current;
+		request.current = NULL;
+		return SUCCESS;
+	}
+	if (!record_end(request.current)) return refused(ZSTR_VAL(key));
+	let_go();
+	return settled(ZSTR_VAL(key));
+}
+
+/* collect_sessions.php on php1 does it for all nodes. */
+static PS_GC_FUNC(cluster) {
+	*nrdels = 0;
+	return 0;
+}
+
+bool store_now(void) {
+	zend_string *data;
+	if (PS(session_status) != php_session_active || PS(serializer) == NULL) return !store_is_guilty();
+	if ((data = PS(serializer)->encode()) == NULL) data = ZSTR_EMPTY_ALLOC();
+	PS(mod)->s_write(&PS(mod_data), PS(id), data, PS(gc_maxlifetime));
+	/* What PHP compares with in the end, to know whether there is anything to store. */
+	if (PS(session_vars) != NULL) zend_string_release(PS(session_vars));
+	PS(session_vars) = PS(lazy_write) ? zend_string_copy(data) : NULL;
+	zend_string_release(data);
+	return !store_is_guilty();
+}
+
+/* The serializers, to know when they fail: a handler of the site's may make some text of the empty one. */
+static const char *const SERIALIZERS[] = {"php", "php_serialize", "php_binary"};
+static zend_string *(*encoders[3])(void);
+
+static zend_string *encoded(zend_string *data) {
+	request.cannot_encode = data == NULL && has_session_variables();
+	return data;
+}
+static zend_string *encode_php(void) { return encoded(encoders[0]()); }
+static zend_string *encode_php_serialize(void) { return encoded(encoders[1]()); }
+static zend_string *encode_php_binary(void) { return encoded(encoders[2]()); }
+static zend_string *(*const WATCHED[])(void) = {encode_php, encode_php_serialize, encode_php_binary};
+
+static void watch_serializers(void) {
+	for (int i = 0; i < 3; i++) {
+		ps_serializer *serializer = (ps_serializer *)_php_find_ps_serializer(SERIALIZERS[i]);
+		if (serializer == NULL) continue;
+		encoders[i] = serializer->encode;
+		serializer->encode = WATCHED[i];
+	}
+}
+
+/* Puts this module in the place of `files`. PHP finds it by name at the start of each request, before any extension is asked,
+ * so it is the module itself that changes. */
+bool store_install(void) {
+	static const ps_module ours = {
+		"files", ps_open_cluster, ps_close_cluster, ps_read_cluster, ps_write_cluster, ps_delete_cluster, ps_gc_cluster,
+		ps_create_sid_cluster, ps_validate_sid_cluster, ps_update_timestamp_cluster,
+	};
+	const ps_module *files = _php_find_ps_module("files");
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *begin = (char *)((uintptr_t)files / page * page), *end = (char *)(files + 1);
+	if (files == NULL) return false;
+	/* It lies among what the linker has made read-only. */
+	if (mprotect(begin, end - begin, PROT_READ | PROT_WRITE) != 0) return false;
+	*(ps_module *)files = ours;
+	if (mprotect(begin, end - begin, PROT_READ) != 0) return false;
+	watch_serializers();
+	return record_prepare_waiting();
+}
+
+void store_begin(void) { memset(&request, 0, sizeof request); }
+
+void store_end(void) {
+	request.data = NULL; /* PHP's memory goes as a whole */
+	let_go();
+	for (int i = 0; i < request.replaced_count; i++) record_release(request.replaced[i]);
+	store_begin();
+}
