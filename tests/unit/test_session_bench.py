@@ -131,9 +131,11 @@ def test_each_service_belongs_to_a_part(machine: str, service: str, part: str) -
 
 
 def test_stores_differ_in_settings_for_sessions_only() -> None:
-    text = fpm_configuration(STORES.values(), 8)
-    pools = {pool.partition("]")[0]: pool for pool in text.split("\n[")[1:]}
-    assert list(pools) == list(STORES)
+    texts = {guarded: fpm_configuration(STORES.values(), 8, guarded=guarded) for guarded in (True, False)}
+    pools = {pool.partition("]")[0]: pool for text in texts.values() for pool in text.split("\n[")[1:]}
+    assert set(pools) == set(STORES)
+    assert "[safe]" in texts[True] and "[article]" in texts[False]
+    assert fpm_configuration([STORES["safe"]], 8, guarded=False) == ""
     common = {
         name: [line for line in pool.replace(name, "NAME").splitlines() if not line.startswith("php_admin_value")]
         for name, pool in pools.items()
@@ -151,7 +153,7 @@ def test_tls_is_the_only_difference_between_two_stores() -> None:
     # Its arbiter would be asked when something fails.
     assert f"{volume.layout} thin-arbiter 1" == volume_layout(topology.plan("198.18.7.0/24", 2, Profile.SAFE))
     assert STORES["article"].made is not None and not STORES["article"].made.tls
-    assert STORES["safe-tls"].settings == {"session.save_path": volume.mount_point}
+    assert STORES["safe-tls"].settings == {"php_cluster.folder": volume.mount_point}
 
 
 def test_the_volume_is_mounted_as_the_article_does() -> None:

@@ -43,6 +43,7 @@ def part_of(machine: str, service: str) -> str:
         "haproxy.service": "balancer",
         "redis-server.service": "Redis",
         "bench-fpm.service": "PHP",
+        "bench-plain-fpm.service": "PHP",
         "nginx.service": "web server",
     }.get(service, "")
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Makes a PHP node serve every store: mounts, a second php-fpm with a pool for each, nginx's servers for them.
+# Makes a PHP node serve every store: mounts, two more php-fpm with a pool for each, nginx's servers for them.
 #
-# Input: MOUNTS (lines "VOLUME OPTIONS"), LOCAL_FOLDER, FPM_CONF, NGINX_SERVERS, SOCKETS.
+# Input: MOUNTS (lines "VOLUME OPTIONS"), LOCAL_FOLDER, FPM_CONF, PLAIN_FPM_CONF (without the extension), NGINX_SERVERS, SOCKETS.
 
 set -euo pipefail
 while read -r volume options; do
@@ -18,10 +18,18 @@ done <<<"$MOUNTS"
 install --directory --owner=www-data --group=www-data --mode=700 "$LOCAL_FOLDER"
 
 fpm=(/usr/sbin/php-fpm*)
-printf '%s' "$FPM_CONF" >/etc/php-cluster/bench-fpm.conf
-systemctl stop bench-fpm 2>/dev/null || true
-systemd-run --quiet --collect --unit=bench-fpm --service-type=notify \
-    "${fpm[-1]}" --nodaemonize --fpm-config /etc/php-cluster/bench-fpm.conf
+# start NAME CONFIGURATION OPTION…: a php-fpm as a service of that name, where there is anything for it to do.
+start() {
+    local name=$1
+    systemctl stop "$name" 2>/dev/null || true
+    [[ -n $2 ]] || return 0
+    printf '%s' "$2" >"/etc/php-cluster/$name.conf"
+    systemd-run --quiet --collect --unit="$name" --service-type=notify \
+        "${fpm[-1]}" --nodaemonize --fpm-config "/etc/php-cluster/$name.conf" "${@:3}"
+}
+start bench-fpm "$FPM_CONF"
+# Without a folder the extension leaves PHP as it is.
+start bench-plain-fpm "$PLAIN_FPM_CONF" -d php_cluster.folder=
 for socket in $SOCKETS; do
     [[ -S $socket ]]
 done

@@ -15,8 +15,8 @@ from scripts.benchmark.stack import BenchStack
 
 FOLDER = Path(__file__).parent
 REDIS_HOST = BALANCERS[0]
-_PLAIN = {"auto_prepend_file": "none", "session.save_handler": "files", "session.use_strict_mode": "0"}
-"""PHP's own settings in place of those of profile `safe`."""
+_PLAIN = {"session.use_strict_mode": "0"}
+"""PHP's own setting in place of that of profile `safe`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Store:
         volume: The name of the volume that sessions lie on; empty: on none.
         made: The volume that has to be made for it.
         apart: Whether each node has sessions of its own.
+        guarded: Whether PHP has the session store of profile `safe`.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Store:
     volume: str = ""
     made: Volume | None = None
     apart: bool = False
+    guarded: bool = False
 
 
 ARTICLE_VOLUME = Volume("bench-article", "replica 2", BALANCERS, mount_options(Profile.ARTICLE))
@@ -90,9 +92,9 @@ THREE_BRICKS_VOLUME = Volume(
 LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
 
 
-def _made(name: str, volume: Volume, settings: Mapping[str, str] | None = None) -> Store:
-    """A store on a volume of its own."""
-    return Store(name, {**(settings or {}), "session.save_path": volume.mount_point}, volume=volume.name, made=volume)
+def _safe(name: str, volume: Volume) -> Store:
+    """The store of profile `safe` on a volume of its own."""
+    return Store(name, {"php_cluster.folder": volume.mount_point}, volume=volume.name, made=volume, guarded=True)
 
 
 STORES = {
@@ -103,10 +105,15 @@ STORES = {
             "redis",
             {**_PLAIN, "session.save_handler": "redis", "session.save_path": f"tcp://{REDIS_HOST}:6379"},
         ),
-        _made("article", ARTICLE_VOLUME, _PLAIN),
-        Store("safe", {}, volume=VOLUME),
-        _made("three-bricks", THREE_BRICKS_VOLUME),
-        _made("safe-tls", TLS_VOLUME),
+        Store(
+            "article",
+            {**_PLAIN, "session.save_path": ARTICLE_VOLUME.mount_point},
+            volume=ARTICLE_VOLUME.name,
+            made=ARTICLE_VOLUME,
+        ),
+        Store("safe", {}, volume=VOLUME, guarded=True),
+        _safe("three-bricks", THREE_BRICKS_VOLUME),
+        _safe("safe-tls", TLS_VOLUME),
     )
 }
 USUAL = tuple(name for name in STORES if name != "three-bricks")
@@ -128,11 +135,13 @@ catch_workers_output = yes
 {settings}"""
 
 
-def fpm_configuration(stores: Iterable[Store], workers: int) -> str:
-    """A pool for each store, all alike but for PHP's settings."""
-    return "[global]\nerror_log = syslog\nsyslog.ident = php-fpm\n" + "".join(
-        "\n" + _pool(store, workers) for store in stores
-    )
+def fpm_configuration(stores: Iterable[Store], workers: int, *, guarded: bool) -> str:
+    """A pool for each store that has, or has not, the one of profile `safe`; all alike but for PHP's settings. Empty: none.
+
+    The extension takes the place of PHP's own module for all pools of a php-fpm, so that these need one each.
+    """
+    pools = ["\n" + _pool(store, workers) for store in stores if store.guarded is guarded]
+    return "[global]\nerror_log = syslog\nsyslog.ident = php-fpm\n" + "".join(pools) if pools else ""
 
 
 def nginx_servers(stores: Iterable[Store]) -> str:
@@ -183,7 +192,8 @@ def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], wo
             {
                 "MOUNTS": "".join(f"{volume.name} {volume.mount}\n" for volume in volumes),
                 "LOCAL_FOLDER": LOCAL_FOLDER,
-                "FPM_CONF": fpm_configuration(chosen, workers),
+                "FPM_CONF": fpm_configuration(chosen, workers, guarded=True),
+                "PLAIN_FPM_CONF": fpm_configuration(chosen, workers, guarded=False),
                 "NGINX_SERVERS": nginx_servers(chosen),
                 "SOCKETS": " ".join(f"/run/php-cluster/bench-{store.name}.sock" for store in chosen),
             },

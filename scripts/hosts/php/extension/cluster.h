@@ -68,5 +68,6 @@ void record_release(record *held);
 /* id.c */
 zend_string *id_draw(void);
 bool id_is_ours(const char *id);
+void id_name(const char *id, char name[13]); /* for the log: the beginning of its SHA-256 */
 
 #endif

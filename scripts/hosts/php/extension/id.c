@@ -67,6 +67,15 @@ zend_string *id_draw(void) {
 	return id;
 }
 
+void id_name(const char *id, char name[13]) {
+	PHP_SHA256_CTX context;
+	unsigned char sum[32];
+	PHP_SHA256InitArgs(&context, NULL);
+	PHP_SHA256Update(&context, (const unsigned char *)id, strlen(id));
+	PHP_SHA256Final(sum, &context);
+	for (int i = 0; i < 6; i++) snprintf(name + 2 * i, 3, "%02x", sum[i]);
+}
+
 bool id_is_ours(const char *id) {
 	char check[CHECK_LENGTH];
 	size_t length = strlen(id);

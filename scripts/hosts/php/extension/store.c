@@ -39,11 +39,11 @@ static void end_page(void) {
 
 /* Says in the log what `problem` is. Whoever reads it must not be able to take the session over, so it gets no id. */
 static void log_refusal(const char *id) {
-	char line[512], host[64] = "";
-	unsigned long name = zend_inline_hash_func(id, strlen(id));
+	char line[512], host[64] = "", name[13];
 	zend_ini_entry *log = zend_hash_str_find_ptr(EG(ini_directives), ZEND_STRL("error_log"));
 	gethostname(host, sizeof host - 1);
-	snprintf(line, sizeof line, "session %012lx refused on %s: %s", name & 0xffffffffffff, host, problem);
+	id_name(id, name);
+	snprintf(line, sizeof line, "session %s refused on %s: %s", name, host, problem);
 	zend_try {
 		/* A log of the site's own is not where the cluster's operator looks. */
 		if (log != NULL && log->modified) php_syslog(LOG_NOTICE, "%s", line);
@@ -143,10 +143,10 @@ static PS_OPEN_FUNC(cluster) {
  * has broken the attempt off, it closes what is left when $_SESSION is gone already, and the request stays guilty. */
 static PS_CLOSE_FUNC(cluster) {
 	bool was_broken_off = Z_ISUNDEF(PS(http_session_vars)) && !request.is_settled;
-	if (!was_broken_off) {
-		if (!request.is_settled && !end_replaced()) store_refuse("");
-		request.is_open = false;
-	}
+	bool is_given_up = !was_broken_off && !request.is_settled && !request.is_refused && !is_done_by("session_regenerate_id");
+	/* A page that gives up the session which should have taken another one's place gives up that one, too. */
+	if (is_given_up && !end_replaced()) store_refuse("");
+	if (!was_broken_off) request.is_open = false;
 	request.was_unclear = false;
 	let_go();
 	PS_SET_MOD_DATA(NULL);
