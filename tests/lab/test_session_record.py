@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,8 +114,19 @@ def server(image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def serving(image: Image, extension: Path, tmp_path: Path, ini: str) -> Iterator[Server]:
-    """nginx and php-fpm as a PHP node has them, on a port of their own; sessions that are there already stay."""
+def serving(
+    image: Image, extension: Path, tmp_path: Path, ini: str, *, site: Mapping[str, str] = SITE, before: str = ":"
+) -> Iterator[Server]:
+    """nginx and php-fpm as a PHP node has them, on a port of their own; sessions that are there already stay.
+
+    Args:
+        image: What they run in.
+        extension: PHP's, compiled.
+        tmp_path: Where all their files lie.
+        ini: PHP's settings.
+        site: Its pages, by name.
+        before: A shell command that is run first.
+    """
     for folder in ("site", "sessions", "etc"):
         (tmp_path / folder).mkdir(exist_ok=True)
     # PHP's user is not the one who runs the tests.
@@ -124,7 +135,7 @@ def serving(image: Image, extension: Path, tmp_path: Path, ini: str) -> Iterator
     (tmp_path / "site").chmod(0o777)
     (tmp_path / "php.log").touch()
     (tmp_path / "php.log").chmod(0o666)
-    for name, code in SITE.items():
+    for name, code in site.items():
         (tmp_path / "site" / name).write_text(f"<?php {code}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -144,11 +155,12 @@ def serving(image: Image, extension: Path, tmp_path: Path, ini: str) -> Iterator
     shutil.copy(extension, tmp_path / "etc" / "php_cluster.so")
     for name, text in texts.items():
         (tmp_path / "etc" / name).write_text(text)
-    script = """
+    script = f"""
         mkdir -p /run/php-cluster /srv/site
         ln -s /files/site /srv/site/current
         cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
         ln -s site-a.sock /run/php-cluster/site.sock
+        {before}
         FPM=a php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
         exec nginx -c /files/etc/nginx.conf -g "daemon off;"
     """
@@ -161,7 +173,7 @@ def serving(image: Image, extension: Path, tmp_path: Path, ini: str) -> Iterator
     )
     try:
         url = f"http://127.0.0.1:{port}/"
-        wait_for("PHP answers", lambda: request(url + "plain.php").status == 200, 30)
+        wait_for("PHP answers", lambda: request(url + "plain.php").status != 502, 30)
         yield Server(url, tmp_path / "sessions")
     finally:
         running.terminate()

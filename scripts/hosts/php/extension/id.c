@@ -5,9 +5,9 @@
 #include "ext/hash/php_hash.h"
 #include "ext/hash/php_hash_sha.h"
 #include "ext/session/php_session.h"
-#include "ext/standard/php_random.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define KEY_SIZE 32
@@ -24,7 +24,7 @@ static void make_key(const char *path) {
 	unsigned char drawn[KEY_SIZE];
 	int file;
 	snprintf(new, sizeof new, "%s.%d.%lx", path, (int)getpid(), (long)time(NULL));
-	if (php_random_bytes_silent(drawn, sizeof drawn) == FAILURE) return;
+	if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn) return;
 	if ((file = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) return;
 	if (write(file, drawn, sizeof drawn) == sizeof drawn && fdatasync(file) == 0) link(new, path);
 	close(file);

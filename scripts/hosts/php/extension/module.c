@@ -63,7 +63,8 @@ static PHP_FUNCTION(php_cluster_become_plain) {
 	ZEND_PARSE_PARAMETERS_START(1, 1)
 		Z_PARAM_STRING(id, length)
 	ZEND_PARSE_PARAMETERS_END();
-	if (php_session_valid_key(id) == FAILURE) RETURN_FALSE; /* none of ours */
+	/* Not for pages, and not for what is none of ours. */
+	if (strcmp(sapi_module.name, "cli") != 0 || php_session_valid_key(id) == FAILURE) RETURN_FALSE;
 	if ((held = record_lock(id, false, true)) == NULL) {
 		if (*problem == '\0') fails("it cannot be found");
 		RETURN_STRING(problem);

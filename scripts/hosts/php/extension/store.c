@@ -84,9 +84,18 @@ static void let_go(void) {
 	request.current = NULL;
 }
 
-/* Whether the program has chosen this id itself; those that come in a cookie or, where that is allowed, in a URL are a
- * visitor's. */
-static bool is_programs_own(void) { return PS(use_only_cookies) && PS(send_cookie); }
+/* Whether the visitor has brought this id, in a cookie or, where the site allows that, in a URL or a form. */
+static bool is_brought(const zend_string *id) {
+	static const int ways[] = {TRACK_VARS_COOKIE, TRACK_VARS_GET, TRACK_VARS_POST};
+	for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+		zval *values = &PG(http_globals)[ways[way]], *value = NULL;
+		if (Z_TYPE_P(values) == IS_ARRAY)
+			value = zend_hash_str_find_deref(Z_ARRVAL_P(values), PS(session_name), strlen(PS(session_name)));
+		if (value != NULL && Z_TYPE_P(value) == IS_STRING && zend_string_equals(Z_STR_P(value), id)) return true;
+	}
+	/* It would be told, had PHP not taken it from a cookie that the program has put there. */
+	return !PS(send_cookie);
+}
 
 /* Which of PHP's session functions is at work: the innermost, below whatever handler of the site's it may call; NULL when
  * PHP itself begins or ends the request. */
@@ -166,7 +175,8 @@ static PS_VALIDATE_SID_FUNC(cluster) {
 	bool is_drawn = strcmp(request.drawn, ZSTR_VAL(key)) == 0, is_known, is_read;
 	if (!is_well_formed(key)) return FAILURE;
 	if (is_current(key)) return SUCCESS;
-	if (!is_drawn && is_programs_own()) return SUCCESS;
+	/* Strict mode is for visitors: a program chooses its ids as it likes. */
+	if (!is_drawn && !is_brought(key)) return SUCCESS;
 	if ((found = record_lock(ZSTR_VAL(key), false, !is_drawn && id_is_ours(ZSTR_VAL(key)))) == NULL) {
 		/* Said when it is read: refused here already, PHP would still send the visitor a new id. */
 		request.was_unclear = *problem != '\0';
@@ -197,7 +207,7 @@ static PS_READ_FUNC(cluster) {
 			"Only the A-Z, a-z, 0-9, \"-\", and \",\" characters are allowed");
 		return FAILURE;
 	}
-	if (!take(key, is_programs_own())) return refused(ZSTR_VAL(key));
+	if (!take(key, true)) return refused(ZSTR_VAL(key));
 	/* session_reset() asks again for what it has. */
 	if (request.data == NULL && !record_read(request.current, &request.data)) return refused(ZSTR_VAL(key));
 	*val = request.data;

@@ -1,0 +1,6 @@
+<?php
+session_start();
+$_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
+echo $_SESSION['n'];
+fastcgi_finish_request();
+$_SESSION['n'] += 10;

@@ -1,0 +1,2 @@
+<?php
+echo session_status(), ' ', $_SESSION['n'] ?? 'nothing';

@@ -1,0 +1,4 @@
+<?php
+session_start();
+unset($_SESSION);
+echo 'left alone';
