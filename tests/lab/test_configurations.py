@@ -61,7 +61,7 @@ MISTAKES = {
     "nft, PHP node": ("tcp flags", "tcp flogs"),
     "nginx": ("real_ip_header", "real_ip_heather"),
     "php-fpm": ("pm = static", "pm = statick"),
-    "php ini": ('"/media/sessions"', '"/media/sessions'),
+    "php ini": ("php_cluster.lock_seconds = ", "php_cluster.lock_seconds = ("),
     "fstab": ("/media/sessions", "/media/no-such-folder"),
 }
 

@@ -136,7 +136,7 @@ catch_workers_output = yes
 
 
 def fpm_configuration(stores: Iterable[Store], workers: int, *, guarded: bool) -> str:
-    """A pool for each store that has, or has not, the one of profile `safe`; all alike but for PHP's settings. Empty: none.
+    """A pool for each store that is guarded, or is not; they differ in PHP's settings alone. Empty: there is none.
 
     The extension takes the place of PHP's own module for all pools of a php-fpm, so that these need one each.
     """
