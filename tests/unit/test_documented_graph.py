@@ -1,0 +1,44 @@
+"""docs/architecture.md names every step of a cluster, and what each waits for; here is what holds it to that."""
+
+import re
+from collections.abc import Iterator
+
+from tests.commands import PROJECT
+from tests.unit.graph import cluster_graph
+
+_ROW = re.compile(r"^\| (`[^|]*) \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
+_NAME = re.compile(r"(each )?`([^`]+)`")
+MACHINES = {"lb_i": ("lb1", "lb2"), "php_i": ("php1", "php2")}
+
+
+def expanded(name: str) -> list[str]:
+    """`lb_i-brick` is the step of each balancer."""
+    for pattern, machines in MACHINES.items():
+        if name.startswith(pattern):
+            return [name.replace(pattern, machine) for machine in machines]
+    return [name]
+
+
+def documented() -> Iterator[tuple[str, set[str]]]:
+    """Each step of the page's table, with the steps that it waits for: of its own machine, where it has such a step,
+    unless the page says `each`."""
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    table = text.partition("## The graph\n")[2].partition("\n## ")[0]
+    for row in _ROW.finditer(table):
+        [(_, step)] = _NAME.findall(row.group(1))
+        for name in expanded(step):
+            after: set[str] = set()
+            for each, needed in _NAME.findall(row.group(2)):
+                names = expanded(needed)
+                own = [one for one in names if one.split("-")[0] == name.split("-")[0]]
+                after.update(names if each or not own else own)
+            yield name, after
+
+
+def test_every_step_is_there_with_what_it_waits_for() -> None:
+    made = {
+        name: {needed for needed in node.needs if not needed.endswith(("-machine", "-scripts"))}
+        for name, node in cluster_graph(phpNodes=2).items()
+        if not node.type.startswith(("php-cluster:", "test:")) and not name.endswith("-scripts")
+    }
+    assert dict(documented()) == made
