@@ -10,6 +10,8 @@
 
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+# Whatever root has here: daemons with users of their own enter the folders that steps make.
+umask 022
 changes=0
 DIFFERS=3 # the status of a check that found a difference
 
