@@ -17,8 +17,11 @@ DIFFERS=3 # the status of a check that found a difference
 
 checking() { [[ ${CHECK-} == yes ]]; }
 
-# An engine that was killed may have left its last step running: the next one waits for it.
-exec 9>"/run/lock/php-cluster-${STEP:?}"
+# An engine that was killed may have left its last step running: the next one waits for it. The lock lies where only root can
+# open it: who can open a file can hold it locked.
+LOCKS=/run/php-cluster-steps
+mkdir --parents --mode=700 "$LOCKS"
+exec 9>"$LOCKS/${STEP:?}"
 if checking; then
     flock --nonblock 9 || {
         echo "it is still running since an earlier update"

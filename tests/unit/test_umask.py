@@ -23,7 +23,7 @@ def test_the_lab_s_library_has_one_of_its_own() -> None:
 
 def test_a_step_s_folders_can_be_entered(tmp_path: Path) -> None:
     library = (PROJECT / "scripts" / "hosts" / "lib.sh").read_text()
-    for place in ("/run/lock", "/var/lib/php-cluster"):
+    for place in ("/run/php-cluster-steps", "/var/lib/php-cluster"):
         library = library.replace(place, str(tmp_path))
     owner = f"{tmp_path.owner()}:{tmp_path.group()}"
     run(f"STEP=s\n{library}\nput_file {tmp_path}/etc/new/file 0644 text {owner}")
