@@ -32,11 +32,11 @@ for package in "${packages[@]}"; do
 done
 if ((${#missing[@]} > 0)); then
     changing "installs ${missing[*]}"
-    apt-get update --quiet --quiet || fail "apt-get update failed; can this machine reach its package mirror?"
+    apt_get update || fail "apt-get update failed; can this machine reach its package mirror?"
     for package in "${missing[@]}"; do
         apt-cache show "$package" >/dev/null 2>&1 || fail "there is no Debian package named $package"
     done
-    apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null \
+    apt_get install --no-install-recommends "${missing[@]}" \
         || fail "apt-get could not install ${missing[*]}"
 fi
 

@@ -20,6 +20,7 @@ checking() { [[ ${CHECK-} == yes ]]; }
 # An engine that was killed may have left its last step running: the next one waits for it. The lock lies where only root can
 # open it: who can open a file can hold it locked.
 LOCKS=/run/php-cluster-steps
+# shellcheck disable=SC2174  # /run is there
 mkdir --parents --mode=700 "$LOCKS"
 exec 9>"$LOCKS/${STEP:?}"
 if checking; then
@@ -97,6 +98,24 @@ wait_until() {
         if checking; then changing "waits until $what: ${said:-no answer}"; fi
         ((SECONDS < deadline)) || fail "waited ${limit} s in vain until $what: ${said:-no answer}"
         sleep 0.2
+    done
+}
+
+# apt_get WORD…: apt-get, as soon as no other one is at work, as Debian's own updates are after a boot; says which one it waits
+# for. apt's own time limit is not for the lists and downloads, and forgets who holds the lock.
+APT_SECONDS=240
+apt_get() {
+    local said locked told='' deadline=$((SECONDS + APT_SECONDS))
+    until said=$(apt-get --yes --quiet --quiet -o DPkg::Lock::Timeout=0 "$@" 2>&1); do
+        locked=$(sed --quiet '/^E: Could not get lock / { s/^E: //p; q }' <<<"$said")
+        if [[ -z $locked ]]; then
+            tail --lines 5 <<<"$said" >&2
+            return 1
+        fi
+        ((SECONDS < deadline)) || fail "waited $APT_SECONDS s in vain until no other apt is at work: $locked"
+        [[ $locked == "$told" ]] || echo "waits for another apt: $locked"
+        told=$locked
+        sleep 1
     done
 }
 

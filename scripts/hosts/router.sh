@@ -7,8 +7,8 @@
 
 if ! command -v nft >/dev/null; then
     changing "installs nftables"
-    apt-get update --quiet --quiet || fail "apt-get update failed; can this machine reach its package mirror?"
-    apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 nftables >/dev/null \
+    apt_get update || fail "apt-get update failed; can this machine reach its package mirror?"
+    apt_get install --no-install-recommends nftables \
         || fail "apt-get could not install nftables"
 fi
 put_file /etc/sysctl.d/60-php-cluster-router.conf 0644 "net.ipv4.ip_forward = 1
