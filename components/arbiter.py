@@ -90,7 +90,12 @@ def arbiter_is_leaving(known: Mapping[str, Any]) -> bool:
 def arbiter_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
     """The step after which no arbiter runs any more, `after` nobody asks it."""
     return remote_step(
-        LEFT, machine, "arbiter-leave.sh", parent=parent, variables={"FOLDER": ARBITER_FOLDER}, depends_on=[after]
+        LEFT,
+        machine,
+        "arbiter-leave.sh",
+        parent=parent,
+        variables={"FOLDER": ARBITER_FOLDER, "PORT": str(ARBITER_PORT)},
+        depends_on=[after],
     )
 
 
