@@ -24,7 +24,7 @@ ls -d /etc/php-cluster /usr/lib/php-cluster /var/lib/php-cluster /run/php-cluste
     /run/php-cluster-steps /var/tmp/php-cluster-* /var/lib/glusterd/vols/* /var/lib/glusterd/peers/* \
     /var/lib/glusterd/secure-access /etc/ssl/glusterfs.* /usr/lib/ssl/glusterfs.* \
     2>/dev/null
-find /etc/systemd /etc/php /etc/nginx /etc/sysctl.d /etc/cloud -name '*php-cluster*'
+find /etc/systemd /etc/php /etc/nginx /etc/sysctl.d /etc/cloud -name '*php-cluster*' 2>/dev/null
 grep --recursive --files-with-matches php-cluster /etc/hosts /etc/fstab /etc/haproxy /etc/keepalived
 nft list tables | grep php_cluster
 grep -E ' /session| /media/sessions' /proc/self/mounts

@@ -26,7 +26,7 @@ def settings(words: list[str]) -> dict[str, str]:
 
 
 def test_scripts_get_the_same_words(tmp_path: Path) -> None:
-    command = [sys.executable, "components/pinned_ssh.py", tmp_path, HOSTS, "10", "ops@192.0.2.1"]
+    command = [sys.executable, "components/pinned_ssh.py", str(tmp_path), HOSTS, "10", "ops@192.0.2.1"]
     said = subprocess.run(command, cwd=PROJECT, input="key\n", capture_output=True, text=True, check=True).stdout
     assert said.split("\0")[:-1] == ssh_command(tmp_path, "key\n", HOSTS, 10, "ops@192.0.2.1")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
