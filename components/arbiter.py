@@ -13,19 +13,10 @@ import pulumi
 
 from components.machine import Machine
 from components.remote import remote_step, render
-from components.topology import (
-    ARBITER_FOLDER,
-    ARBITER_HOST,
-    ARBITER_PORT,
-    BALANCERS,
-    BRICK,
-    SHARED_BRICK_DISK,
-    VOLUME,
-)
+from components.topology import ARBITER_FOLDER, ARBITER_HOST, ARBITER_PORT, BALANCERS, VOLUME
 
 RUNNING = f"{ARBITER_HOST}-arbiter"
 LEFT = f"{ARBITER_HOST}-arbiter-left"
-_BRICK, _BRICK_LEFT = f"{ARBITER_HOST}-brick", f"{ARBITER_HOST}-brick-left"
 
 
 def arbiter_runs(
@@ -90,22 +81,10 @@ def arbiter_is_leaving(known: Mapping[str, Any]) -> bool:
 def arbiter_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
     """The step after which no arbiter runs any more, `after` nobody asks it."""
     return remote_step(
-        LEFT, machine, "arbiter-leave.sh", parent=parent, variables={"FOLDER": ARBITER_FOLDER}, depends_on=[after]
-    )
-
-
-def brick_is_leaving(known: Mapping[str, Any]) -> bool:
-    """Whether the arbiter's machine has, or had, a brick: in clusters that were made before it was a process."""
-    return not known.keys().isdisjoint({_BRICK, _BRICK_LEFT})
-
-
-def brick_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
-    """The step after which a machine whose brick the volume has no more is no brick host any more."""
-    return remote_step(
-        _BRICK_LEFT,
+        LEFT,
         machine,
-        "brick-leave.sh",
+        "arbiter-leave.sh",
         parent=parent,
-        variables={"VOLUME": VOLUME, "BRICK_DISK": SHARED_BRICK_DISK, "BRICK": BRICK},
+        variables={"FOLDER": ARBITER_FOLDER, "PORT": str(ARBITER_PORT)},
         depends_on=[after],
     )

@@ -8,14 +8,7 @@ import pulumi
 import pulumi_random as random
 
 from components import topology
-from components.arbiter import (
-    arbiter_agrees,
-    arbiter_is_leaving,
-    arbiter_left,
-    arbiter_runs,
-    brick_is_leaving,
-    brick_left,
-)
+from components.arbiter import arbiter_agrees, arbiter_is_leaving, arbiter_left, arbiter_runs
 from components.gluster import BrickHost, TrustedPool, Volume
 from components.gluster_tls import GlusterTls
 from components.load_balancer import (
@@ -152,8 +145,6 @@ class PhpCluster(pulumi.ComponentResource):
             arbiter_agrees(arbiter_host, brick_hosts=volume.identities, parent=self, after=volume.whole)
         elif arbiter_is_leaving(arbiter_host.drift.known):
             arbiter_left(arbiter_host, self, after=volume.started)
-        if brick_is_leaving(arbiter_host.drift.known):
-            brick_left(arbiter_host, self, after=volume.started)
 
         balancers = [machines[planned.name] for planned in plan.balancers]
         self.floating_ip = _floating_ip(plan, balancers)

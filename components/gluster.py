@@ -146,8 +146,7 @@ class Volume(pulumi.ComponentResource):
             pool.first,
             "volume-create.sh",
             parent=self,
-            # A cluster that was made before there was an arbiter of this kind has a brick there.
-            variables={**layout, "NO_BRICKS": topology.ARBITER_HOST},
+            variables=layout,
             depends_on=[*pool.ready, *after],
         )
         self.id = created.stdout.apply(_id_in)

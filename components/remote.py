@@ -111,6 +111,7 @@ def script_text(step: str, script: str, variables: Mapping[str, str], files: Map
     contents = {name: stored_name(file) for name, file in files.items()}
     taken = "".join(f'take {name} "$scripts/{file}"\n' for name, file in contents.items())
     return f"""set -euo pipefail
+umask 022
 files="{" ".join([library, body, *contents.values()])}"
 {_UNPACK}text=$(mktemp {STEPS_FOLDER}/.{step}.XXXXXX)
 trap 'rm -f "$text"' EXIT

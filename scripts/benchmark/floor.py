@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.pinned_ssh import options
 from components.settings import PROJECT_FOLDER
 from scripts.benchmark.timeline import Span, name_of
 
 LOCAL_COMMAND = "command:local:Command"
 REMOTE_COMMAND = "command:remote:Command"
 COPY = "command:remote:CopyToRemote"
+
+CONNECT_SECONDS = 10
+"""How long a machine may take to answer a login."""
 
 _SPECIAL_VALUE = "4dabf18193072939515e22adb298388d"
 """The key by which a state's JSON tells that a value is of a special kind; every Pulumi has the same."""
@@ -122,18 +126,13 @@ def _step(resource: Mapping[str, Any], needs: frozenset[str]) -> Step:
 
 def ssh_options(folder: Path) -> list[str]:
     """What every `ssh` of the floor is told: shared connections, the keys of `prepare`, no settings of one's own."""
-    return [
-        *("-F", "none"),
-        *("-o", "BatchMode=yes"),
-        *("-o", "LogLevel=ERROR"),
-        *("-o", "IdentitiesOnly=yes"),
-        *("-o", f"IdentityFile={folder}/key-%h"),
-        *("-o", f"UserKnownHostsFile={folder}/known_hosts"),
-        *("-o", "StrictHostKeyChecking=yes"),
-        *("-o", "ControlMaster=auto"),
-        *("-o", f"ControlPath={folder}/connection-%h"),
-        *("-o", "ControlPersist=yes"),
-    ]
+    told = {
+        "IdentityFile": f'"{folder}/key-%h"',
+        "ControlMaster": "auto",
+        "ControlPath": f'"{folder}/connection-%h"',
+        "ControlPersist": "yes",
+    }
+    return [*options(folder / "known_hosts", CONNECT_SECONDS), *[f"-o{key}={value}" for key, value in told.items()]]
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -6,6 +6,8 @@
 # A machine that has another mark is refused. A second run changes nothing.
 
 set -euo pipefail
+# Whatever root has here: daemons with users of their own enter these folders.
+umask 022
 mark=/etc/php-cluster/owner leave=/usr/lib/php-cluster/leave
 mkdir -p /etc/php-cluster /usr/lib/php-cluster
 text=$(printf '%s\n' "OWNER=$OWNER" "STACK=$STACK" "HOST_NAME=$(hostname)")

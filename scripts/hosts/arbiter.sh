@@ -2,14 +2,41 @@
 # Runs the arbiter, the one whose word counts when the bricks cannot agree.
 #
 # Input: FOLDER (where it notes which brick is outdated), PORT, VOLUME_FILE (how it is built), VOLUME, VOLUME_ID.
-# Postcondition: the arbiter runs and listens, now and after a boot. A second run changes nothing. What it has noted stays.
+# Postcondition: the arbiter runs and listens, now and after a boot, at a port that no outgoing connection gets. A second run
+# changes nothing. What it has noted stays.
 
 volume_file=/etc/php-cluster/arbiter.vol
 unit=php-cluster-arbiter
 
 [[ $VOLUME_ID =~ ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$ ]] || fail "the volume's id is $VOLUME_ID"
-listens() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>&1; }
 
+# listens: whether the arbiter answers, and if not, which connection of another program has its port.
+listens() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>&1 && return
+    ss --no-header --tcp --numeric --processes "sport = :$PORT"
+    return 1
+}
+
+# The kernel gives ports of this range to outgoing connections too, and while one has the arbiter's, the arbiter cannot start.
+reserved_ports=/proc/sys/net/ipv4/ip_local_reserved_ports reserved_at_boot=/etc/sysctl.d/60-php-cluster-arbiter.conf
+# includes PORTS: whether a list of the kernel's kind, "8080,9000-9100", has the arbiter's port.
+includes() {
+    local part
+    for part in ${1//,/ }; do
+        ((${part%-*} > PORT || ${part#*-} < PORT)) || return 0
+    done
+    return 1
+}
+
+reserved=$(<"$reserved_ports")
+includes "$reserved" || reserved=${reserved:+$reserved,}$PORT
+# Those that others have reserved are in the line, for the last file that names them counts.
+line="net.ipv4.ip_local_reserved_ports = $reserved"
+if ! holds "$reserved_at_boot" "$line"$'\n' || [[ $(<"$reserved_ports") != "$reserved" ]]; then
+    changing "reserves port $PORT for the arbiter"
+    put_file "$reserved_at_boot" 0644 "$line"$'\n'
+    echo "$reserved" >"$reserved_ports"
+fi
 if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
     changing "makes the folder $FOLDER"
     mkdir --parents "$FOLDER/.glusterfs/indices"
@@ -28,7 +55,7 @@ if [[ ! -e $notes ]]; then
     ln "$FOLDER/.new" "$numbered"
     mv "$FOLDER/.new" "$notes"
 fi
-put_file "$volume_file" 0644 "$VOLUME_FILE" || true
+put_file "$volume_file" 0644 "$VOLUME_FILE"
 put_file "/etc/systemd/system/$unit.service" 0644 "[Unit]
 Description=Arbiter of the sessions' bricks
 After=network-online.target
@@ -40,7 +67,7 @@ Restart=always
 RestartSec=1
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 enabled_and_running "$unit" restart
 wait_until 60 "the arbiter listens" listens
 forget_steps '*-arbiter-left'

@@ -4,7 +4,7 @@
 # Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules), EXACT
 # ("no": PHP nodes that these rules let in already, they still do, until packet-filter.sh runs).
 # Postcondition: every package is installed, every brick host's name resolves, the rules hold, now and from before any daemon
-# starts at a boot.
+# starts at a boot. cloud-init, if it is there, leaves the names alone.
 # A second run changes nothing.
 
 if [[ $(hostname) != "$HOST_NAME" ]]; then
@@ -14,14 +14,30 @@ if [[ $(hostname) != "$HOST_NAME" ]]; then
 fi
 
 begin='# php-cluster: brick hosts' end='# php-cluster: end'
-rest=$(sed "/^$begin\$/,/^$end\$/d" /etc/hosts)
-grep --quiet --word-regexp localhost <<<"$rest" || rest="127.0.0.1 localhost"$'\n'"$rest"
-# Not replaced by renaming: /etc/hosts may be a mount of its own.
-wanted=$(printf '%s\n%s\n%s\n%s' "$rest" "$begin" "${HOST_TABLE%$'\n'}" "$end")
-if [[ $(cat /etc/hosts) != "$wanted" ]]; then
-    changing "writes the brick hosts to /etc/hosts"
-    printf '%s\n' "$wanted" >/etc/hosts
+# put_names FILE [LINE]: the brick hosts at the end of a file of names; at its head the line, where nobody else has localhost.
+put_names() {
+    local file=$1 rest wanted
+    rest=$(sed "/^$begin\$/,/^$end\$/d" "$file")
+    [[ -z ${2-} ]] || grep --quiet --word-regexp localhost <<<"$rest" || rest=$2$'\n'$rest
+    wanted=$(printf '%s\n%s\n%s\n%s' "$rest" "$begin" "${HOST_TABLE%$'\n'}" "$end")$'\n'
+    if ! mountpoint --quiet "$file"; then
+        put_file "$file" 0644 "$wanted"
+    elif ! holds "$file" "$wanted"; then
+        changing "writes the brick hosts to $file"
+        printf '%s' "$wanted" >"$file"
+    fi
+}
+put_names /etc/hosts "127.0.0.1 localhost"
+# cloud-init may have been told to write host name and /etc/hosts at every boot. Its own settings count less than what the provider
+# or the machine's user data say, so the text that it makes /etc/hosts of has the names too.
+if [[ -d /etc/cloud/cloud.cfg.d ]]; then
+    put_file /etc/cloud/cloud.cfg.d/99-php-cluster.cfg 0644 "# php-cluster has named the machine and written the brick hosts to /etc/hosts.
+preserve_hostname: true
+manage_etc_hosts: false
+"
 fi
+made_from=/etc/cloud/templates/hosts.debian.tmpl
+[[ ! -f $made_from ]] || put_names "$made_from"
 
 read -r -a packages <<<"$PACKAGES"
 # It knows some under the name of their architecture too, and fails when there is one that it does not know.
@@ -32,11 +48,11 @@ for package in "${packages[@]}"; do
 done
 if ((${#missing[@]} > 0)); then
     changing "installs ${missing[*]}"
-    apt-get update --quiet --quiet || fail "apt-get update failed; can this machine reach its package mirror?"
+    apt_get update || fail "apt-get update failed; can this machine reach its package mirror?"
     for package in "${missing[@]}"; do
         apt-cache show "$package" >/dev/null 2>&1 || fail "there is no Debian package named $package"
     done
-    apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null \
+    apt_get install --no-install-recommends "${missing[@]}" \
         || fail "apt-get could not install ${missing[*]}"
 fi
 
@@ -48,7 +64,7 @@ if [[ $EXACT == no && -f $filter ]]; then
     # The line's end that the substitution has cut off.
     PACKET_FILTER+=$'\n'
 fi
-put_file "$filter" 0644 "$PACKET_FILTER" || true
+put_file "$filter" 0644 "$PACKET_FILTER"
 put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
 Description=Take packets of the cluster's machines only
 DefaultDependencies=no
@@ -62,13 +78,13 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file /etc/php-cluster/packet-filter.nft
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 # A firewall of the user's own may begin with a flush of all rules, whenever it is started or reloaded.
 load="-/usr/sbin/nft --file $filter"
 put_file /etc/systemd/system/nftables.service.d/php-cluster.conf 0644 "[Service]
 ExecStartPost=$load
 ExecReload=$load
-" || true
+"
 reread_if_changed nftables
 if ! unchanged; then
     said=$(nft --check --file "$filter" 2>&1) || fail "nft refuses the packet filter: $said"

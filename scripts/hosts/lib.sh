@@ -10,13 +10,19 @@
 
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+# Whatever root has here: daemons with users of their own enter the folders that steps make.
+umask 022
 changes=0
 DIFFERS=3 # the status of a check that found a difference
 
 checking() { [[ ${CHECK-} == yes ]]; }
 
-# An engine that was killed may have left its last step running: the next one waits for it.
-exec 9>"/run/lock/php-cluster-${STEP:?}"
+# An engine that was killed may have left its last step running: the next one waits for it. The lock lies where only root can
+# open it: who can open a file can hold it locked.
+LOCKS=/run/php-cluster-steps
+# shellcheck disable=SC2174  # /run is there
+mkdir --parents --mode=700 "$LOCKS"
+exec 9>"$LOCKS/${STEP:?}"
 if checking; then
     flock --nonblock 9 || {
         echo "it is still running since an earlier update"
@@ -67,20 +73,27 @@ holds() {
     [[ $found == "$2" ]]
 }
 
-# put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ; true when it changed it.
+# put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ. Fails, and leaves the old file, when
+# not all of it can be written.
 put_file() {
-    local path=$1 mode=$2 content=$3 owner=${4:-root:root} temporary
+    local path=$1 mode=$2 content=$3 owner=${4:-root:root} said
     if [[ -f $path && ! -L $path ]] && holds "$path" "$content" \
         && [[ $(stat --format='%a %U:%G' "$path") == "${mode#0} $owner" ]]; then
-        return 1
+        return 0
     fi
     changing "writes $path"
-    mkdir -p "$(dirname "$path")"
-    temporary=$(mktemp "$(dirname "$path")/.$(basename "$path").XXXXXX")
-    printf '%s' "$content" >"$temporary"
-    chmod "$mode" "$temporary"
-    chown "$owner" "$temporary"
-    mv --force --no-target-directory "$temporary" "$path"
+    said=$(replace_file "$path" "$mode" "$content" "$owner" 2>&1) || fail "cannot write $path: $said"
+}
+
+# replace_file PATH MODE CONTENT OWNER:GROUP: puts a new file in the place of the old one, all of it or nothing. Each part says
+# whether it was done, since this runs where `set -e` does not count.
+replace_file() {
+    local path=$1 mode=$2 content=$3 owner=$4 temporary
+    mkdir -p "$(dirname "$path")" && temporary=$(mktemp "$(dirname "$path")/.$(basename "$path").XXXXXX") || return
+    printf '%s' "$content" >"$temporary" && chmod "$mode" "$temporary" && chown "$owner" "$temporary" \
+        && mv --force --no-target-directory "$temporary" "$path" && return
+    rm -f "$temporary"
+    return 1
 }
 
 # wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails with WHAT and its last words after SECONDS.
@@ -92,6 +105,24 @@ wait_until() {
         if checking; then changing "waits until $what: ${said:-no answer}"; fi
         ((SECONDS < deadline)) || fail "waited ${limit} s in vain until $what: ${said:-no answer}"
         sleep 0.2
+    done
+}
+
+# apt_get WORD…: apt-get, as soon as no other one is at work, as Debian's own updates are after a boot; says which one it waits
+# for. apt's own time limit is not for the lists and downloads, and forgets who holds the lock.
+APT_SECONDS=240
+apt_get() {
+    local said locked told='' deadline=$((SECONDS + APT_SECONDS))
+    until said=$(apt-get --yes --quiet --quiet -o DPkg::Lock::Timeout=0 "$@" 2>&1); do
+        locked=$(sed --quiet '/^E: Could not get lock / { s/^E: //p; q }' <<<"$said")
+        if [[ -z $locked ]]; then
+            tail --lines 5 <<<"$said" >&2
+            return 1
+        fi
+        ((SECONDS < deadline)) || fail "waited $APT_SECONDS s in vain until no other apt is at work: $locked"
+        [[ $locked == "$told" ]] || echo "waits for another apt: $locked"
+        told=$locked
+        sleep 1
     done
 }
 

@@ -14,9 +14,9 @@ version=$(basename "$(dirname "${versions[-1]}")")
 for variable in "${!SOURCE_@}"; do
     file=${variable#SOURCE_}
     file=${file,,}
-    put_file "/usr/lib/php-cluster/extension/${file/_/.}" 0644 "${!variable}" || true
+    put_file "/usr/lib/php-cluster/extension/${file/_/.}" 0644 "${!variable}"
 done
-put_file /usr/lib/php-cluster/build-extension 0755 "$BUILD_EXTENSION" || true
+put_file /usr/lib/php-cluster/build-extension 0755 "$BUILD_EXTENSION"
 if ! /usr/lib/php-cluster/build-extension is-made "$version" "$EXTENSION"; then
     changing "compiles PHP's extension"
     said=$(/usr/lib/php-cluster/build-extension make "$version" "$EXTENSION" 2>&1) \

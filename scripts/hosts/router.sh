@@ -7,12 +7,12 @@
 
 if ! command -v nft >/dev/null; then
     changing "installs nftables"
-    apt-get update --quiet --quiet || fail "apt-get update failed; can this machine reach its package mirror?"
-    apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 nftables >/dev/null \
+    apt_get update || fail "apt-get update failed; can this machine reach its package mirror?"
+    apt_get install --no-install-recommends nftables \
         || fail "apt-get could not install nftables"
 fi
 put_file /etc/sysctl.d/60-php-cluster-router.conf 0644 "net.ipv4.ip_forward = 1
-" || true
+"
 if [[ $(sysctl --values net.ipv4.ip_forward) != 1 ]]; then
     changing "forwards packets"
     sysctl --quiet --load /etc/sysctl.d/60-php-cluster-router.conf
@@ -25,7 +25,7 @@ table ip php_cluster_router {
         ip saddr $NETWORK ip daddr != $NETWORK masquerade
     }
 }
-" || true
+"
 put_file /etc/systemd/system/php-cluster-router.service 0644 "[Unit]
 Description=The way out for machines without public addresses
 [Service]
@@ -34,6 +34,6 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file /etc/php-cluster/router.nft
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 enabled_and_running php-cluster-router restart
 report "routes for $NETWORK"

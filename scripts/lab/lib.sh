@@ -6,6 +6,8 @@
 
 set -euo pipefail
 export LC_ALL=C
+# Whatever the caller has: a machine's folders are its own users' too, from its root folder on.
+umask 022
 # Root by `su` has the user's own, without them.
 export PATH=$PATH:/usr/sbin:/sbin
 

@@ -139,9 +139,8 @@ remove_traces() {
     rmdir "/run/systemd/nspawn/propagate/$MACHINE" 2>/dev/null || true
 }
 
-is_supervisor() {
-    grep --quiet --text --fixed-strings "$SCRIPTS/supervise" "/proc/$1/cmdline" 2>/dev/null
-}
+# is_supervisor PID: of this machine, wherever the checkout lay when it was started.
+is_supervisor() { [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") == *"/supervise $LAB $NAME " ]]; }
 
 # cut_link: no packet in or out, no goodbye.
 cut_link() { ip link set "$LINK" down 2>/dev/null || link_is_gone; }

@@ -27,10 +27,13 @@ stage() {
     mkdir -p "$LOCAL/log"
     log=$LOCAL/log/${title//[^a-zA-Z0-9]/-}.log
     printf '%s …\n' "$title"
+    # A process group of its own, to be interrupted as a whole: an interrupted set-up leaves nothing running behind, and does not
+    # end before what has to be ended properly.
+    set -m
     "$@" >"$log" 2>&1 &
     child=$!
-    # An interrupted set-up leaves nothing running behind.
-    trap 'kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; exit 130' INT TERM
+    set +m
+    trap 'echo "  interrupted; it ends what cannot stay half done"; kill -INT -- "-$child" 2>/dev/null; wait "$child"; exit 130' INT TERM
     while kill -0 "$child" 2>/dev/null; do
         if ((SECONDS >= shown + 5)); then
             shown=$SECONDS

@@ -1,7 +1,11 @@
 """The image: nothing that starts by itself, nobody's identity."""
 
+import shlex
+import shutil
 import subprocess
+from pathlib import Path
 
+from tests.commands import PROJECT, said
 from tests.lab.conftest import Image
 
 
@@ -28,3 +32,23 @@ def test_it_is_nobody(image: Image) -> None:
 def test_it_has_what_the_roles_need(image: Image) -> None:
     done = image.run("command -v glusterd mount.glusterfs haproxy keepalived nginx php-fpm8.2 sshd nft xfs_info")
     assert done.returncode == 0, done.stdout
+
+
+def test_it_can_be_made_from_a_folder_of_any_name(tmp_path: Path) -> None:
+    """Only as far as to the project's own part, in a tree that mmdebstrap makes of nothing."""
+    lab = tmp_path / "it's a folder"
+    shutil.copytree(PROJECT / "scripts" / "lab", lab / "scripts" / "lab")
+    (lab / "scripts" / "lab" / "image-finish").write_text('#!/bin/sh\necho "finished $1" >"$(dirname "$0")/said"\n')
+    (lab / "scripts" / "lab" / "check").write_text("#!/bin/sh\n")
+    # What mmdebstrap does with its hooks, by its manual: the shell's own, with the tree as the argument.
+    (lab / "mmdebstrap").write_text(
+        "#!/bin/bash\nset -eu\n"
+        "for word; do [[ $word != --customize-hook=* ]] || hook=${word#*=}; done\n"
+        'root=$(printf "%s\\n" "$@" | grep /.partial-)\nmkdir -p "$root"\n'
+        'sh -c "$hook" exec "$root"\n'
+    )
+    (lab / "mmdebstrap").chmod(0o755)
+    script = f"mount -t tmpfs none /var/lib; PATH={shlex.quote(str(lab))}:$PATH; PACKAGES=x scripts/lab/image up"
+    made = said("unshare", "--mount", "bash", "-euc", script, folder=lab).splitlines()[-1]
+    assert made.startswith("/var/lib/php-cluster/images/")
+    assert (lab / "scripts" / "lab" / "said").read_text().startswith("finished /var/lib/php-cluster/images/.partial-")

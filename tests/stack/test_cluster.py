@@ -19,6 +19,15 @@ def test_nothing_is_left_to_do(cluster: Cluster) -> None:
     cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
 
 
+def test_no_outgoing_connection_gets_the_arbiter_s_port(cluster: Cluster) -> None:
+    reserved = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+    assert cluster.enter("php1", f"cat {reserved}") == str(ARBITER_PORT)
+    # As a boot does it.
+    assert cluster.enter("php1", f"echo >{reserved}; systemctl restart systemd-sysctl; cat {reserved}") == str(
+        ARBITER_PORT
+    )
+
+
 def test_a_counter_rises_while_nodes_alternate(cluster: Cluster) -> None:
     visitor = cluster.visitor()
     for expected in range(1, 41):

@@ -21,10 +21,10 @@ PACKAGES = {
 # Every trace that a cluster could leave on a machine; `true` so that none is no failure.
 TRACES = r"""
 ls -d /etc/php-cluster /usr/lib/php-cluster /var/lib/php-cluster /run/php-cluster /srv/site /session /media/sessions \
-    /run/lock/php-cluster-* /var/tmp/php-cluster-* /var/lib/glusterd/vols/* /var/lib/glusterd/peers/* \
+    /run/php-cluster-steps /var/tmp/php-cluster-* /var/lib/glusterd/vols/* /var/lib/glusterd/peers/* \
     /var/lib/glusterd/secure-access /etc/ssl/glusterfs.* /usr/lib/ssl/glusterfs.* \
     2>/dev/null
-find /etc/systemd /etc/php /etc/nginx -name '*php-cluster*'
+find /etc/systemd /etc/php /etc/nginx /etc/sysctl.d /etc/cloud -name '*php-cluster*' 2>/dev/null
 grep --recursive --files-with-matches php-cluster /etc/hosts /etc/fstab /etc/haproxy /etc/keepalived
 nft list tables | grep php_cluster
 grep -E ' /session| /media/sessions' /proc/self/mounts

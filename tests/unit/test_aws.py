@@ -127,13 +127,6 @@ def test_what_an_arbiter_needed_stays_when_the_profile_changes(usual: Graph) -> 
     assert article["php1-machine"].inputs == usual["php1-machine"].inputs
 
 
-def test_a_disk_that_is_not_needed_any_more_stays(usual: Graph) -> None:
-    """To detach it would stop the machine."""
-    known = {**usual, **{name: usual[name.replace("php1", "lb1")] for name in ("php1-brick-attached",)}}
-    assert "php1-brick-attached" not in usual
-    assert {"php1-brick-volume", "php1-brick-attached"} <= cloud(known=known).keys()
-
-
 def test_each_machine_is_in_the_groups_of_its_part(usual: Graph) -> None:
     groups = {name: node["vpcSecurityGroupIds"] for name, node in of_type(usual, "Instance").items() if "php" in name}
     assert groups == {

@@ -115,7 +115,7 @@ def test_another_choice_is_refused(wanted: bool, known: dict[str, object], right
 def run_step(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """A host script as `bash` gets it, with another folder in place of those it writes to."""
     library = (HOST_SCRIPTS / "lib.sh").read_text() + (HOST_SCRIPTS / script).read_text()
-    for place in ("/etc/ssl", "/var/lib/glusterd", "/var/lib/php-cluster", "/run/lock"):
+    for place in ("/etc/ssl", "/var/lib/glusterd", "/var/lib/php-cluster", "/run/php-cluster-steps"):
         library = library.replace(place, str(folder))
     (folder / "lib").mkdir(exist_ok=True)
     library = library.replace("/usr/lib/ssl", str(folder / "lib"))

@@ -175,13 +175,3 @@ def test_packets_and_names_are_the_same_for_both(profile: str) -> None:
     graph, other = (cluster_graph(phpNodes=2, profile=each) for each in (profile, OTHER[profile]))
     installs = [name for name in graph if name.endswith("-install")]
     assert {name: graph[name].inputs for name in installs} == {name: other[name].inputs for name in installs}
-
-
-def test_a_brick_that_once_arbitrated_leaves() -> None:
-    """In a cluster that was made when the arbiter had one."""
-    known = {**state("safe"), "php1-brick": {}}
-    graph = cluster_graph(phpNodes=2, profile="safe", known=known)
-    assert "NO_BRICKS=php1\n" in graph["volume-create"].inputs["stdin"]
-    assert "volume-create" in everything_before(graph, "php1-brick-left")
-    again = cluster_graph(phpNodes=2, profile="safe", known=left_by(graph))
-    assert again["php1-brick-left"].inputs == graph["php1-brick-left"].inputs

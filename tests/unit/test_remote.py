@@ -54,7 +54,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where a machine would be, with two scripts of ours in place of all others."""
     scripts = tmp_path / "scripts"
     scripts.mkdir()
-    (scripts / "lib.sh").write_text((HOST_SCRIPTS / "lib.sh").read_text().replace("/run/lock", str(tmp_path)))
+    library = (HOST_SCRIPTS / "lib.sh").read_text().replace("/run/php-cluster-steps", str(tmp_path))
+    (scripts / "lib.sh").write_text(library)
     (scripts / "say.sh").write_text("printf '%s' \"$STEP: $WORD${TEXT-}\"\n")
     (scripts / "page.php").write_text("<?php\n\n")
     monkeypatch.setattr(host_scripts, "HOST_SCRIPTS", scripts)

@@ -25,9 +25,6 @@ ROOT_GIB = 10
 BRICK_DEVICE = "/dev/sdf"
 """What the API calls it; the machine sees an NVMe disk that carries the volume's id as its serial number."""
 
-BRICK_ATTACHED = "-brick-attached"
-"""The end of the name of what attaches a brick's disk to its instance."""
-
 MOVER_PACKAGES = ("python3-boto3",)
 
 
@@ -205,10 +202,7 @@ class AwsMachine(pulumi.ComponentResource):
                 identity=instance.id,
                 address=planned.address,
                 interface=None,
-                # Once there it stays: to detach it would stop the machine, should the profile change.
-                brick_source=self._brick(planned, place, brick_gib, instance)
-                if planned.has_brick or planned.name + BRICK_ATTACHED in drift.known
-                else "",
+                brick_source=self._brick(planned, place, brick_gib, instance) if planned.has_brick else "",
                 connection=command.remote.ConnectionArgs(
                     host=host,
                     user=USER,
@@ -242,7 +236,7 @@ class AwsMachine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         attached = aws.ec2.VolumeAttachment(
-            planned.name + BRICK_ATTACHED,
+            f"{planned.name}-brick-attached",
             device_name=BRICK_DEVICE,
             volume_id=volume.id,
             instance_id=instance.id,
