@@ -34,7 +34,7 @@ includes "$reserved" || reserved=${reserved:+$reserved,}$PORT
 line="net.ipv4.ip_local_reserved_ports = $reserved"
 if ! holds "$reserved_at_boot" "$line"$'\n' || [[ $(<"$reserved_ports") != "$reserved" ]]; then
     changing "reserves port $PORT for the arbiter"
-    put_file "$reserved_at_boot" 0644 "$line"$'\n' || true
+    put_file "$reserved_at_boot" 0644 "$line"$'\n'
     echo "$reserved" >"$reserved_ports"
 fi
 if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
@@ -55,7 +55,7 @@ if [[ ! -e $notes ]]; then
     ln "$FOLDER/.new" "$numbered"
     mv "$FOLDER/.new" "$notes"
 fi
-put_file "$volume_file" 0644 "$VOLUME_FILE" || true
+put_file "$volume_file" 0644 "$VOLUME_FILE"
 put_file "/etc/systemd/system/$unit.service" 0644 "[Unit]
 Description=Arbiter of the sessions' bricks
 After=network-online.target
@@ -67,7 +67,7 @@ Restart=always
 RestartSec=1
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 enabled_and_running "$unit" restart
 wait_until 60 "the arbiter listens" listens
 forget_steps '*-arbiter-left'

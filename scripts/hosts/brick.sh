@@ -81,7 +81,7 @@ StartLimitIntervalSec=0
 [Service]
 Restart=always
 RestartSec=2
-" || true
+"
 # Every start of the daemon configures geo-replication, which is not used here, by seventeen Python programs one after the
 # other: 2.2 s on an idle machine, 5 s when three start at once, 0.1 s without. A package update leaves a diversion alone.
 gsyncd=$(dpkg --listfiles glusterfs-common | grep '/gsyncd$')

@@ -4,8 +4,8 @@
 # Input: PROGRAM (text of scripts/hosts/elastic-ip), SETTINGS (JSON: region, address, interfaces).
 # Postcondition: the service is enabled and runs with these settings, before keepalived does. A second run changes nothing.
 
-put_file /usr/lib/php-cluster/elastic-ip 0755 "$PROGRAM" || true
-put_file /etc/php-cluster/elastic-ip.json 0644 "$SETTINGS" || true
+put_file /usr/lib/php-cluster/elastic-ip 0755 "$PROGRAM"
+put_file /etc/php-cluster/elastic-ip.json 0644 "$SETTINGS"
 put_file /etc/systemd/system/php-cluster-elastic-ip.service 0644 "[Unit]
 Description=Keep the Elastic IP with the active load balancer
 Wants=network-online.target
@@ -24,6 +24,6 @@ PrivateTmp=yes
 CapabilityBoundingSet=
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 enabled_and_running php-cluster-elastic-ip restart
 report "the Elastic IP follows keepalived"

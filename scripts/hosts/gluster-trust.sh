@@ -21,7 +21,7 @@ if [[ $EXACT == no && -f $trusted ]]; then
     names=$(sed --quiet 's/^# \([^,]*\),.*/\1/p' <<<"$CERTIFICATES" | paste --serial --delimiters ' ')
     kept=$(awk -F '[ ,]' -v names=" $names " '/^# / { others = !index(names, " " $2 " ") } others' "$trusted")
 fi
-put_file "$trusted" 0644 "$CERTIFICATES${kept:+$kept$'\n'}" || true
+put_file "$trusted" 0644 "$CERTIFICATES${kept:+$kept$'\n'}"
 # Its presence is what glusterd, the command line and the mount look for when they start.
-put_file /var/lib/glusterd/secure-access 0600 "" || true
+put_file /var/lib/glusterd/secure-access 0600 ""
 report "trusts $(grep --count '^# ' "$trusted") machines"

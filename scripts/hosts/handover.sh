@@ -21,12 +21,12 @@ if [[ -z $ini ]]; then
     report "PHP serves nothing yet"
 elif differs; then
     changing "makes PHP read the sessions of both profiles"
-    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP" || true
-    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP" || true
-    put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
-    put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP" || true
+    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP"
+    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP"
+    put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP"
+    put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP"
     # All other settings stay as they serve now.
-    put_file "$ini" 0644 "$(cat "$ini" - < <(grep --invert-match --line-regexp --fixed-strings --file "$ini" <<<"$LINES"))"$'\n' || true
+    put_file "$ini" 0644 "$(cat "$ini" - < <(grep --invert-match --line-regexp --fixed-strings --file "$ini" <<<"$LINES"))"$'\n'
     said=$(DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php anew 2>&1) || fail "PHP does not start: $said"
 fi
 if [[ -n $ini ]]; then

@@ -35,7 +35,7 @@ drain() {
 }
 
 if [[ -n $TLS_PEM ]]; then
-    put_file "$TLS_PATH" 0600 "$TLS_PEM" || true
+    put_file "$TLS_PATH" 0600 "$TLS_PEM"
 elif [[ -e $TLS_PATH ]]; then
     changing "removes $TLS_PATH"
     rm "$TLS_PATH"
@@ -49,14 +49,14 @@ if ! holds /etc/haproxy/haproxy.cfg "$HAPROXY_CFG"; then
     rm "$candidate"
     [[ -z $leaving ]] || drain "$leaving"
 fi
-put_file /etc/haproxy/haproxy.cfg 0640 "$HAPROXY_CFG" root:haproxy || true
+put_file /etc/haproxy/haproxy.cfg 0640 "$HAPROXY_CFG" root:haproxy
 # Debian restarts it on failure, but gives up after a few: a balancer never gives up.
 put_file /etc/systemd/system/haproxy.service.d/php-cluster.conf 0644 "[Unit]
 StartLimitIntervalSec=0
 [Service]
 Restart=always
 RestartSec=1
-" || true
+"
 enabled_and_running haproxy reload
 
 answers() { curl --silent --fail --max-time 2 http://127.0.0.1:8404/.php-cluster/balancer; }

@@ -21,7 +21,7 @@ put_names() {
     [[ -z ${2-} ]] || grep --quiet --word-regexp localhost <<<"$rest" || rest=$2$'\n'$rest
     wanted=$(printf '%s\n%s\n%s\n%s' "$rest" "$begin" "${HOST_TABLE%$'\n'}" "$end")$'\n'
     if ! mountpoint --quiet "$file"; then
-        put_file "$file" 0644 "$wanted" || true
+        put_file "$file" 0644 "$wanted"
     elif ! holds "$file" "$wanted"; then
         changing "writes the brick hosts to $file"
         printf '%s' "$wanted" >"$file"
@@ -34,7 +34,7 @@ if [[ -d /etc/cloud/cloud.cfg.d ]]; then
     put_file /etc/cloud/cloud.cfg.d/99-php-cluster.cfg 0644 "# php-cluster has named the machine and written the brick hosts to /etc/hosts.
 preserve_hostname: true
 manage_etc_hosts: false
-" || true
+"
 fi
 made_from=/etc/cloud/templates/hosts.debian.tmpl
 [[ ! -f $made_from ]] || put_names "$made_from"
@@ -64,7 +64,7 @@ if [[ $EXACT == no && -f $filter ]]; then
     # The line's end that the substitution has cut off.
     PACKET_FILTER+=$'\n'
 fi
-put_file "$filter" 0644 "$PACKET_FILTER" || true
+put_file "$filter" 0644 "$PACKET_FILTER"
 put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
 Description=Take packets of the cluster's machines only
 DefaultDependencies=no
@@ -78,13 +78,13 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file /etc/php-cluster/packet-filter.nft
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 # A firewall of the user's own may begin with a flush of all rules, whenever it is started or reloaded.
 load="-/usr/sbin/nft --file $filter"
 put_file /etc/systemd/system/nftables.service.d/php-cluster.conf 0644 "[Service]
 ExecStartPost=$load
 ExecReload=$load
-" || true
+"
 reread_if_changed nftables
 if ! unchanged; then
     said=$(nft --check --file "$filter" 2>&1) || fail "nft refuses the packet filter: $said"

@@ -10,7 +10,7 @@ interface=$(ip -oneline -4 address show to "$ADDRESS" | awk '{ print $2; exit }'
 [[ -n $interface ]] || fail "no interface has the address $ADDRESS"
 KEEPALIVED_CONF=${KEEPALIVED_CONF//@INTERFACE@/$interface}
 
-put_file /usr/lib/php-cluster/watch-balancer 0755 "$WATCH_BALANCER" || true
+put_file /usr/lib/php-cluster/watch-balancer 0755 "$WATCH_BALANCER"
 put_file /etc/systemd/system/php-cluster-balancer.service 0644 "[Unit]
 Description=Say whether this balancer may hold the floating IP
 After=haproxy.service
@@ -23,7 +23,7 @@ Restart=always
 RestartSec=1
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 enabled_and_running php-cluster-balancer restart
 
 if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
@@ -32,13 +32,13 @@ if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
     said=$(keepalived --use-file="$candidate" --config-test 2>&1) || fail "keepalived refuses its configuration: $said"
     rm "$candidate"
 fi
-put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF" || true
+put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF"
 put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
 After=haproxy.service php-cluster-balancer.service
 StartLimitIntervalSec=0
 [Service]
 Restart=always
 RestartSec=1
-" || true
+"
 enabled_and_running keepalived reload
 report "keepalived watches the other load balancer"

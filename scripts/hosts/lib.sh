@@ -73,20 +73,27 @@ holds() {
     [[ $found == "$2" ]]
 }
 
-# put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ; true when it changed it.
+# put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ. Fails, and leaves the old file, when
+# not all of it can be written.
 put_file() {
-    local path=$1 mode=$2 content=$3 owner=${4:-root:root} temporary
+    local path=$1 mode=$2 content=$3 owner=${4:-root:root} said
     if [[ -f $path && ! -L $path ]] && holds "$path" "$content" \
         && [[ $(stat --format='%a %U:%G' "$path") == "${mode#0} $owner" ]]; then
-        return 1
+        return 0
     fi
     changing "writes $path"
-    mkdir -p "$(dirname "$path")"
-    temporary=$(mktemp "$(dirname "$path")/.$(basename "$path").XXXXXX")
-    printf '%s' "$content" >"$temporary"
-    chmod "$mode" "$temporary"
-    chown "$owner" "$temporary"
-    mv --force --no-target-directory "$temporary" "$path"
+    said=$(replace_file "$path" "$mode" "$content" "$owner" 2>&1) || fail "cannot write $path: $said"
+}
+
+# replace_file PATH MODE CONTENT OWNER:GROUP: puts a new file in the place of the old one, all of it or nothing. Each part says
+# whether it was done, since this runs where `set -e` does not count.
+replace_file() {
+    local path=$1 mode=$2 content=$3 owner=$4 temporary
+    mkdir -p "$(dirname "$path")" && temporary=$(mktemp "$(dirname "$path")/.$(basename "$path").XXXXXX") || return
+    printf '%s' "$content" >"$temporary" && chmod "$mode" "$temporary" && chown "$owner" "$temporary" \
+        && mv --force --no-target-directory "$temporary" "$path" && return
+    rm -f "$temporary"
+    return 1
 }
 
 # wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails with WHAT and its last words after SECONDS.

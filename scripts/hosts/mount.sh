@@ -112,10 +112,10 @@ else
         chattr +i "$MOUNT_POINT" || fail "cannot make the bare mount point immutable"
     fi
     # systemd tries a mount once; a node that boots before the volume is there would stay without.
-    put_file /usr/lib/php-cluster/keep-mounted 0755 "$KEEP_MOUNTED" || true
+    put_file /usr/lib/php-cluster/keep-mounted 0755 "$KEEP_MOUNTED"
     put_file "/etc/systemd/system/$unit.d/php-cluster.conf" 0644 "[Unit]
 StartLimitIntervalSec=0
-" || true
+"
     reread_if_changed "$unit"
     put_file "/etc/systemd/system/$keeper" 0644 "[Unit]
 Description=Keep $MOUNT_POINT mounted, and say whether it answers
@@ -131,7 +131,7 @@ RestartSec=1
 TimeoutStopSec=2
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 fi
 
 if ! is_mounted; then

@@ -5,6 +5,6 @@
 # Postcondition: exactly these rules hold. They are loaded by the unit that install.sh has made.
 # A second run changes nothing.
 
-put_file /etc/php-cluster/packet-filter.nft 0644 "$PACKET_FILTER" || true
+put_file /etc/php-cluster/packet-filter.nft 0644 "$PACKET_FILTER"
 enabled_and_running php-cluster-packet-filter restart
 report "no strangers at the brick"

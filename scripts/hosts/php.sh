@@ -37,14 +37,14 @@ if [[ $GUARDED == no && -f $ini ]] && grep --quiet '^auto_prepend_file' "$ini"; 
     grep --quiet '^php_cluster.write_plain' "$ini" \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
 fi
-put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP" || true
+put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP"
 if [[ -n ${SESSION_HANDLER_PHP-} ]]; then
-    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP" || true
-    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP" || true
+    put_file /usr/lib/php-cluster/session_file.php 0644 "$SESSION_FILE_PHP"
+    put_file /usr/lib/php-cluster/session_handler.php 0644 "$SESSION_HANDLER_PHP"
 fi
-put_file "$ini" 0644 "$PHP_INI" || true
-put_file "$conf" 0644 "$FPM_CONF" || true
-put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP" || true
+put_file "$ini" 0644 "$PHP_INI"
+put_file "$conf" 0644 "$FPM_CONF"
+put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP"
 put_file /etc/systemd/system/php-cluster-fpm@.service 0644 "[Unit]
 Description=PHP of the site, %i of two
 After=remote-fs.target
@@ -64,7 +64,7 @@ Restart=on-failure
 RestartSec=1
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 /usr/lib/php-cluster/serve-php is-current || changing "starts PHP"
 if ! unchanged; then
     # The other instance starts with what is new, and takes over.
@@ -77,11 +77,11 @@ if [[ -e /etc/nginx/sites-enabled/default || -L /etc/nginx/sites-enabled/default
     changing "removes nginx's default site"
     rm /etc/nginx/sites-enabled/default
 fi
-put_file "$site" 0644 "$NGINX_SITE" || true
+put_file "$site" 0644 "$NGINX_SITE"
 enabled_and_running nginx reload
 
 if [[ -n ${COLLECT_PHP-} ]]; then
-    put_file /usr/lib/php-cluster/collect_sessions.php 0644 "$COLLECT_PHP" || true
+    put_file /usr/lib/php-cluster/collect_sessions.php 0644 "$COLLECT_PHP"
     put_file /etc/systemd/system/php-cluster-collect.service 0644 "[Unit]
 Description=Remove expired sessions
 [Service]
@@ -90,7 +90,7 @@ User=www-data
 # With the settings of the PHP that serves.
 Environment=PHP_INI_SCAN_DIR=$etc/conf.d
 ExecStart=/usr/bin/php -c $etc -d auto_prepend_file= /usr/lib/php-cluster/collect_sessions.php
-" || true
+"
     put_file /etc/systemd/system/php-cluster-collect.timer 0644 "[Unit]
 Description=Remove expired sessions every half hour
 [Timer]
@@ -98,7 +98,7 @@ OnBootSec=10min
 OnUnitActiveSec=30min
 [Install]
 WantedBy=timers.target
-" || true
+"
     reread_if_changed php-cluster-collect.service
     enabled_and_running php-cluster-collect.timer
     # Debian's own collector knows neither the record format nor the locks of other nodes.

@@ -15,7 +15,7 @@ elif has_line auto_prepend_file; then
     has_line php_cluster.write_plain \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
     grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts || fail "the sessions are not mounted, and so cannot be turned"
-    put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP" || true
+    put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP"
     etc=${ini%/conf.d/*}
     said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
         || fail "sessions cannot be read, and the profile stays half changed: $said"

@@ -12,7 +12,7 @@ if ! command -v nft >/dev/null; then
         || fail "apt-get could not install nftables"
 fi
 put_file /etc/sysctl.d/60-php-cluster-router.conf 0644 "net.ipv4.ip_forward = 1
-" || true
+"
 if [[ $(sysctl --values net.ipv4.ip_forward) != 1 ]]; then
     changing "forwards packets"
     sysctl --quiet --load /etc/sysctl.d/60-php-cluster-router.conf
@@ -25,7 +25,7 @@ table ip php_cluster_router {
         ip saddr $NETWORK ip daddr != $NETWORK masquerade
     }
 }
-" || true
+"
 put_file /etc/systemd/system/php-cluster-router.service 0644 "[Unit]
 Description=The way out for machines without public addresses
 [Service]
@@ -34,6 +34,6 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file /etc/php-cluster/router.nft
 [Install]
 WantedBy=multi-user.target
-" || true
+"
 enabled_and_running php-cluster-router restart
 report "routes for $NETWORK"

@@ -7,7 +7,7 @@
 
 releases=/srv/site/releases
 release=$releases/$HASH
-put_file /usr/lib/php-cluster/compiles.php 0644 "$COMPILES_PHP" || true
+put_file /usr/lib/php-cluster/compiles.php 0644 "$COMPILES_PHP"
 if [[ ! -d $release ]]; then
     changing "unpacks release ${HASH:0:12}"
     [[ -f $ARCHIVE ]] || fail "$ARCHIVE was not copied"

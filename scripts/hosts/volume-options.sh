@@ -37,5 +37,5 @@ if [[ -f $record ]]; then
         gluster --mode=script volume reset "$VOLUME" "$name" >/dev/null || fail "cannot reset $name"
     done <"$record"
 fi
-put_file "$record" 0644 "$(printf '%s\n' "${!wanted[@]}" | sort)"$'\n' || true
+put_file "$record" 0644 "$(printf '%s\n' "${!wanted[@]}" | sort)"$'\n'
 report "${#wanted[@]} options set, ${ADDRESSES//,/, } admitted"
