@@ -8,6 +8,7 @@ import pulumi
 import pulumi_random as random
 
 from components import topology
+from components.application_jobs import environment_steps
 from components.arbiter import (
     arbiter_agrees,
     arbiter_is_leaving,
@@ -93,6 +94,12 @@ class PhpCluster(pulumi.ComponentResource):
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
         arbiter_host = machines[ARBITER_HOST]
         switch = ProfileSwitch(settings.profile, arbiter_host.drift.known)
+        environment = {
+            planned.name: environment_steps(
+                machines[planned.name], settings.application.environment, self, [installed[planned.name]]
+            )
+            for planned in plan.php_nodes
+        }
         nodes = [
             PhpNode(
                 planned.name,
@@ -104,6 +111,8 @@ class PhpCluster(pulumi.ComponentResource):
                     workers=settings.php_workers,
                     request_seconds=settings.request_seconds,
                     plan=plan,
+                    environment_names=list(settings.application.environment),
+                    environment=environment[planned.name],
                     tls=settings.gluster_tls,
                     trusting=trusting[planned.name],
                 ),
@@ -155,6 +164,7 @@ class PhpCluster(pulumi.ComponentResource):
             "site",
             [SiteHost(machines[node.name], installed[node.name], node.ready) for node in nodes],
             site,
+            settings.application,
             health_path=settings.health_path,
             host_name=host,
             opts=child,

@@ -148,6 +148,7 @@ def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
     script = """
         mkdir -p /run/php-cluster /srv/site /usr/lib/php-cluster
         ln -s /files/site /srv/site/current
+        ln -s /files/site /srv/site/web
         cp /files/etc/session_file.php /files/etc/session_handler.php /usr/lib/php-cluster/
         cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
         ln -s site-a.sock /run/php-cluster/site.sock
