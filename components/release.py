@@ -76,12 +76,21 @@ class SiteRelease(pulumi.ComponentResource):
                 "which is what appDir holds. Another site ends that, and so does scripts/release rollback "
                 f"{self._release[:12]}"
             )
-        # All of them before, and the nodes on one step alone: each on all would be so many dependencies squared.
-        prepared: Sequence[pulumi.Resource] = [self._stage(host) for host in hosts]
-        if application.release_commands:
-            prepared = [self._commands(first, "release-commands", application.release_commands, prepared)]
-        if application.node_commands:
-            prepared = [self._commands(host, "node-commands", application.node_commands, prepared) for host in hosts]
+        # Where all are waited for, one step does it for all: each on all would be so many dependencies squared.
+        staged = [self._stage(host) for host in hosts]
+        released = (
+            [self._commands(first, "release-commands", application.release_commands, staged)]
+            if application.release_commands
+            else []
+        )
+        warm = (
+            [
+                self._commands(host, "node-commands", application.node_commands, [own, *released])
+                for host, own in zip(hosts, staged, strict=True)
+            ]
+            if application.node_commands
+            else []
+        )
         tried = remote_step(
             f"{first.machine.name}-site-tried",
             first.machine,
@@ -93,7 +102,7 @@ class SiteRelease(pulumi.ComponentResource):
                 "HEALTH_PATH": health_path,
                 "HOST": host_name,
             },
-            depends_on=[*prepared, *first.ready],
+            depends_on=[*staged, *released, *warm, *first.ready],
         )
         jobs = jobs_of(application)
         self.serving = [

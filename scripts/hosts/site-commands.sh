@@ -10,14 +10,17 @@ note=/srv/site/notes/$RELEASE/$KIND
 environment=/etc/php-cluster/environment
 unit=php-cluster-$STEP
 
-# hide_values TEXT: the text with the names of variables in place of their values, where those are long enough to be secrets.
+# hide_values TEXT: the text with the names of variables in place of their values, line by line, where those are long enough to
+# be secrets.
 hide_values() {
-    local said=$1 pairs=() pair value
+    local said=$1 pairs=() pair line
     # The file is shell, too.
     [[ ! -f $environment ]] || mapfile -d '' -t pairs < <(env --ignore-environment /bin/sh -c "set -a; . $environment; exec /usr/bin/env --null")
     for pair in "${pairs[@]}"; do
-        value=${pair#*=}
-        [[ ${pair%%=*} == @(PWD|OLDPWD|_) ]] || ((${#value} < 8)) || said=${said//"$value"/[${pair%%=*}]}
+        [[ ${pair%%=*} != @(PWD|OLDPWD|_) ]] || continue
+        while IFS= read -r line; do
+            ((${#line} < 8)) || said=${said//"$line"/[${pair%%=*}]}
+        done <<<"${pair#*=}"
     done
     printf '%s\n' "$said"
 }
@@ -32,7 +35,7 @@ run() {
         --property=EnvironmentFile=-"$environment" --property=WorkingDirectory="$release" \
         --property=RuntimeMaxSec="$COMMAND_SECONDS" --property=TimeoutStopSec=10 \
         /bin/bash "$work/command" </dev/null >"$work/said" 2>&1 || status=$?
-    said=$(hide_values "$(tail --lines 10 "$work/said" | tr --complement '[:print:]\n' ' ' | cut --characters 1-300)")
+    said=$(hide_values "$(tail --bytes 20000 "$work/said" | tr --delete '\0')" | tail --lines 10 | tr --complement '[:print:]\n' ' ' | cut --characters 1-300)
     ((status == 0)) || {
         ((SECONDS - began < COMMAND_SECONDS)) || status="$status after its time of $COMMAND_SECONDS s"
         fail "the command \"$1\" of the new site ends with status $status, the old one stays:
@@ -48,7 +51,7 @@ if [[ ! -d $release ]] || ! holds "$note" "$COMMANDS"; then
     # One of an earlier run that was killed.
     systemctl stop "$unit" 2>/dev/null || true
     work=$(mktemp --directory)
-    trap 'systemctl stop "$unit" 2>/dev/null; rm -rf "$work"' EXIT
+    trap 'systemctl stop "$unit" 2>/dev/null || true; rm -rf "$work"' EXIT
     chmod 711 "$work"
     mapfile -t commands <<<"$COMMANDS"
     for command in "${commands[@]}"; do

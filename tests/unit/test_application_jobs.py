@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from components.application_jobs import environment_file, jobs_of
 from components.application_settings import CronEntry, Worker
+from components.cluster import PhpCluster
+from components.drift import Drift
 from components.release import release_name
 from components.settings import read_settings
 from components.site import Site
-from tests.unit.graph import cluster_graph, everything_before
+from tests.unit.graph import cluster_graph, everything_before, graph_of, machine, planned
 
 VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), max_size=40)
 
@@ -95,3 +97,20 @@ def test_a_site_without_these_has_no_steps_for_them_but_to_take_back_what_was_th
     assert [name for name in cluster_graph() if name.endswith(kinds)] == []
     # A variable that is not there any more must not stay on the node.
     assert "php2-environment" in cluster_graph(known={"php2-environment": {}})
+
+
+def test_after_a_rollback_the_nodes_are_told_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", lambda message, *_: said.append(message))
+    settings, plan = planned(phpNodes=2)
+    name = release_name(Site(settings.app_dir, "0" * 64), settings.application)
+
+    def program() -> None:
+        drift = Drift({}, {}, {}, rollbacks={name: "a" * 64})
+        machines = {each.name: machine(each, drift=drift) for each in plan.machines}
+        PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64))
+
+    graph = graph_of(program)
+    for step in ("php1-site-tried", "php1-site", "php2-site"):
+        assert f"ROLLED_BACK_TO={'a' * 64}" in graph[step].inputs["stdin"]
+    assert [message for message in said if "the site stays at release aaaaaaaaaaaa" in message] != []
