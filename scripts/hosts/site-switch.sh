@@ -54,10 +54,12 @@ for unit in "${workers[@]}" "${timers[@]}"; do
     enabled "$unit"
     [[ $(systemctl show --property=ActiveState --value "$unit") == @(active|activating|reloading) ]] || changing "starts $unit"
 done
-if ((${#workers[@]} + ${#timers[@]} > 0)) && ! unchanged; then
+if ! unchanged && [[ -n $WORKERS$TIMERS ]]; then
     systemctl daemon-reload
+    # Not restarted: one that is due in this very moment would be left out.
+    [[ -z $TIMERS ]] || systemctl start "${timers[@]}"
     # All at once: each may take its time to end.
-    systemctl restart "${workers[@]}" "${timers[@]}"
+    [[ -z $WORKERS ]] || systemctl restart "${workers[@]}"
 fi
 
 # shellcheck disable=SC2086  # a word each
