@@ -3,6 +3,7 @@
 import pulumi
 
 from components import gluster_tls, stack_config
+from components.application_settings import preset_news
 from components.cluster import PhpCluster
 from components.config_values import ConfigError
 from components.drift import look
@@ -26,6 +27,8 @@ try:
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
 
+if news := preset_news(settings.application):
+    pulumi.log.info(news)
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_random as random
 
 from components import topology
+from components.application_jobs import environment_steps
 from components.arbiter import arbiter_agrees, arbiter_is_leaving, arbiter_left, arbiter_runs
 from components.gluster import BrickHost, TrustedPool, Volume
 from components.gluster_tls import GlusterTls
@@ -92,6 +93,12 @@ class PhpCluster(pulumi.ComponentResource):
             for planned in plan.php_nodes
             if settings.profile is Profile.SAFE or switch.hands_over(planned.name)
         }
+        environment = {
+            planned.name: environment_steps(
+                machines[planned.name], settings.application.environment, self, [installed[planned.name]]
+            )
+            for planned in plan.php_nodes
+        }
         nodes = [
             PhpNode(
                 planned.name,
@@ -103,6 +110,8 @@ class PhpCluster(pulumi.ComponentResource):
                     workers=settings.php_workers,
                     request_seconds=settings.request_seconds,
                     plan=plan,
+                    environment_names=list(settings.application.environment),
+                    environment=environment[planned.name],
                     tls=settings.gluster_tls,
                     trusting=trusting[planned.name],
                     extended=extended.get(planned.name, []),
@@ -153,6 +162,7 @@ class PhpCluster(pulumi.ComponentResource):
             "site",
             [SiteHost(machines[node.name], installed[node.name], node.ready) for node in nodes],
             site,
+            settings.application,
             health_path=settings.health_path,
             host_name=host,
             opts=child,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 NAMESPACE = "php-cluster"
-SECRET_KEYS = frozenset({"tlsKey", "privateKey"})
+SECRET_KEYS = frozenset({"tlsKey", "privateKey", "appEnvironment"})
 
 T = TypeVar("T")
 

@@ -57,9 +57,12 @@ _REPLACED = " replaced"
 
 _ASSIGNED_REASON = re.compile(r"^REASON=(.*)$", re.MULTILINE)
 
-# Prints a JSON object a line: {"step": …, "reason": …}. One after the other: Gluster's daemon takes one question at a
-# time.
+# Prints a JSON object a line: {"step": …, "reason": …}, and {"rolled_back_from": …, "to": …} where the site was rolled
+# back (scripts/hosts/site/site-release). One after the other: Gluster's daemon takes one question at a time.
 CHECK_ALL_STEPS = r"""
+if read -r from to 2>/dev/null </srv/site/rolled-back; then
+    printf '{"rolled_back_from": "%s", "to": "%s"}\n' "${from//[^0-9a-f]/}" "${to//[^0-9a-f]/}"
+fi
 cd /var/lib/php-cluster/steps 2>/dev/null || exit 0
 for step in *; do
     [[ -f $step ]] || continue
@@ -79,6 +82,7 @@ class Drift:
         reasons: Mapping[str, str],
         before: Mapping[str, str],
         known: Mapping[str, Mapping[str, Any]] | None = None,
+        rollbacks: Mapping[str, str] | None = None,
     ) -> None:
         """Knows what was found.
 
@@ -88,8 +92,10 @@ class Drift:
             before: Step to the reason that it ran with last time.
             known: What the last update left in the stack's state: name of a command, a random value or something of
                 a cloud to its outputs.
+            rollbacks: Release of the site to the one to which it was rolled back.
         """
         self.known: Mapping[str, Mapping[str, Any]] = known or {}
+        self.rollbacks: Mapping[str, str] = rollbacks or {}
         self._states = dict(states)
         self._reasons = reasons
         self._before = before
@@ -162,7 +168,8 @@ def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     machines = _machines_in(known)
     states = machine_states(tuple(machines)) if machines else {}
     running = {name: connection for name, connection in machines.items() if name not in states}
-    return Drift(states, _check(running), reasons_in(known), known)
+    reasons, rolled_back = _check(running)
+    return Drift(states, reasons, reasons_in(known), known, rolled_back)
 
 
 def _state_of(stack: str) -> Mapping[str, Any]:
@@ -202,16 +209,24 @@ def reasons_in(known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return reasons
 
 
-def _check(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Asks every machine at once for its steps that have to run again."""
+def _check(machines: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Asks every machine at once for its steps that have to run again, and for rollbacks."""
     if not machines:
-        return {}
+        return {}, {}
+    reasons: dict[str, str] = {}
+    rolled_back: dict[str, str] = {}
     with ThreadPoolExecutor(len(machines)) as pool:
-        answers = pool.map(lambda one: _check_machine(one[0], one[1]), machines.items())
-        return {step: reason for answer in answers for step, reason in answer.items()}
+        for name, said in zip(machines, pool.map(lambda one: _ask(one[0], one[1]), machines.items()), strict=True):
+            found = differences(said)
+            if lost := next((reason for reason in found.values() if f"{SCRIPTS_FOLDER}/" in reason), None):
+                found[name + SCRIPTS] = lost
+            reasons |= found
+            rolled_back |= rollbacks(said)
+    return reasons, rolled_back
 
 
-def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
+def _ask(name: str, connection: Mapping[str, Any]) -> str:
+    """What `CHECK_ALL_STEPS` prints on a machine; nothing if it cannot be reached."""
     address, user = connection["host"], connection.get("user") or "root"
     with tempfile.TemporaryDirectory() as folder:
         known_hosts, through = f"{address} {connection['hostKey']}", ""
@@ -231,16 +246,21 @@ def _check_machine(name: str, connection: Mapping[str, Any]) -> dict[str, str]:
             )
         except (OSError, subprocess.TimeoutExpired) as problem:
             pulumi.log.warn(f"what runs on {name} is not seen: {problem}")
-            return {}
+            return ""
     if done.returncode != 0:
         pulumi.log.warn(f"what runs on {name} is not seen: {done.stderr.strip()}")
-    found = differences(done.stdout)
-    if lost := next((reason for reason in found.values() if f"{SCRIPTS_FOLDER}/" in reason), None):
-        found[name + SCRIPTS] = lost
-    return found
+    return done.stdout
 
 
 def differences(said: str) -> dict[str, str]:
     """Step to difference, from what `CHECK_ALL_STEPS` printed on a machine."""
-    found: list[dict[str, str]] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    return {one["step"]: one["reason"] for one in found}
+    return {one["step"]: one["reason"] for one in _objects(said) if "step" in one}
+
+
+def rollbacks(said: str) -> dict[str, str]:
+    """Release from which the site was rolled back to the one that serves, from what `CHECK_ALL_STEPS` printed."""
+    return {one["rolled_back_from"]: one["to"] for one in _objects(said) if "to" in one}
+
+
+def _objects(said: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]

@@ -33,6 +33,8 @@ class PhpNodeArgs:
         workers: PHP processes.
         request_seconds: How long a page may take.
         plan: Addresses of all machines.
+        environment_names: Variables that the site's pages see.
+        environment: The steps after which the node has their values.
         tls: Whether Gluster's connections are encrypted.
         trusting: The steps after which the node and the brick hosts trust each other, where they don't from the start.
     """
@@ -44,6 +46,8 @@ class PhpNodeArgs:
     workers: int
     request_seconds: int
     plan: Topology
+    environment_names: Sequence[str] = ()
+    environment: Sequence[pulumi.Resource] = ()
     tls: bool = False
     trusting: Sequence[pulumi.Resource] = ()
     extended: Sequence[pulumi.Resource] = ()
@@ -66,9 +70,9 @@ def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds:
     )
 
 
-def fpm_configuration(workers: int) -> str:
+def fpm_configuration(workers: int, environment_names: Sequence[str] = ()) -> str:
     """The text of php-fpm's own configuration file."""
-    return render("php-fpm.conf.j2", workers=workers)
+    return render("php-fpm.conf.j2", workers=workers, environment_names=environment_names)
 
 
 def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: int, workers: int) -> str:
@@ -161,12 +165,12 @@ class PhpNode(pulumi.ComponentResource):
             variables={
                 "GUARDED": "yes" if safe else "no",
                 "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
-                "FPM_CONF": fpm_configuration(args.workers),
+                "FPM_CONF": fpm_configuration(args.workers, args.environment_names),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds, args.workers),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=files,
-            depends_on=[args.installed, *args.extended, *after],
+            depends_on=[args.installed, *args.extended, *args.environment, *after],
         )
         self.ready.append(running)
         return running

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components import topology, volume_options
+from components.application_settings import ApplicationSettings, read_application
 from components.aws_settings import AwsSettings, check_aws, read_aws
 from components.config_values import (
     ConfigError,
@@ -40,7 +41,6 @@ from components.existing_settings import ExistingSettings, check_existing, read_
 from components.topology import MAX_PHP_NODES, Profile
 
 PROJECT_FOLDER = Path(__file__).parent.parent
-INDEX_FILES = ("index.php", "index.html")
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -77,6 +77,7 @@ class Settings:
     app_dir: Path
     app_exclude: tuple[str, ...]
     app_max_mib: int
+    application: ApplicationSettings
     health_path: str
     php_settings: Mapping[str, str]
     php_workers: int
@@ -127,8 +128,6 @@ def _volume_options(profile: Profile) -> Callable[[Any], Mapping[str, str]]:
 def _app_dir(value: Any) -> Path:
     folder = PROJECT_FOLDER / text(value)
     if not value or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
-        raise ValueError
-    if not any(os.access(folder / index, os.R_OK) for index in INDEX_FILES):
         raise ValueError
     return folder
 
@@ -215,6 +214,9 @@ def read_settings(
         # As many as are listed; the engine hands out the default as if it were set.
         nodes = reader.values["existing"].get("nodes") if isinstance(reader.values["existing"], dict) else None
         reader.values = {**reader.values, "phpNodes": len(nodes) if isinstance(nodes, list) and nodes else 1}
+    app_dir = reader.read(
+        "appDir", _app_dir, f"a readable folder, relative to {PROJECT_FOLDER}", "appDir app", PROJECT_FOLDER / "app"
+    )
     settings = Settings(
         substrate=substrate,
         image=reader.read(
@@ -247,17 +249,12 @@ def read_settings(
             "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
         ),
         tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
-        app_dir=reader.read(
-            "appDir",
-            _app_dir,
-            f"a readable folder with an {' or '.join(INDEX_FILES)} in it, relative to {PROJECT_FOLDER}",
-            "appDir app",
-            PROJECT_FOLDER,
-        ),
+        app_dir=app_dir,
         app_exclude=reader.read(
             "appExclude", list_of(not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
         ),
         app_max_mib=reader.read("appMaxMiB", integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
+        application=read_application(reader, defaults, app_dir),
         health_path=reader.read(
             "healthPath",
             matching(_URL_PATH),

@@ -48,6 +48,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 Environment=FPM=%i
+EnvironmentFile=-/etc/php-cluster/environment
 RuntimeDirectory=php-cluster
 RuntimeDirectoryPreserve=yes
 ExecStart=/usr/sbin/php-fpm$version --nodaemonize --fpm-config $conf

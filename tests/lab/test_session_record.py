@@ -158,6 +158,7 @@ def serving(
     script = f"""
         mkdir -p /run/php-cluster /srv/site
         ln -s /files/site /srv/site/current
+        ln -s /files/site /srv/site/web
         cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
         ln -s site-a.sock /run/php-cluster/site.sock
         {before}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pulumi
 import pytest
 
-from components.drift import GONE, OFF, Drift, look, reasons_in
+from components.drift import GONE, OFF, Drift, differences, look, reasons_in, rollbacks
 from components.remote import script_text
 
 
@@ -89,3 +89,9 @@ def test_a_state_that_is_just_being_written_is_read_again(
         with pytest.raises(RuntimeError, match=problem):
             look(lambda _: {})
     assert len(paused) == pauses
+
+
+def test_a_rollback_is_no_difference() -> None:
+    said = '{"rolled_back_from": "bb", "to": "aa"}\n{"step": "php1-php", "reason": "starts nginx"}\n'
+    assert rollbacks(said) == {"bb": "aa"}
+    assert differences(said) == {"php1-php": "starts nginx"}

@@ -1,0 +1,211 @@
+"""The releases of the site on the PHP nodes: which are there, which one serves, and the way back to another one."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.pinned_ssh import ssh_command
+from components.topology import Role
+from scripts.cluster_status import NO_STACK, outputs_of
+
+WELL, INCOMPLETE, REFUSED = 0, 1, 2
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 60
+PROGRAM = "/usr/lib/php-cluster/site-release"
+SHOWN_CHARACTERS = 12
+
+
+class RefusalError(Exception):
+    """It cannot be done, and nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release on one node.
+
+    Attributes:
+        name: In hexadecimal.
+        since: When it was switched to last, in seconds since 1970.
+        serves: Whether it serves now.
+    """
+
+    name: str
+    since: int
+    serves: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a PHP node has.
+
+    Attributes:
+        releases: Those that have served, the last one first.
+        problem: Why nothing is known of it; empty if all is well.
+    """
+
+    releases: tuple[Release, ...] = ()
+    problem: str = ""
+
+    def find(self, name: str) -> Release | None:
+        """The release of that name, if the node has it."""
+        return next((release for release in self.releases if release.name == name), None)
+
+
+def releases_in(said: str) -> tuple[Release, ...]:
+    """What `site-release list` printed."""
+    lines = [line.split() for line in said.splitlines()]
+    return tuple(Release(name, int(since), state == "serves") for name, since, state in lines)
+
+
+def choose(nodes: Mapping[str, Node], wanted: str) -> str:
+    """The release to go back to.
+
+    Args:
+        nodes: PHP node to what it has; those that do not answer don't count.
+        wanted: The beginning of its name; empty for the one that served before.
+
+    Raises:
+        RefusalError: it is not clear which, or it is not on every node that answers.
+    """
+    answering = {name: node for name, node in nodes.items() if not node.problem}
+    if not answering:
+        raise RefusalError(
+            "no PHP node answers: " + "; ".join(f"{name}: {node.problem}" for name, node in nodes.items())
+        )
+    known = {release.name for node in answering.values() for release in node.releases}
+    if wanted:
+        fitting = sorted(name for name in known if name.startswith(wanted))
+        if len(fitting) != 1:
+            there = ", ".join(sorted(name[:SHOWN_CHARACTERS] for name in known)) or "none"
+            raise RefusalError(f"{len(fitting) or 'no'} releases begin with {wanted}; there are: {there}")
+        [chosen] = fitting
+    else:
+        serving = {release.name for node in answering.values() for release in node.releases if release.serves}
+        if len(serving) != 1:
+            raise RefusalError("the nodes serve different releases: say which one they should (scripts/release list)")
+        before = [release for node in answering.values() for release in node.releases if not release.serves]
+        if not before:
+            raise RefusalError("there is no other release that has served")
+        chosen = max(before, key=lambda release: release.since).name
+    lacking = [name for name, node in answering.items() if not node.find(chosen)]
+    if lacking:
+        raise RefusalError(f"release {chosen[:SHOWN_CHARACTERS]} is not on {', '.join(lacking)}")
+    return chosen
+
+
+class Nodes:
+    """The PHP nodes of a stack, all asked at once."""
+
+    def __init__(self, outputs: Mapping[str, Any], folder: Path) -> None:
+        self._outputs, self._folder = outputs, folder
+        self.names = [name for name, machine in outputs["machines"].items() if machine["role"] == Role.PHP.value]
+
+    def ask(self, names: Sequence[str], *arguments: str) -> dict[str, subprocess.CompletedProcess[str]]:
+        """Runs the nodes' own program; its answer or why there is none."""
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            return dict(zip(names, pool.map(lambda name: self._ask(name, arguments), names), strict=True))
+
+    def look(self) -> dict[str, Node]:
+        """What each node has."""
+        return {
+            name: Node(releases_in(answer.stdout)) if answer.returncode == 0 else Node(problem=_last_line(answer))
+            for name, answer in self.ask(self.names, "list").items()
+        }
+
+    def _ask(self, name: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        login = self._outputs["machines"][name]["login"]
+        known_hosts, key = self._outputs["knownHosts"], self._outputs["sshPrivateKey"]
+        ssh = ssh_command(self._folder / name, key, known_hosts, CONNECT_SECONDS, login["through"])
+        words = [PROGRAM, *arguments] if login["user"] == "root" else ["sudo", "--non-interactive", PROGRAM, *arguments]
+        command = [*ssh, f"{login['user']}@{login['host']}", *words]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 255, "", f"no answer within {ANSWER_SECONDS} s")
+
+
+def _last_line(answer: subprocess.CompletedProcess[str]) -> str:
+    lines = (answer.stderr or answer.stdout).strip().splitlines()
+    return lines[-1] if lines else f"exit status {answer.returncode}"
+
+
+def table(nodes: Mapping[str, Node]) -> str:
+    """The releases of all nodes, a line each."""
+    lines = []
+    for name, node in nodes.items():
+        if node.problem:
+            lines.append(f"{name:<6} ? {node.problem}")
+        elif not node.releases:
+            lines.append(f"{name:<6} no release has served yet")
+        for release in node.releases:
+            since = datetime.fromtimestamp(release.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            state = f"serves since {since}" if release.serves else f"was switched to {since}"
+            lines.append(f"{name:<6} {release.name[:SHOWN_CHARACTERS]}  {state}")
+    return "\n".join(lines)
+
+
+def show(nodes: Mapping[str, Node]) -> int:
+    """Prints the releases."""
+    print(table(nodes))
+    serving = {release.name for node in nodes.values() for release in node.releases if release.serves}
+    return WELL if len(serving) == 1 and not any(node.problem for node in nodes.values()) else INCOMPLETE
+
+
+def roll_back(nodes: Nodes, wanted: str) -> int:
+    """Switches all nodes to another release, and says what has become of it."""
+    found = nodes.look()
+    chosen = choose(found, wanted)
+    absent = {name: node.problem for name, node in found.items() if node.problem}
+    there = [name for name in nodes.names if name not in absent]
+    answers = nodes.ask(there, "rollback", chosen)
+    failed = absent | {name: _last_line(answer) for name, answer in answers.items() if answer.returncode != 0}
+    done = [name for name in there if name not in failed]
+    if done:
+        print(f"{', '.join(done)}: release {chosen[:SHOWN_CHARACTERS]} serves")
+    for name, problem in failed.items():
+        print(f"{name}: {problem}", file=sys.stderr)
+    if failed:
+        print("pulumi up brings the others to the same release when they answer", file=sys.stderr)
+        return INCOMPLETE
+    # After all links: a worker may take its time to end.
+    restarted = nodes.ask(done, "restart-workers")
+    problems = {name: _last_line(answer) for name, answer in restarted.items() if answer.returncode != 0}
+    for name, problem in problems.items():
+        print(f"{name}: its workers were not restarted: {problem}", file=sys.stderr)
+    return INCOMPLETE if problems else WELL
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="scripts/release", description="The releases of the site.")
+    parser.add_argument("--stack", default="dev", help="name of the stack (default: dev)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="which are there, and which one serves")
+    rollback = commands.add_parser("rollback", help="go back to the one that served before, or to RELEASE")
+    rollback.add_argument("release", nargs="?", default="", metavar="RELEASE", help="its name, or the beginning of it")
+    asked = parser.parse_args(arguments)
+    outputs = outputs_of(asked.stack)
+    if not outputs.get("machines"):
+        print(f"the stack {asked.stack} has no cluster that is up; make up builds one", file=sys.stderr)
+        return NO_STACK
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = Nodes(outputs, Path(folder))
+        try:
+            return show(nodes.look()) if asked.command == "list" else roll_back(nodes, asked.release)
+        except RefusalError as refusal:
+            print(refusal, file=sys.stderr)
+            return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
