@@ -15,5 +15,5 @@ if [[ -e $FOLDER || -e /etc/php-cluster/arbiter.vol ]]; then
     changing "removes what it left"
     rm -rf "$FOLDER" /etc/php-cluster/arbiter.vol
 fi
-forget_steps '*-arbiter' '*-arbiter-agrees'
+forget_steps '*-arbiter' '*-arbiter-agrees' '*-arbiter-notes'
 report "no arbiter runs here"
