@@ -36,6 +36,7 @@ class PhpNodeArgs:
         plan: Addresses of all machines.
         tls: Whether Gluster's connections are encrypted.
         trusting: The steps after which the node and the brick hosts trust each other, where they don't from the start.
+        shares_files: Whether the site has folders or files that all releases and nodes share.
     """
 
     machine: Machine
@@ -47,6 +48,7 @@ class PhpNodeArgs:
     plan: Topology
     tls: bool = False
     trusting: Sequence[pulumi.Resource] = ()
+    shares_files: bool = False
 
 
 def max_body_size(php_settings: Mapping[str, str]) -> str:
@@ -55,7 +57,9 @@ def max_body_size(php_settings: Mapping[str, str]) -> str:
     return size if re.fullmatch(r"[0-9]+[kmg]?", size) else DEFAULT_POST_MAX_SIZE.lower()
 
 
-def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds: int) -> str:
+def nginx_site(
+    plan: Topology, php_settings: Mapping[str, str], request_seconds: int, *, shares_files: bool = False
+) -> str:
     """The text of nginx's server block. It does not know the other PHP nodes: adding one must not touch it."""
     return render(
         "nginx-site.conf.j2",
@@ -63,6 +67,7 @@ def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds:
         floating_ip=plan.floating_ip,
         max_body_size=max_body_size(php_settings),
         request_seconds=request_seconds,
+        shares_files=shares_files,
     )
 
 
@@ -146,7 +151,9 @@ class PhpNode(pulumi.ComponentResource):
             parent=self,
             variables={
                 "GUARDED": "yes" if safe else "no",
-                "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
+                "NGINX_SITE": nginx_site(
+                    args.plan, args.php_settings, args.request_seconds, shares_files=args.shares_files
+                ),
                 "FPM_CONF": fpm_configuration(args.profile, args.workers),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),

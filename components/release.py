@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -47,10 +47,15 @@ class SiteRelease(pulumi.ComponentResource):
         *,
         health_path: str,
         host_name: pulumi.Input[str],
+        shared: Callable[[pulumi.Resource, pulumi.Resource], pulumi.Resource] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Brings the release to the hosts. `shared`, if there is anything to share, makes the step after which it has
+        its place: from the step that unpacks the release on the first host, and from its parent."""
         super().__init__("php-cluster:release:SiteRelease", name, None, opts)
         staged = [self._stage(host, site) for host in hosts]
+        if shared:
+            staged.append(shared(staged[0], self))
         first = hosts[0]
         tried = remote_step(
             f"{first.machine.name}-site-tried",
