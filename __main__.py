@@ -18,7 +18,7 @@ leave_quietly_when_told()
 
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
-    site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
+    site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib, shared=settings.shared)
     substrate = SUBSTRATES[settings.substrate]
     plan = substrate.plan(settings)
     drift = look(substrate.states)

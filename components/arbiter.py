@@ -15,6 +15,7 @@ from components.machine import Machine
 from components.remote import remote_step, render
 from components.topology import ARBITER_FOLDER, ARBITER_HOST, ARBITER_PORT, BALANCERS, VOLUME
 
+_AGREES = "arbiter-agrees"
 RUNNING = f"{ARBITER_HOST}-arbiter"
 LEFT = f"{ARBITER_HOST}-arbiter-left"
 
@@ -52,23 +53,62 @@ def arbiter_runs(
     )
 
 
+def notes_for(
+    machine: Machine,
+    volume: str,
+    volume_id: pulumi.Input[str],
+    *,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
+) -> pulumi.Resource:
+    """The step after which the arbiter has a place for its notes on another volume, which it serves along with
+    `sessions`. Before it runs: whoever asks and finds none would make one.
+
+    Args:
+        machine: The arbiter's.
+        volume: The volume's name.
+        volume_id: By which an arbiter that is made again is known.
+        parent: The component it belongs to.
+        depends_on: The steps after which the machine is installed.
+    """
+    return remote_step(
+        f"{machine.name}-{volume}-arbiter-notes",
+        machine,
+        "arbiter-notes.sh",
+        parent=parent,
+        variables={"FOLDER": ARBITER_FOLDER, "VOLUME": volume, "VOLUME_ID": volume_id},
+        depends_on=depends_on,
+    )
+
+
 def arbiter_agrees(
-    machine: Machine, *, brick_hosts: pulumi.Input[str], parent: pulumi.Resource, after: pulumi.Resource
+    machine: Machine,
+    *,
+    volume: str = VOLUME,
+    brick_hosts: pulumi.Input[str],
+    parent: pulumi.Resource,
+    after: pulumi.Resource,
 ) -> pulumi.Resource:
     """The step after which the arbiter takes no brick for outdated, and the next one may fail.
 
     Args:
         machine: The arbiter's.
+        volume: Whose bricks.
         brick_hosts: Identities of the machines with bricks: a new machine's brick is outdated until it is filled.
         parent: The component it belongs to.
         after: The step after which all bricks hold the same.
     """
     return remote_step(
-        f"{ARBITER_HOST}-arbiter-agrees",
+        f"{machine.name}-{_AGREES}" if volume == VOLUME else f"{machine.name}-{volume}-{_AGREES}",
         machine,
         "arbiter-agrees.sh",
         parent=parent,
-        variables={"FOLDER": ARBITER_FOLDER, "BRICKS_OF": " ".join(BALANCERS), "BRICK_HOSTS": brick_hosts},
+        variables={
+            "VOLUME": volume,
+            "FOLDER": ARBITER_FOLDER,
+            "BRICKS_OF": " ".join(BALANCERS),
+            "BRICK_HOSTS": brick_hosts,
+        },
         depends_on=[after],
     )
 

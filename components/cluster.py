@@ -29,6 +29,7 @@ from components.profile_switch import ProfileSwitch, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
 from components.settings import Settings
+from components.shared_files import Sharing
 from components.site import Site
 from components.topology import ARBITER_HOST, Profile, Topology
 from components.volume_options import options_of
@@ -99,6 +100,7 @@ class PhpCluster(pulumi.ComponentResource):
             )
             for planned in plan.php_nodes
         }
+        sharing = Sharing(settings.shared, plan, machines, tls=settings.gluster_tls, parent=self)
         nodes = [
             PhpNode(
                 planned.name,
@@ -115,6 +117,7 @@ class PhpCluster(pulumi.ComponentResource):
                     tls=settings.gluster_tls,
                     trusting=trusting[planned.name],
                     extended=extended.get(planned.name, []),
+                    shares_files=bool(settings.shared),
                 ),
                 opts=child,
             )
@@ -137,34 +140,41 @@ class PhpCluster(pulumi.ComponentResource):
             options,
             pool,
             tls=settings.gluster_tls,
-            after=prepared,
+            after=[*prepared, *sharing.prepare(pool)],
             opts=child,
         )
+        shared = sharing.create(pool, installed, after=volume.restored)
         arbiters: list[pulumi.Resource] = []
         if plan.arbiter:
-            ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST]]
+            ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST], *shared]
             arbiters.append(
                 arbiter_runs(arbiter_host, volume.id, tls=settings.gluster_tls, parent=self, depends_on=ready)
             )
         volume.arbitrate(after=arbiters)
-        first = machines[FIRST_NODE]
-        turned = [plain_sessions(first, settings, self, after=volume.arbitrated)] if switch.turns_records() else []
+        turned = (
+            [plain_sessions(machines[FIRST_NODE], settings, self, after=volume.arbitrated)]
+            if switch.turns_records()
+            else []
+        )
         switch.bring_up(volume, nodes, turned)
+        # To give a volume another layout takes the pool's daemon away, and healing has to be asked for there.
+        sharing.bring_up(nodes, after=volume.whole if switch.under_way else volume.started)
         if plan.arbiter:
             arbiter_agrees(arbiter_host, brick_hosts=volume.identities, parent=self, after=volume.whole)
         elif arbiter_is_leaving(arbiter_host.drift.known):
-            arbiter_left(arbiter_host, self, after=volume.started)
+            arbiter_left(arbiter_host, self, after=sharing.started or volume.started)
 
         balancers = [machines[planned.name] for planned in plan.balancers]
         self.floating_ip = _floating_ip(plan, balancers)
         host = settings.site_name or self.floating_ip
         release = SiteRelease(
             "site",
-            [SiteHost(machines[node.name], installed[node.name], node.ready) for node in nodes],
+            [SiteHost(machines[node.name], installed[node.name], sharing.ready(node)) for node in nodes],
             site,
             settings.application,
             health_path=settings.health_path,
             host_name=host,
+            shared=sharing.seeds(site),
             opts=child,
         )
 
@@ -183,6 +193,7 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         volume.revoke(balancing.serving)
+        sharing.finish(pool, after=[*balancing.serving, volume.revoked])
         if tls:
             tls.distrust(balancing.serving)
         if names_nodes(plan):
@@ -207,7 +218,7 @@ class PhpCluster(pulumi.ComponentResource):
         statistics_address = plan.floating_ip or plan.balancers[0].address
         self.statistics_url = pulumi.Output.from_input(f"http://{statistics_address}:{STATISTICS_PORT}/")
         self.statistics_password = pulumi.Output.secret(password.result)
-        self.volume_info = volume.info
+        self.volume_info = volume.show()
         self.mounts = {node.name: node.mount_line for node in nodes}
         self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
 

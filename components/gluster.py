@@ -90,30 +90,32 @@ class TrustedPool(pulumi.ComponentResource):
 
 
 class Volume(pulumi.ComponentResource):
-    """The volume `sessions`: created, and started once `start` was called.
+    """A volume, `sessions` above all: created, and started once `start` was called.
 
     Attributes:
         created: The step after which it is there.
         id: By which Gluster knows it, whatever its name.
+        restored: The steps after which no brick of it is one that a machine has lost.
         arbitrated: The step after which it has the arbiter that the profile asks for.
         configured: The step after which it takes some seconds to start, which are waiting: the time for work that needs
             the processors and that nothing waits for before.
         started: The step after which clients can mount it.
         whole: The step after which all bricks hold the same.
+        revoked: The step after which nodes that left cannot connect any more, once `revoke` was called.
         identities: Of the brick hosts, separated by spaces; another one is a new machine.
         addresses: Of the machines that may connect to its bricks, separated by commas.
-        info: What `gluster volume info` says.
     """
 
     created: pulumi.Resource
     id: pulumi.Output[str]
+    restored: Sequence[pulumi.Resource]
     arbitrated: pulumi.Resource
     configured: pulumi.Resource
     started: pulumi.Resource
     whole: pulumi.Resource
+    revoked: pulumi.Resource
     identities: pulumi.Output[str]
     addresses: str
-    info: pulumi.Output[str]
 
     def __init__(
         self,
@@ -122,18 +124,21 @@ class Volume(pulumi.ComponentResource):
         options: Mapping[str, str],
         pool: TrustedPool,
         *,
+        brick: str = topology.BRICK,
         tls: bool = False,
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Makes the volume from a pool; one that is there gets its new layout `after` these steps."""
+        """Makes the volume from a pool, of a folder `brick` on each of its machines; one that is there gets its new
+        layout `after` these steps. Steps of a volume that is not `sessions` begin with its name."""
         super().__init__("php-cluster:gluster:Volume", name, None, opts)
+        self._name, self._prefix = name, "" if name == topology.VOLUME else f"{name}-"
         self._first = pool.first
         identities = pulumi.Output.all(*[host.identity for host in pool.machines]).apply(" ".join)
         layout = {
-            "VOLUME": topology.VOLUME,
+            "VOLUME": name,
             "LAYOUT": volume_layout(plan),
-            "BRICKS": " ".join(plan.bricks),
+            "BRICKS": " ".join(f"{host.name}:{brick}" for host in plan.brick_hosts),
             "ARBITER": f"{plan.arbiter.name}:{topology.ARBITER_FOLDER}" if plan.arbiter else "",
         }
         lines = "".join(f"{key} {value}\n" for key, value in options.items())
@@ -142,7 +147,7 @@ class Volume(pulumi.ComponentResource):
         clients = [*plan.php_nodes, *(plan.brick_hosts if tls else ())]
         self.addresses = ",".join(dict.fromkeys(machine.address for machine in clients))
         created = remote_step(
-            "volume-create",
+            f"{self._prefix}volume-create",
             pool.first,
             "volume-create.sh",
             parent=self,
@@ -151,13 +156,13 @@ class Volume(pulumi.ComponentResource):
         )
         self.id = created.stdout.apply(_id_in)
         self.created = created
-        self._bricks_there = [
+        self.restored = [
             remote_step(
-                f"{host.name}-brick-restore",
+                f"{host.name}-{self._prefix}brick-restore",
                 host,
                 "brick-restore.sh",
                 parent=self,
-                variables={"VOLUME": topology.VOLUME, "BRICK": topology.BRICK},
+                variables={"VOLUME": name, "BRICK": brick},
                 depends_on=[self.created],
             )
             for host in pool.machines
@@ -168,17 +173,17 @@ class Volume(pulumi.ComponentResource):
     def arbitrate(self, after: Sequence[pulumi.Resource] = ()) -> None:
         """Gives the volume its arbiter, which runs `after` these steps, or takes it."""
         self.arbitrated = remote_step(
-            "volume-arbiter",
+            f"{self._prefix}volume-arbiter",
             self._first,
             "volume-arbiter.sh",
             parent=self,
             variables={
-                "VOLUME": topology.VOLUME,
+                "VOLUME": self._name,
                 "ARBITER": self._layout["ARBITER"],
                 "ARBITER_PORT": str(topology.ARBITER_PORT),
             },
             # A brick that is put back has its daemon started again, and the pool takes one change at a time.
-            depends_on=[*self._bricks_there, *after],
+            depends_on=[*self.restored, *after],
         )
 
     def start(self, after: Sequence[pulumi.Resource] = ()) -> None:
@@ -188,21 +193,21 @@ class Volume(pulumi.ComponentResource):
         see `revoke`.
         """
         self.configured = remote_step(
-            "volume-options",
+            f"{self._prefix}volume-options",
             self._first,
             "volume-options.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "OPTIONS": self._options, "ADDRESSES": self.addresses},
+            variables={"VOLUME": self._name, "OPTIONS": self._options, "ADDRESSES": self.addresses},
             depends_on=[self.arbitrated, *after],
         )
         # A new machine's brick, and one that was started anew for another layout, has to be there, and to be filled.
         looked_at: dict[str, pulumi.Input[str]] = {
-            "VOLUME": topology.VOLUME,
+            "VOLUME": self._name,
             "BRICK_HOSTS": self.identities,
             "LAYOUT": self._layout["LAYOUT"],
         }
         self.started = remote_step(
-            "volume-start",
+            f"{self._prefix}volume-start",
             self._first,
             "volume-start.sh",
             parent=self,
@@ -210,7 +215,7 @@ class Volume(pulumi.ComponentResource):
             depends_on=[self.configured],
         )
         self.whole = remote_step(
-            "volume-heal",
+            f"{self._prefix}volume-heal",
             self._first,
             "volume-heal.sh",
             parent=self,
@@ -221,24 +226,27 @@ class Volume(pulumi.ComponentResource):
         )
 
     def revoke(self, drained: Sequence[pulumi.Resource]) -> None:
-        """Takes access from nodes that leave, after the steps that keep requests away from them; shows the volume."""
-        revoking = remote_step(
-            "volume-revoke",
+        """Takes access from nodes that leave, after the steps that keep requests away from them."""
+        self.revoked = remote_step(
+            f"{self._prefix}volume-revoke",
             self._first,
             "volume-revoke.sh",
             parent=self,
-            variables={"VOLUME": topology.VOLUME, "ADDRESSES": self.addresses},
+            variables={"VOLUME": self._name, "ADDRESSES": self.addresses},
             depends_on=[self.whole, *drained],
         )
+
+    def show(self) -> pulumi.Output[str]:
+        """What `gluster volume info` says of it, once access is as it should be."""
         shown = remote_step(
-            "volume-info",
+            f"{self._prefix}volume-info",
             self._first,
             "volume-info.sh",
             parent=self,
             # What it shows depends on these, so it is shown again when they change.
             variables={**self._layout, "OPTIONS": self._options, "ADDRESSES": self.addresses},
-            depends_on=[revoking],
+            depends_on=[self.revoked],
             quiet=True,
         )
-        self.info = shown.stdout
-        self.register_outputs({"info": self.info})
+        self.register_outputs({"info": shown.stdout})
+        return shown.stdout

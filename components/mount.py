@@ -9,7 +9,16 @@ import pulumi
 from components.load_balancer import MEMBERS_PORT
 from components.machine import Machine
 from components.remote import remote_step
-from components.topology import BALANCERS, DRAIN_SECONDS, MOUNT_POINT, VOLUME, Profile, Topology
+from components.topology import (
+    BALANCERS,
+    DRAIN_SECONDS,
+    FILES_MOUNT_POINT,
+    FILES_VOLUME,
+    MOUNT_POINT,
+    VOLUME,
+    Profile,
+    Topology,
+)
 
 GLUSTERD_PORT, UNUSED_BRICK_PORT = 24007, 49152
 """Where `keep-mounted` knocks to hear whether a machine is alive. A "no" from a port where nobody listens says it too,
@@ -44,9 +53,67 @@ def mount_options(profile: Profile) -> str:
     return ",".join(_SAFE_OPTIONS if profile is Profile.SAFE else _ARTICLE_OPTIONS)
 
 
+_FILES_OPTIONS = (
+    "_netdev",
+    "nofail",
+    f"backup-volfile-servers={BALANCERS[1]}",
+    # Else the kernel never learns that another node has rewritten a file in place, at the same size.
+    "auto-invalidation=on",
+)
+"""What is read is kept for a second by the kernel, which is what it does by itself, and for one by Gluster's client."""
+
+
+def files_fstab_line() -> str:
+    """The line of /etc/fstab that mounts what a site shares beside its sessions."""
+    return f"{BALANCERS[0]}:/{FILES_VOLUME} {FILES_MOUNT_POINT} glusterfs {','.join(_FILES_OPTIONS)} 0 0"
+
+
 def fstab_line(profile: Profile) -> str:
     """The line of /etc/fstab that mounts the sessions."""
     return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {mount_options(profile)} 0 0"
+
+
+def _members(plan: Topology) -> str:
+    """The balancers' pages that list the nodes, as `keep-mounted` asks for them."""
+    return " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers)
+
+
+def _knock_port(*, tls: bool) -> str:
+    return str(UNUSED_BRICK_PORT if tls else GLUSTERD_PORT)
+
+
+def files_mounted(
+    machine: Machine, plan: Topology, *, tls: bool, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
+) -> pulumi.Resource:
+    """The step after which the volume `files` is mounted on a PHP node, now and after every boot.
+
+    Args:
+        machine: The node.
+        plan: Addresses of all machines.
+        tls: Whether Gluster's connections are encrypted.
+        parent: The component it belongs to.
+        depends_on: The steps after which the volume is started and admits the node, and PHP runs as it should.
+    """
+    return remote_step(
+        f"{machine.name}-{FILES_VOLUME}-mount",
+        machine,
+        "mount.sh",
+        parent=parent,
+        variables={
+            "NAME": FILES_VOLUME,
+            "FSTAB_LINE": files_fstab_line(),
+            "MOUNT_POINT": FILES_MOUNT_POINT,
+            # The sessions' keeper ends all connections to a machine that is dead, those of this mount too. Where there
+            # is none, nobody does: the profile `article` is for comparison.
+            "BRICK_ADDRESSES": "",
+            "MEMBERS": _members(plan),
+            "GUARDED": "yes",
+            "KNOCK_PORT": _knock_port(tls=tls),
+            "DRAIN_SECONDS": str(DRAIN_SECONDS),
+        },
+        files={"KEEP_MOUNTED": "php/keep-mounted"},
+        depends_on=depends_on,
+    )
 
 
 class Mount(pulumi.ComponentResource):
@@ -80,12 +147,13 @@ class Mount(pulumi.ComponentResource):
             "mount.sh",
             parent=self,
             variables={
+                "NAME": VOLUME,
                 "FSTAB_LINE": self.line,
                 "MOUNT_POINT": MOUNT_POINT,
                 "BRICK_ADDRESSES": " ".join(host.address for host in plan.brick_hosts if host.name != machine.name),
-                "MEMBERS": " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers),
+                "MEMBERS": _members(plan),
                 "GUARDED": "yes" if safe else "no",
-                "KNOCK_PORT": str(UNUSED_BRICK_PORT if tls else GLUSTERD_PORT),
+                "KNOCK_PORT": _knock_port(tls=tls),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files={"KEEP_MOUNTED": "php/keep-mounted"} if safe else {},

@@ -37,6 +37,7 @@ class PhpNodeArgs:
         environment: The steps after which the node has their values.
         tls: Whether Gluster's connections are encrypted.
         trusting: The steps after which the node and the brick hosts trust each other, where they don't from the start.
+        shares_files: Whether the site has folders or files that all releases and nodes share.
     """
 
     machine: Machine
@@ -51,6 +52,7 @@ class PhpNodeArgs:
     tls: bool = False
     trusting: Sequence[pulumi.Resource] = ()
     extended: Sequence[pulumi.Resource] = ()
+    shares_files: bool = False
 
 
 def max_body_size(php_settings: Mapping[str, str]) -> str:
@@ -59,7 +61,9 @@ def max_body_size(php_settings: Mapping[str, str]) -> str:
     return size if re.fullmatch(r"[0-9]+[kmg]?", size) else DEFAULT_POST_MAX_SIZE.lower()
 
 
-def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds: int) -> str:
+def nginx_site(
+    plan: Topology, php_settings: Mapping[str, str], request_seconds: int, *, shares_files: bool = False
+) -> str:
     """The text of nginx's server block. It does not know the other PHP nodes: adding one must not touch it."""
     return render(
         "nginx-site.conf.j2",
@@ -67,6 +71,7 @@ def nginx_site(plan: Topology, php_settings: Mapping[str, str], request_seconds:
         floating_ip=plan.floating_ip,
         max_body_size=max_body_size(php_settings),
         request_seconds=request_seconds,
+        shares_files=shares_files,
     )
 
 
@@ -164,7 +169,9 @@ class PhpNode(pulumi.ComponentResource):
             parent=self,
             variables={
                 "GUARDED": "yes" if safe else "no",
-                "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds),
+                "NGINX_SITE": nginx_site(
+                    args.plan, args.php_settings, args.request_seconds, shares_files=args.shares_files
+                ),
                 "FPM_CONF": fpm_configuration(args.workers, args.environment_names),
                 "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds, args.workers),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),

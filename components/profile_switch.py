@@ -37,7 +37,8 @@ def profile_of_step(step: str, outputs: Mapping[str, Any]) -> Profile | None:
     text = outputs.get("stdin") or ""
     if step == "volume-create" and (layout := _LAYOUT.search(text)):
         return Profile.SAFE if "arbiter" in layout.group(1) else Profile.ARTICLE
-    if step.endswith(("-mount", "-php")) and (guarded := _GUARDED.search(text)):
+    # Shared files are mounted in the same way for both.
+    if step.endswith(("-mount", "-php")) and not step.endswith("-files-mount") and (guarded := _GUARDED.search(text)):
         return Profile.SAFE if guarded.group(1) == "yes" else Profile.ARTICLE
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -63,8 +63,11 @@ class SiteRelease(pulumi.ComponentResource):
         *,
         health_path: str,
         host_name: pulumi.Input[str],
+        shared: Callable[[pulumi.Resource, pulumi.Resource], pulumi.Resource] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Brings the release to the hosts. `shared`, if there is anything to share, makes the step after which it has
+        its place: from the step that unpacks the release on the first host, and from its parent."""
         super().__init__("php-cluster:release:SiteRelease", name, None, opts)
         self._site, self._application = site, application
         self._release = release_name(site, application)
@@ -78,14 +81,21 @@ class SiteRelease(pulumi.ComponentResource):
             )
         # Where all are waited for, one step does it for all: each on all would be so many dependencies squared.
         staged = [self._stage(host) for host in hosts]
+        linked = [shared(staged[0], self)] if shared else []
         released = (
-            [self._commands(first, "release-commands", application.release_commands, staged)]
+            [self._commands(first, "release-commands", application.release_commands, [*staged, *linked])]
             if application.release_commands
             else []
         )
         warm = (
             [
-                self._commands(host, "node-commands", application.node_commands, [own, *released])
+                self._commands(
+                    host,
+                    "node-commands",
+                    application.node_commands,
+                    # What is shared is there when it is mounted.
+                    [own, *released, *linked, *(host.ready if linked else ())],
+                )
                 for host, own in zip(hosts, staged, strict=True)
             ]
             if application.node_commands
@@ -102,7 +112,7 @@ class SiteRelease(pulumi.ComponentResource):
                 "HEALTH_PATH": health_path,
                 "HOST": host_name,
             },
-            depends_on=[*staged, *released, *warm, *first.ready],
+            depends_on=[*staged, *linked, *released, *warm, *first.ready],
         )
         jobs = jobs_of(application)
         self.serving = [

@@ -38,6 +38,7 @@ from components.config_values import (
     text_as_is,
 )
 from components.existing_settings import ExistingSettings, check_existing, read_existing
+from components.shared_paths import SharedPaths, read_shared_paths
 from components.topology import MAX_PHP_NODES, Profile
 
 PROJECT_FOLDER = Path(__file__).parent.parent
@@ -78,6 +79,7 @@ class Settings:
     app_exclude: tuple[str, ...]
     app_max_mib: int
     application: ApplicationSettings
+    shared: SharedPaths
     health_path: str
     php_settings: Mapping[str, str]
     php_workers: int
@@ -255,6 +257,8 @@ def read_settings(
         ),
         app_max_mib=reader.read("appMaxMiB", integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
         application=read_application(reader, defaults, app_dir),
+        # No folder that visitors see may be shared as a whole; where it is, another key may say.
+        shared=read_shared_paths(reader, str(reader.values.get("webRoot", ""))),
         health_path=reader.read(
             "healthPath",
             matching(_URL_PATH),

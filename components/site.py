@@ -15,6 +15,7 @@ from pathlib import Path
 from components.config_values import NAMESPACE, ConfigError
 from components.kept_files import keep
 from components.settings import PROJECT_FOLDER
+from components.shared_paths import NOTHING_SHARED, SharedPaths
 
 _MIB = 1024 * 1024
 
@@ -94,12 +95,34 @@ def _entry(folder: Path, relative: Path) -> tarfile.TarInfo:
     return info
 
 
-def pack(folder: Path, exclude: Sequence[str], limit_mib: int) -> bytes:
+def _pack_shared(archive: tarfile.TarFile, shared: SharedPaths) -> None:
+    """Puts the links into their places, so that what is shared makes another release when it changes."""
+    for path, target in shared.links.items():
+        link = tarfile.TarInfo(path)
+        link.type, link.linkname, link.mode, link.mtime = tarfile.SYMTYPE, target, 0o777, 0
+        archive.addfile(link)
+
+
+def _check_shared_link(folder: Path, relative: Path, owner: str) -> None:
+    """What is shared moves away from the rest of the site, and a link in it must not be left behind."""
+    path = folder / relative
+    if path.is_symlink() and not path.resolve().is_relative_to((folder / owner).resolve()):
+        raise _refuse(
+            "appDir",
+            f"the link {relative} points to {path.readlink()}, outside of the shared {owner}.",
+            "Put the file itself there, or leave the link out with appExclude.",
+        )
+
+
+def pack(folder: Path, exclude: Sequence[str], limit_mib: int, shared: SharedPaths = NOTHING_SHARED) -> bytes:
     """The site as tar.gz. The same files give the same bytes, whoever owns them and whenever they were touched.
+
+    What is shared is a link there, and what the site ships of it lies in the folder `SHIPPED`.
 
     Raises:
         ConfigError: it is larger than `limit_mib`, or holds something that cannot be delivered.
     """
+    shared.check(folder)
     buffer = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6, filename="") as packed,
@@ -107,6 +130,9 @@ def pack(folder: Path, exclude: Sequence[str], limit_mib: int) -> bytes:
     ):
         for relative in site_files(folder, exclude):
             info = _entry(folder, relative)
+            if owner := shared.owner_of(relative):
+                _check_shared_link(folder, relative, owner)
+                info.name = str(shared.packed_as(relative))
             if info.isreg():
                 with (folder / relative).open("rb") as file:
                     archive.addfile(info, file)
@@ -114,16 +140,24 @@ def pack(folder: Path, exclude: Sequence[str], limit_mib: int) -> bytes:
                 archive.addfile(info)
             if buffer.tell() > limit_mib * _MIB:
                 raise _too_large(folder, exclude, limit_mib)
+        _pack_shared(archive, shared)
     if buffer.tell() > limit_mib * _MIB:
         raise _too_large(folder, exclude, limit_mib)
     return buffer.getvalue()
 
 
-def pack_site(folder: Path, exclude: Sequence[str], limit_mib: int, project: Path = PROJECT_FOLDER) -> Site:
+def pack_site(
+    folder: Path,
+    exclude: Sequence[str],
+    limit_mib: int,
+    project: Path = PROJECT_FOLDER,
+    *,
+    shared: SharedPaths = NOTHING_SHARED,
+) -> Site:
     """Packs the site into a file that is named by its content, and removes archives that are long out of use.
 
     Raises:
         ConfigError: see `pack`.
     """
-    archive = keep(pack(folder, exclude, limit_mib), "site", ".tar.gz", project)
+    archive = keep(pack(folder, exclude, limit_mib, shared), "site", ".tar.gz", project)
     return Site(archive, archive.name.removesuffix(".tar.gz"))

@@ -36,6 +36,11 @@ and the brick stays down rather than fill the root disk."""
 VOLUME = "sessions"
 MOUNT_POINT = "/media/sessions"
 
+FILES_VOLUME = "files"
+FILES_BRICK = f"{SHARED_BRICK_DISK}/files"
+FILES_MOUNT_POINT = "/media/files"
+"""What a site shares beside its sessions (components/shared_files.py), on the same disks."""
+
 DRAIN_SECONDS = 30
 """How long a PHP node that leaves, or a PHP that is replaced, may take for the requests that it has begun."""
 

@@ -38,6 +38,39 @@ SAFE_OPTIONS: Mapping[str, str] = {
 }
 """Each line is one of the recipe's ways to lose or to delay an update; docs/sessions.md tells them apart."""
 
+FILES_OPTIONS: Mapping[str, str] = {
+    # A failure is noticed as quickly as by the sessions: a page that waits for a file holds a worker.
+    **{
+        name: SAFE_OPTIONS[name]
+        for name in (
+            "network.ping-timeout",
+            "client.tcp-user-timeout",
+            "server.tcp-user-timeout",
+            "server.keepalive-time",
+            "server.keepalive-interval",
+            "server.keepalive-count",
+            "client.strict-locks",
+            "cluster.heal-timeout",
+            "storage.health-check-interval",
+        )
+    },
+    # PHP looks at what its write says, and not at what closing the file says: nothing may be left for then.
+    "performance.write-behind": "off",
+    "performance.flush-behind": "off",
+    # What is often read is read from this node for a second, names and times of it too.
+    "performance.stat-prefetch": "on",
+    "performance.md-cache-timeout": "1",
+    "performance.quick-read": "on",
+    "performance.quick-read-cache-timeout": "1",
+    "performance.io-cache": "on",
+    "performance.cache-refresh-timeout": "1",
+    # A file that was replaced just before a brick's power failed may be another one there. The newer one counts.
+    "cluster.favorite-child-policy": "mtime",
+    # The last fifth of the disk is the sessions': uploads are refused before they fill it.
+    "storage.reserve": "20",
+}
+"""Of the volume `files`, whatever the profile; docs/shared-files.md tells what they amount to."""
+
 TLS_OPTIONS: Mapping[str, str] = {"client.ssl": "on", "server.ssl": "on"}
 """Clients and bricks encrypt, and let nobody in whose certificate they don't know (components/gluster_tls.py)."""
 
@@ -64,6 +97,11 @@ def is_allowed(name: str, profile: Profile) -> bool:
     """Whether a stack may set the option itself. Gluster knows whether there is one of this name."""
     reserved = {SELF_HEAL, *TLS_OPTIONS, *(RESERVED if profile is Profile.SAFE else ())}
     return _OPTION_NAME.fullmatch(name) is not None and name not in reserved
+
+
+def files_options(*, tls: bool) -> Mapping[str, str]:
+    """All options of the volume `files`, with those for TLS where it is asked for."""
+    return {**FILES_OPTIONS, **(TLS_OPTIONS if tls else {})}
 
 
 def options_of(profile: Profile, added: Mapping[str, str], *, tls: bool = False) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ class Report:
         balancers: Balancer to PHP node to state, as HAProxy sees it.
         peers: Member of the pool to other member to state.
         bricks: Brick host to state and entries that wait to be healed.
+        files_bricks: The same of the volume with the site's shared files, where there is one.
         outdated: The brick hosts whose brick the arbiter takes for outdated: the other one alone counts.
         sessions: Number of session files on a brick; None when no brick answered.
         refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
@@ -61,6 +62,7 @@ class Report:
     balancers: dict[str, dict[str, str]] = field(default_factory=dict)
     peers: dict[str, dict[str, str]] = field(default_factory=dict)
     bricks: dict[str, dict[str, str]] = field(default_factory=dict)
+    files_bricks: dict[str, dict[str, str]] = field(default_factory=dict)
     outdated: list[str] = field(default_factory=list)
     sessions: int | None = None
     refused: int = 0
@@ -181,7 +183,7 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.floating_ip["owners"][machine] = since
         case ["balances", node, *state]:
             report.balancers.setdefault(machine, {})[node] = " ".join(state)
-        case ["site" | "mount" as what, state]:
+        case ["site" | "mount" | "files_mount" as what, state]:
             known[what] = state
         case ["refused", count]:
             report.refused += int(count)
@@ -189,10 +191,11 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.sessions = max(report.sessions or 0, int(count))
         case ["peer", name, *state]:
             report.peers.setdefault(machine, {})[name] = " ".join(state)
-        case ["brick", name, pending, *state]:
+        case ["brick" | "files_brick" as what, name, pending, *state]:
+            bricks = report.bricks if what == "brick" else report.files_bricks
             # Whoever reaches it knows better than whoever does not.
-            if report.bricks.get(name, {}).get("state") != "Connected":
-                report.bricks[name] = {"state": " ".join(state), "to_heal": pending}
+            if bricks.get(name, {}).get("state") != "Connected":
+                bricks[name] = {"state": " ".join(state), "to_heal": pending}
         case ["arbiter_outdated", number]:
             report.outdated.append(BALANCERS[int(number)])
 
@@ -207,8 +210,9 @@ def judge(report: Report) -> None:
             problems.append(f"{name}: {machine['state']}")
         stopped = {daemon: state for daemon, state in machine["daemons"].items() if state != "active"}
         problems += [f"{name}: {daemon} is {state}" for daemon, state in stopped.items()]
-        if machine.get("mount") == "missing":
-            problems.append(f"{name}: /media/sessions is not mounted")
+        for mount, place in (("mount", "/media/sessions"), ("files_mount", "/media/files")):
+            if machine.get(mount) == "missing":
+                problems.append(f"{name}: {place} is not mounted")
     apart = clocks.furthest_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
     if apart and apart.seconds > MOST_SKEW_SECONDS:
         what = f"the clock of {apart.behind} is {apart.seconds:.1f} s or more behind that of {apart.ahead}"
@@ -224,16 +228,25 @@ def judge(report: Report) -> None:
             for other, state in others.items()
             if state != "Peer in Cluster (Connected)"
         ]
-    for host, brick in report.bricks.items():
-        if brick["state"] != "Connected":
-            problems.append(f"the brick of {host}: {brick['state']}")
-        elif brick["to_heal"] not in ("0", "-"):
-            problems.append(f"the brick of {host}: {brick['to_heal']} entries wait to be healed")
+    problems += [*_brick_problems("brick", report.bricks)]
+    problems += [*_brick_problems("brick with shared files", report.files_bricks)]
     problems += [f"the arbiter takes the brick of {host} for outdated" for host in report.outdated]
     releases = {machine["site"] for machine in report.machines.values() if "site" in machine}
     if len(releases) > 1:
         problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")
     problems += [f"{step} would run again: {reason}" for step, reason in report.drift.items()]
+
+
+def _brick_problems(what: str, bricks: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for host, brick in bricks.items():
+        if brick["state"] != "Connected":
+            yield f"the {what} of {host}: {brick['state']}"
+        elif brick["to_heal"] not in ("0", "-"):
+            yield f"the {what} of {host}: {brick['to_heal']} entries wait to be healed"
+
+
+def _healing(bricks: Mapping[str, Mapping[str, str]]) -> str:
+    return "; ".join(f"{host} {brick['state']}, to heal: {brick['to_heal']}" for host, brick in bricks.items())
 
 
 def screen(stack: str, report: Report) -> str:
@@ -246,14 +259,15 @@ def screen(stack: str, report: Report) -> str:
         daemons = " ".join(
             daemon if state == "active" else f"{daemon}({state})" for daemon, state in machine["daemons"].items()
         )
-        more = " ".join(f"{key} {machine[key]}" for key in ("mount", "site") if key in machine)
+        more = " ".join(f"{key} {machine[key]}" for key in ("mount", "files_mount", "site") if key in machine)
         state = "up" if machine["state"] == "up" else "DOWN"
         lines.append(f"{name:<6} {machine['role']:<14} {machine['address']:<16} {state:<5} {daemons}  {more}")
     lines.append("")
     for balancer, nodes in report.balancers.items():
         lines.append(f"{balancer} balances: {', '.join(f'{node} {state}' for node, state in nodes.items())}")
-    bricks = [f"{host} {brick['state']}, to heal: {brick['to_heal']}" for host, brick in report.bricks.items()]
-    lines.append(f"bricks: {'; '.join(bricks) or 'no member of the pool answered'}")
+    lines.append(f"bricks: {_healing(report.bricks) or 'no member of the pool answered'}")
+    if report.files_bricks:
+        lines.append(f"bricks with shared files: {_healing(report.files_bricks)}")
     sessions = "?" if report.sessions is None else report.sessions
     lines.append(f"sessions: {sessions}; requests refused in the last hour: {report.refused}")
     lines.append("")

@@ -6,7 +6,7 @@
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-arbiter php-cluster-sessions; do
+for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-arbiter php-cluster-sessions php-cluster-files; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
@@ -31,9 +31,12 @@ if [[ -d /etc/keepalived ]]; then
         | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
 fi
 [[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
-if grep --quiet ' /media/sessions ' /etc/fstab; then
-    grep --quiet ' /media/sessions fuse.glusterfs ' /proc/self/mounts && echo "mount mounted" || echo "mount missing"
-fi
+for mount in "mount /media/sessions" "files_mount /media/files"; do
+    read -r fact folder <<<"$mount"
+    if grep --quiet " $folder " /etc/fstab; then
+        grep --quiet " $folder fuse.glusterfs " /proc/self/mounts && echo "$fact mounted" || echo "$fact missing"
+    fi
+done
 if [[ -d /usr/lib/php-cluster/extension ]]; then
     echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
 fi
@@ -45,7 +48,13 @@ fi
 if [[ -d /session/brick/.glusterfs ]]; then
     echo "sessions $(find /session/brick -maxdepth 1 -name 'sess_*' | wc -l)"
     gluster --mode=script peer status | awk '/^Hostname: / { name = $2 } /^State: / { print "peer", name, substr($0, 8) }'
-    timeout 3 gluster --mode=script volume heal sessions info summary \
-        | awk '/^Brick / { split($2, part, ":"); name = part[1] } /^Status: / { state = substr($0, 9) }
-               /in heal pending: / { print "brick", name, $NF, state }'
+    # Of both volumes at once: either may wait for a dead member.
+    for volume in "brick sessions" "files_brick files"; do
+        read -r fact name <<<"$volume"
+        grep --quiet '^status=1$' "/var/lib/glusterd/vols/$name/info" 2>/dev/null || continue
+        timeout 3 gluster --mode=script volume heal "$name" info summary \
+            | awk -v fact="$fact" '/^Brick / { split($2, part, ":"); name = part[1] } /^Status: / { state = substr($0, 9) }
+                   /in heal pending: / { print fact, name, $NF, state }' &
+    done
+    wait
 fi

@@ -84,7 +84,7 @@ for file in /etc/keepalived/keepalived.conf /etc/haproxy/haproxy.cfg; do
         | grep --quiet " $file $(md5sum <"$file" | cut --delimiter ' ' --fields 1)" || continue
     echo "foreign $file"
 done
-for folder in /srv/site /session /media/sessions; do
+for folder in /srv/site /session /media/sessions /media/files; do
     [[ -z $(ls --almost-all "$folder" 2>/dev/null) ]] || echo "foreign $folder"
 done
 for folder in /var/lib/glusterd/vols /var/lib/glusterd/peers; do

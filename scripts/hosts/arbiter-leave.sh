@@ -23,5 +23,5 @@ if [[ -e $reserved_at_boot ]]; then
     echo "$others" >"$reserved_ports"
     rm "$reserved_at_boot"
 fi
-forget_steps '*-arbiter' '*-arbiter-agrees'
+forget_steps '*-arbiter' '*-arbiter-agrees' '*-arbiter-notes'
 report "no arbiter runs here"

@@ -8,8 +8,6 @@
 volume_file=/etc/php-cluster/arbiter.vol
 unit=php-cluster-arbiter
 
-[[ $VOLUME_ID =~ ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$ ]] || fail "the volume's id is $VOLUME_ID"
-
 # listens: whether the arbiter answers, and if not, which connection of another program has its port.
 listens() {
     (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>&1 && return
@@ -37,24 +35,7 @@ if ! holds "$reserved_at_boot" "$line"$'\n' || [[ $(<"$reserved_ports") != "$res
     put_file "$reserved_at_boot" 0644 "$line"$'\n'
     echo "$reserved" >"$reserved_ports"
 fi
-if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
-    changing "makes the folder $FOLDER"
-    mkdir --parents "$FOLDER/.glusterfs/indices"
-    chmod 700 "$FOLDER"
-fi
-# The file for its notes. The first client would make it, under a number of its own; all others, and those who heal, remember
-# that number as long as they live. An arbiter that is made again has to have the same, or they would not find it any more.
-notes=$FOLDER/trusted.afr.$VOLUME-ta-2.$VOLUME_ID
-if [[ ! -e $notes ]]; then
-    changing "makes the file for its notes"
-    numbered=$FOLDER/.glusterfs/${VOLUME_ID:0:2}/${VOLUME_ID:2:2}/$VOLUME_ID
-    mkdir --parents "$(dirname "$numbered")"
-    rm -f "$FOLDER/.new" "$numbered"
-    : >"$FOLDER/.new"
-    setfattr --name=trusted.gfid --value="0x${VOLUME_ID//-/}" "$FOLDER/.new"
-    ln "$FOLDER/.new" "$numbered"
-    mv "$FOLDER/.new" "$notes"
-fi
+arbiter_notes
 put_file "$volume_file" 0644 "$VOLUME_FILE"
 put_file "/etc/systemd/system/$unit.service" 0644 "[Unit]
 Description=Arbiter of the sessions' bricks

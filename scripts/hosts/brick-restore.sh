@@ -23,12 +23,19 @@ everyone_sees_us() {
 
 # take_back: the whole of it again when a part fails. The daemon looks for the folders of the bricks that it knows when it
 # starts, and takes one that it has not found for a new one; the second half of a reset wants what the first has stopped.
-# No brick runs here, so a restart cuts nobody off.
+# A restart cuts off whoever uses a brick of another volume here: that is why it is tried without when there is one.
 take_back() {
-    local brick
-    brick=$(hostname):$BRICK
+    ! pgrep --exact glusterfsd >/dev/null || ! reset || return 0
     systemctl restart glusterd
     wait_until 60 "the pool is complete" everyone_sees_us
+    reset
+}
+reset() {
+    local brick
+    brick=$(hostname):$BRICK
+    # One that nobody has used for a while (volume-stop.sh): Gluster resets bricks of a volume that runs.
+    [[ $(gluster --mode=script volume info "$VOLUME") == *"Status: Started"* ]] \
+        || gluster --mode=script volume start "$VOLUME" force >/dev/null || return 1
     gluster --mode=script volume reset-brick "$VOLUME" "$brick" start \
         && gluster --mode=script volume reset-brick "$VOLUME" "$brick" "$brick" commit force
 }

@@ -186,6 +186,29 @@ all_reached() {
          END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
 }
 
+# arbiter_notes: the arbiter's FOLDER has the file for its notes on VOLUME. The first client would make it, under a number of
+# its own; all others, and those who heal, remember that number as long as they live. An arbiter that is made again has to
+# have the same, or they would not find it any more: the volume's id.
+arbiter_notes() {
+    local notes=$FOLDER/trusted.afr.$VOLUME-ta-2.$VOLUME_ID numbered
+    [[ $VOLUME_ID =~ ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$ ]] || fail "the volume's id is $VOLUME_ID"
+    if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
+        changing "makes the folder $FOLDER"
+        mkdir --parents "$FOLDER/.glusterfs/indices"
+        chmod 700 "$FOLDER"
+    fi
+    if [[ ! -e $notes ]]; then
+        changing "makes the file for the arbiter's notes on $VOLUME"
+        numbered=$FOLDER/.glusterfs/${VOLUME_ID:0:2}/${VOLUME_ID:2:2}/$VOLUME_ID
+        mkdir --parents "$(dirname "$numbered")"
+        rm -f "$FOLDER/.new" "$numbered"
+        : >"$FOLDER/.new"
+        setfattr --name=trusted.gfid --value="0x${VOLUME_ID//-/}" "$FOLDER/.new"
+        ln "$FOLDER/.new" "$numbered"
+        mv "$FOLDER/.new" "$notes"
+    fi
+}
+
 # forget_steps PATTERN…: steps of these names have nothing to say of this machine any more; a look at it does them no more.
 forget_steps() {
     local pattern

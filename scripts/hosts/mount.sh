@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Mounts the sessions, the article's `mount.glusterfs`, now and at every boot.
+# Mounts the sessions, the article's `mount.glusterfs`, now and at every boot; and what a site shares beside them.
 #
-# Input: FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED (if guarded), BRICK_ADDRESSES (of the other
+# Input: NAME (of the volume: "sessions" or "files"), FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED (if guarded), BRICK_ADDRESSES (of the other
 # machines with bricks), KNOCK_PORT (where those are asked whether they live), MEMBERS (the balancers' pages that list the
 # nodes), DRAIN_SECONDS.
 # Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted with its options, owned by PHP's user. Guarded: the
@@ -11,7 +11,10 @@
 # The name that systemd-escape gives it: the folder has none of the characters that would be spelled otherwise.
 unit=${MOUNT_POINT#/}
 unit=${unit//\//-}.mount
-keeper=php-cluster-sessions.service
+keeper=php-cluster-$NAME.service
+answered=/run/php-cluster/mount-answered program=/usr/lib/php-cluster/keep-mounted
+# Each keeper has its program for itself: the step that brings a new one restarts it.
+[[ $NAME == sessions ]] || answered=/run/php-cluster/$NAME-answered program+=-$NAME
 is_mounted() { [[ $(</proc/self/mounts) == *" $MOUNT_POINT fuse.glusterfs "* ]]; }
 
 # What the mount's client is told of these by its command line, and FSTAB_LINE by its options, is the same text.
@@ -32,13 +35,20 @@ has_no_dead_mount() { ! is_mounted || find_client; }
 
 # let_go: ends the mount when nothing needs it. PHP lets requests wait from then on, until this step is over.
 let_go() {
+    if [[ $NAME != sessions ]]; then
+        # Nobody holds a lock there, and a download may take its time: who has a file open goes on with the mount of before.
+        systemctl stop "$keeper" 2>/dev/null || true
+        rm -f "$answered"
+        umount --lazy "$MOUNT_POINT"
+        return
+    fi
     if [[ -x /usr/lib/php-cluster/serve-php ]]; then
         trap go_on EXIT
         DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php hold || fail "PHP does not start"
     fi
     # It would mount again what goes; and what it said of this mount says nothing of the next one.
     systemctl stop "$keeper" 2>/dev/null || true
-    rm -f /run/php-cluster/mount-answered
+    rm -f "$answered"
     finish_stores
     wait_until 30 "nothing uses $MOUNT_POINT" umount "$MOUNT_POINT"
 }
@@ -112,7 +122,7 @@ else
         chattr +i "$MOUNT_POINT" || fail "cannot make the bare mount point immutable"
     fi
     # systemd tries a mount once; a node that boots before the volume is there would stay without.
-    put_file /usr/lib/php-cluster/keep-mounted 0755 "$KEEP_MOUNTED"
+    put_file "$program" 0755 "$KEEP_MOUNTED"
     put_file "/etc/systemd/system/$unit.d/php-cluster.conf" 0644 "[Unit]
 StartLimitIntervalSec=0
 "
@@ -123,8 +133,8 @@ After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
 [Service]
-Environment=\"MEMBERS=$MEMBERS\" KNOCK_PORT=$KNOCK_PORT
-ExecStart=/usr/lib/php-cluster/keep-mounted $MOUNT_POINT $unit $BRICK_ADDRESSES
+Environment=\"MEMBERS=$MEMBERS\" KNOCK_PORT=$KNOCK_PORT ANSWERED=$answered
+ExecStart=$program $MOUNT_POINT $unit $BRICK_ADDRESSES
 Restart=always
 RestartSec=1
 # Whoever asks a mount that hangs cannot be ended.
@@ -140,13 +150,14 @@ if ! is_mounted; then
     wait_until 60 "$MOUNT_POINT is mounted" try_to_mount
 fi
 if [[ $(stat --format='%U %a' "$MOUNT_POINT") != "www-data 700" ]]; then
-    changing "gives the sessions to PHP's user"
+    changing "gives $MOUNT_POINT to PHP's user"
     chown www-data:www-data "$MOUNT_POINT"
     chmod 700 "$MOUNT_POINT"
 fi
 if [[ $GUARDED == yes ]]; then
     enabled_and_running "$keeper" restart
     # The node's health page believes the keeper alone.
-    unchanged || wait_until 30 "$MOUNT_POINT works" test -s /run/php-cluster/mount-answered
+    unchanged || wait_until 30 "$MOUNT_POINT works" test -s "$answered"
 fi
+[[ $NAME == sessions ]] || forget_steps "*-$NAME-left"
 report "$MOUNT_POINT is mounted"

@@ -19,4 +19,5 @@ elif ! all_reached >/dev/null; then
     timeout 60 gluster --mode=script volume start "$VOLUME" force >/dev/null 2>&1 || true
     wait_for_bricks
 fi
+forget_steps "$VOLUME-volume-stopped"
 report "volume $VOLUME is started, all bricks are reached"

@@ -1,12 +1,14 @@
 """docs/architecture.md names every step of a cluster, and what each waits for; here is what holds it to that."""
 
 import re
-from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 from tests.commands import PROJECT
 from tests.unit.graph import cluster_graph
 
-_ROW = re.compile(r"^\| (`[^|]*) \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (`[^|]*) \|([^|]*)\|[^|]+\|$", re.MULTILINE)
 _NAME = re.compile(r"(each )?`([^`]+)`")
 MACHINES = {"lb_i": ("lb1", "lb2"), "php_i": ("php1", "php2")}
 
@@ -19,26 +21,36 @@ def expanded(name: str) -> list[str]:
     return [name]
 
 
-def documented() -> Iterator[tuple[str, set[str]]]:
-    """Each step of the page's table, with the steps that it waits for: of its own machine, where it has such a step,
-    unless the page says `each`."""
+def documented(tables: int) -> dict[str, set[str]]:
+    """Each step of the page's first tables, with the steps that it waits for: of its own machine, where it has such a
+    step, unless the page says `each`."""
     text = (PROJECT / "docs" / "architecture.md").read_text()
-    table = text.partition("## The graph\n")[2].partition("\n## ")[0]
-    for row in _ROW.finditer(table):
+    parts = text.partition("## The graph\n")[2].partition("\n## ")[0].split("| --- | --- | --- |")
+    steps: dict[str, set[str]] = {}
+    for row in _ROW.finditer("".join(parts[1 : 1 + tables])):
         [(_, step)] = _NAME.findall(row.group(1))
         for name in expanded(step):
-            after: set[str] = set()
+            after = steps.setdefault(name, set())
             for each, needed in _NAME.findall(row.group(2)):
                 names = expanded(needed)
                 own = [one for one in names if one.split("-")[0] == name.split("-")[0]]
                 after.update(names if each or not own else own)
-            yield name, after
+    return steps
 
 
-def test_every_step_is_there_with_what_it_waits_for() -> None:
+APPLICATION = {
+    "sharedDirs": ["uploads"],
+    "releaseCommands": ["true"],
+    "nodeCommands": ["true"],
+    "appEnvironment": {"NAME": "value"},
+}
+
+
+@pytest.mark.parametrize(("tables", "values"), [(1, {}), (2, APPLICATION)])
+def test_every_step_is_there_with_what_it_waits_for(tables: int, values: dict[str, Any]) -> None:
     made = {
         name: {needed for needed in node.needs if not needed.endswith(("-machine", "-scripts"))}
-        for name, node in cluster_graph(phpNodes=2).items()
+        for name, node in cluster_graph(phpNodes=2, **values).items()
         if not node.type.startswith(("php-cluster:", "test:")) and not name.endswith("-scripts")
     }
-    assert dict(documented()) == made
+    assert documented(tables) == made

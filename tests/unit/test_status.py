@@ -51,6 +51,11 @@ def test_well() -> None:
         ({"lb2": ["peer lb1 Peer Rejected (Connected)"]}, "lb2 sees lb1 as Peer Rejected (Connected)"),
         ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 7 Connected"]}, "the brick of lb2: 7 entries wait to be healed"),
         ({"lb1": [*SAYS["lb1"][:-1], "brick lb2 - Transport endpoint"]}, "the brick of lb2: Transport endpoint"),
+        (
+            {"lb1": [*SAYS["lb1"], "files_brick lb1 0 Connected", "files_brick lb2 7 Connected"]},
+            "the brick with shared files of lb2: 7 entries wait to be healed",
+        ),
+        ({"php1": ["mount mounted", "files_mount missing"]}, "php1: /media/files is not mounted"),
         ({"php1": ["arbiter_outdated 1"]}, "the arbiter takes the brick of lb2 for outdated"),
         ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
         (

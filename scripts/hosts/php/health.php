@@ -8,6 +8,12 @@ declare(strict_types=1);
 
 const LATE_SECONDS = 1.2;
 
+/** Says after how long a wait something on this node is not asked any more. */
+function waits(string $answered): float
+{
+    return (float) file_get_contents('/proc/uptime') - (int) $answered / 100;
+}
+
 header('Content-Type: text/plain');
 header('Cache-Control: no-store');
 if (file_exists('/run/php-cluster/held')) {
@@ -18,6 +24,14 @@ if (!is_dir('/srv/site/current')) {
     http_response_code(503);
     exit("there is no site yet\n");
 }
+if (file_exists('/etc/systemd/system/php-cluster-files.service')) {
+    // Pages are served without shared files too, if no node has them: 404 is no reason to end what is under way.
+    $answered = @file_get_contents('/run/php-cluster/files-answered');
+    if ($answered === false || waits($answered) > LATE_SECONDS) {
+        http_response_code(404);
+        exit("the shared files' mount does not answer\n");
+    }
+}
 if (!extension_loaded('php_cluster') || get_cfg_var('php_cluster.write_plain')) {
     exit("ok\n"); // profile article, or on the way from or to it
 }
@@ -27,7 +41,7 @@ if (!str_contains((string) file_get_contents('/proc/self/mounts'), " $mountPoint
     http_response_code(503);
     exit("the sessions' mount does not work\n");
 }
-$waits = (float) file_get_contents('/proc/uptime') - (int) $answered / 100;
+$waits = waits($answered);
 if ($waits > LATE_SECONDS) {
     http_response_code(404);
     exit(sprintf("the sessions' mount has not answered for %.1f s\n", $waits));
