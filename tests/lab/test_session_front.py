@@ -172,6 +172,14 @@ def test_a_handler_s_text_does_not_hide_that_nothing_could_be_encoded(server: Se
     assert answer.status in (500, 503) and "promised" not in answer.text and session is None
 
 
+def test_half_of_a_session_is_not_stored(server: Server) -> None:
+    """As PHP's own module does where an object throws, once the page asks for it."""
+    _, session = server.get("count.php")
+    answer, _ = server.get("torn.php", session)
+    assert answer.status == 503 and "promised" not in answer.text
+    assert server.get("count.php", session)[0].text == "2"
+
+
 def test_memory_that_ends_while_a_session_is_encoded_costs_no_promise(server: Server) -> None:
     """PHP tries again at its end, with more of it, and leaves a redirect what it is."""
     _, session = server.get("count.php")

@@ -294,7 +294,8 @@ static const char *const SERIALIZERS[] = {"php", "php_serialize", "php_binary"};
 static zend_string *(*encoders[3])(void);
 
 static zend_string *encoded(zend_string *data) {
-	request.cannot_encode = data == NULL && has_session_variables();
+	/* An object that throws when it is stored leaves what came before it: half a session, which PHP would store. */
+	request.cannot_encode = has_session_variables() && (data == NULL || EG(exception) != NULL);
 	return data;
 }
 static zend_string *encode_php(void) { return encoded(encoders[0]()); }
