@@ -1,5 +1,7 @@
 """php-cluster: settings -> plan -> look at what is there -> machines -> cluster -> outputs."""
 
+from dataclasses import replace
+
 import pulumi
 
 from components import gluster_tls, stack_config
@@ -10,6 +12,7 @@ from components.engine_log import drop_debug_messages, leave_quietly_when_told
 from components.profile_switch import ProfileSwitch
 from components.settings import read_settings
 from components.site import pack_site
+from components.site_rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
 from components.substrates import SUBSTRATES
 
 drop_debug_messages()
@@ -18,6 +21,8 @@ leave_quietly_when_told()
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
     site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib)
+    web_root = (settings.app_dir, settings.app_exclude)
+    site = replace(site, post_max_sizes=post_max_sizes(*web_root), closed_folders=closed_folders(*web_root))
     substrate = SUBSTRATES[settings.substrate]
     plan = substrate.plan(settings)
     drift = look(substrate.states)
@@ -25,6 +30,9 @@ try:
     ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes], drift.gone)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
+
+if warning := warning_about(unfollowed_rules(*web_root)):
+    pulumi.warn(warning)
 
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)

@@ -29,7 +29,7 @@ from components.load_balancer import (
 from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
-from components.php import FIRST_NODE, PhpNode, PhpNodeArgs
+from components.php import FIRST_NODE, SETTINGS_SERVERS, PhpNode, PhpNodeArgs, WebRules, nginx_site, settings_tried
 from components.profile_switch import ProfileSwitch, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
 from components.remote import remote_step
@@ -93,6 +93,25 @@ class PhpCluster(pulumi.ComponentResource):
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
         arbiter_host = machines[ARBITER_HOST]
         switch = ProfileSwitch(settings.profile, arbiter_host.drift.known)
+        web = WebRules(
+            settings.site_name,
+            # What is set has the last word.
+            (*site.closed_folders, *settings.deny_paths),
+            # One who speaks the PROXY protocol passes on what the visitor wrote.
+            () if settings.proxy_protocol else settings.trusted_proxies,
+            site.post_max_sizes,
+        )
+        balancers = [machines[planned.name] for planned in plan.balancers]
+        self.floating_ip = _floating_ip(plan, balancers)
+        host = settings.site_name or self.floating_ip
+        tried = settings_tried(
+            machines[FIRST_NODE],
+            settings,
+            nginx_site(plan, settings.php_settings, settings.request_seconds, web, SETTINGS_SERVERS),
+            host_name=host,
+            parent=self,
+            depends_on=[installed[FIRST_NODE]],
+        )
         nodes = [
             PhpNode(
                 planned.name,
@@ -106,6 +125,8 @@ class PhpCluster(pulumi.ComponentResource):
                     plan=plan,
                     tls=settings.gluster_tls,
                     trusting=trusting[planned.name],
+                    web=web,
+                    tried=[tried],
                 ),
                 opts=child,
             )
@@ -148,9 +169,6 @@ class PhpCluster(pulumi.ComponentResource):
         if brick_is_leaving(arbiter_host.drift.known):
             brick_left(arbiter_host, self, after=volume.started)
 
-        balancers = [machines[planned.name] for planned in plan.balancers]
-        self.floating_ip = _floating_ip(plan, balancers)
-        host = settings.site_name or self.floating_ip
         release = SiteRelease(
             "site",
             [SiteHost(machines[node.name], installed[node.name], node.ready) for node in nodes],
@@ -171,6 +189,8 @@ class PhpCluster(pulumi.ComponentResource):
                 request_seconds=settings.request_seconds,
                 statistics_password=password.result,
                 certificate=_certificate(settings),
+                trusted_proxies=settings.trusted_proxies,
+                proxy_protocol=settings.proxy_protocol,
             ),
             opts=child,
         )

@@ -36,6 +36,9 @@ and the brick stays down rather than fill the root disk."""
 VOLUME = "sessions"
 MOUNT_POINT = "/media/sessions"
 
+INNER_PORT = 8406
+"""Where a PHP node answers the balancers' own questions: whether it can serve, and who of them has the floating IP."""
+
 DRAIN_SECONDS = 30
 """How long a PHP node that leaves, or a PHP that is replaced, may take for the requests that it has begun."""
 

@@ -19,6 +19,6 @@ if [[ $(readlink /srv/site/current 2>/dev/null) != "$release" ]]; then
 fi
 
 # The balancers ask the same page before they send anybody here.
-serves() { curl --silent --show-error --fail-with-body --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health; }
+serves() { curl --silent --show-error --fail-with-body --max-time 5 http://127.0.0.1:8406/health; }
 wait_until 60 "this node can serve" serves
 report "the site is release ${HASH:0:12}"

@@ -20,7 +20,7 @@ import pytest
 
 from components import topology
 from components.php import fpm_configuration, nginx_site, php_ini
-from components.topology import MOUNT_POINT, Profile
+from components.topology import INNER_PORT, MOUNT_POINT, Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
@@ -134,6 +134,7 @@ def serving(image: Image, tmp_path: Path, ini: str) -> Iterator[Server]:
         + nginx_site(PLAN, {}, 60)
         .replace("listen 80", f"listen 127.0.0.1:{port}")
         .replace("127.0.0.1:8081", "unix:/run/trial.sock")
+        .replace(f"listen {INNER_PORT}", "listen unix:/run/inner.sock")
         + "}\n",
         "fpm.conf": fpm_configuration(profile, WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
         # A file: what its user cannot open, PHP says twice, to nginx and to php-fpm.

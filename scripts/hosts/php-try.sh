@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# Tries PHP settings of the site before any node takes them: asks one page of the release that serves, of a PHP beside it.
+#
+# Input: SETTINGS (lines of PHP's ini file), TRIAL_SITE (nginx's server for the trial), HEALTH_PATH (of a page), HOST and
+# SCHEME (that the request carries).
+# Postcondition: the page answered with a status from 200 to 399 and without an error that ends a page; or these settings
+# serve already; or nothing serves yet; or the page answers no better with the settings of now, which says nothing of the
+# new ones. What serves is left alone. A second run changes nothing.
+
+BEGIN="; The site's own settings (phpSettings) begin here." END="; The site's own settings end here."
+unit=php-cluster-fpm-trial
+ini=$(compgen -G '/etc/php/*/fpm/conf.d/90-php-cluster.ini' | tail --lines 1) || ini=
+
+# serving_settings: the settings that serve now.
+serving_settings() { sed --quiet "/^$BEGIN\$/,/^$END\$/ { //! p }" "$ini"; }
+
+# end_trial: PHP is let finish what it has begun: a signal that meets a worker in the mount can stop the whole mount.
+end_trial() {
+    [[ ! -f $trial/nginx.pid ]] || kill -QUIT "$(<"$trial/nginx.pid")" 2>/dev/null || true
+    systemctl stop "$unit" 2>/dev/null || true
+    rm -rf "$trial"
+}
+
+start_trial() {
+    local etc version said
+    etc=$(dirname "$(dirname "$ini")")
+    version=$(basename "$(dirname "$etc")")
+    cp --recursive "$etc/conf.d" "$trial/conf.d"
+    # What else the file has may be of another version of this program; only the site's own part is tried.
+    { sed "/^$BEGIN\$/,/^$END\$/ d" "$ini" && printf '%s' "$SETTINGS"; } >"$trial/conf.d/90-php-cluster.ini"
+    : >"$trial/php.log"
+    chown www-data "$trial/php.log"
+    sed "s|^\[site\]\$|&\nphp_admin_flag[log_errors] = on\nphp_admin_value[error_log] = $trial/php.log|; s|^pm.max_children = .*|pm.max_children = 1|" \
+        /etc/php-cluster/fpm.conf >"$trial/fpm.conf"
+    printf 'user www-data;\npid %s/nginx.pid;\nerror_log %s/nginx.log;\nevents {}\nhttp {\n%s}\n' "$trial" "$trial" "$TRIAL_SITE" \
+        >"$trial/nginx.conf"
+    systemctl reset-failed "$unit" 2>/dev/null || true
+    said=$(systemd-run --collect --unit "$unit" --service-type=notify --setenv=FPM=trial --setenv=PHP_INI_SCAN_DIR="$trial/conf.d" \
+        --property=KillSignal=SIGQUIT --property=KillMode=mixed --property=TimeoutStopSec=30 \
+        "/usr/sbin/php-fpm$version" --nodaemonize --fpm-config "$trial/fpm.conf" 2>&1) \
+        || fail "PHP does not start with these settings: $said $(journalctl --unit "$unit" --since "$began" --output cat --quiet --lines 3)"
+    said=$(nginx -c "$trial/nginx.conf" 2>&1) || fail "nginx refuses its configuration: $said"
+}
+
+# complaints FOLDER: what PHP says of the ini files there before it runs anything, such as an extension that is not there.
+complaints() {
+    PHP_INI_SCAN_DIR=$1 php -c "$(dirname "$(dirname "$ini")")" -d error_log= -d log_errors=1 -d display_errors=0 -d auto_prepend_file= \
+        -r '' 2>&1 | sort --unique
+}
+
+# page PORT: asks the page there, and sets status and said.
+page() {
+    local body=$trial/page
+    : >"$body"
+    status=$(curl --silent --max-time 60 --output "$body" --write-out '%{http_code}' --header "X-Forwarded-Proto: $SCHEME" \
+        --header "Host: $HOST" "http://127.0.0.1:$1$HEALTH_PATH") || true
+    said=$(head --bytes 300 "$body" | tr --complement '[:print:]' ' ')
+}
+
+# fatal: the errors that ended a page; such an end may come when all of the page was sent.
+fatal() { grep --extended-regexp --max-count 3 'PHP (Fatal|Parse|Core|Compile) error' "$trial/php.log"; }
+
+if [[ -z $ini || ! -d /srv/site/current ]] || ! /usr/lib/php-cluster/serve-php is-current; then
+    report "PHP serves nothing here yet"
+elif grep --quiet --line-regexp --fixed-strings "$BEGIN" "$ini" && [[ $(serving_settings) == "${SETTINGS%$'\n'}" ]]; then
+    report "these PHP settings serve"
+else
+    changing "tries PHP's settings"
+    began=$(date '+%Y-%m-%d %H:%M:%S')
+    trial=$(mktemp --directory)
+    chmod 755 "$trial"
+    trap end_trial EXIT
+    start_trial
+    said=$(comm -13 <(complaints "$(dirname "$ini")") <(complaints "$trial/conf.d"))
+    [[ -z $said ]] || fail "PHP does not take these phpSettings; the old ones stay: $said"
+    page 8082
+    if [[ ! $status =~ ^[23] ]] || fatal >/dev/null; then
+        answer="$status: $said $(fatal || true)"
+        page 80
+        [[ ! $status =~ ^[23] ]] || fail "with these phpSettings $HEALTH_PATH answers $answer; the old ones stay"
+        report "$HEALTH_PATH answers $status with the settings of now, too"
+    else
+        report "$HEALTH_PATH answers with these PHP settings"
+    fi
+fi
