@@ -1,7 +1,7 @@
 """Patterns for paths below the web root, in the words of .gitignore.
 
 - `*.sql`, `notes.txt`: a file or folder of this name, wherever it lies, and all that is in it;
-- `private/`: a folder of this name, and all that is in it;
+- `private/`: the same; the slash at the end is for readers;
 - `/data/`, `/lib/*.ini`: the same, but counted from the web root: whatever has a slash before its end;
 - `*` and `?` stand for anything but a slash, `**` for slashes too, `[abc]` for one of these characters, `{css,js}` for
   one of these words;
@@ -48,7 +48,7 @@ def expression(pattern: str) -> str:
         else:
             found, at = found + re.escape(inner[at]), at + 1
     # What is in a folder of this name goes with it.
-    return found + ("/" if text.endswith("/") else "(?:/|$)")
+    return f"{found}(?:/|$)"
 
 
 def pattern_text(pattern: str) -> str:

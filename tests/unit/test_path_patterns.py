@@ -13,7 +13,7 @@ DEFAULTS = declared_defaults()["denyPaths"]
     [
         ("*.sql", ["/dump.sql", "/a/b/dump.SQL", "/x.sql/y"], ["/dump.sqlx", "/sql", "/a.sql.gz"]),
         (".*", ["/.env", "/a/.git/config"], ["/a.b", "/a/b."]),
-        ("private/", ["/private/", "/private/x", "/a/private/x"], ["/private", "/privateer/x"]),
+        ("private/", ["/private", "/private/", "/private/x", "/a/private/x"], ["/privateer/x"]),
         ("/data/", ["/data/x", "/data/a/b"], ["/a/data/x", "/database/x"]),
         ("/lib/*.ini", ["/lib/a.ini"], ["/lib/a/b.ini", "/x/lib/a.ini"]),
         ("/lib/**/*.ini", ["/lib/a.ini", "/lib/a/b/c.ini"], ["/lib/a.inix"]),
