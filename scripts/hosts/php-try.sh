@@ -8,23 +8,35 @@
 # new ones. What serves is left alone. A second run changes nothing.
 
 BEGIN="; The site's own settings (phpSettings) begin here." END="; The site's own settings end here."
-unit=php-cluster-fpm-trial
+php_unit=php-cluster-fpm-trial nginx_unit=php-cluster-nginx-trial
 ini=$(compgen -G '/etc/php/*/fpm/conf.d/90-php-cluster.ini' | tail --lines 1) || ini=
 
 # serving_settings: the settings that serve now.
 serving_settings() { sed --quiet "/^$BEGIN\$/,/^$END\$/ { //! p }" "$ini"; }
 
-# end_trial: PHP is let finish what it has begun: a signal that meets a worker in the mount can stop the whole mount.
+# end_trial: what a run that was killed left, too.
 end_trial() {
-    [[ ! -f $trial/nginx.pid ]] || kill -QUIT "$(<"$trial/nginx.pid")" 2>/dev/null || true
-    systemctl stop "$unit" 2>/dev/null || true
-    rm -rf "$trial"
+    systemctl stop "$nginx_unit" "$php_unit" 2>/dev/null || true
+    systemctl reset-failed "$nginx_unit" "$php_unit" 2>/dev/null || true
 }
 
-start_trial() {
-    local etc version said
-    etc=$(dirname "$(dirname "$ini")")
-    version=$(basename "$(dirname "$etc")")
+# run_beside UNIT TYPE PROPERTY… -- COMMAND…: starts a service that ends by itself if nobody does it.
+run_beside() {
+    local unit=$1 type=$2 options=()
+    shift 2
+    while [[ $1 != -- ]]; do
+        options+=(--property="$1")
+        shift
+    done
+    shift
+    systemd-run --quiet --collect --unit "$unit" --service-type="$type" --property=RuntimeMaxSec=300 "${options[@]}" "$@" 2>&1 || {
+        journalctl --unit "$unit" --since "$began" --output cat --quiet --lines 3
+        return 1
+    }
+}
+
+# lay_out: makes the files of the trial: what serves, with the new settings.
+lay_out() {
     cp --recursive "$etc/conf.d" "$trial/conf.d"
     # What else the file has may be of another version of this program; only the site's own part is tried.
     { sed "/^$BEGIN\$/,/^$END\$/ d" "$ini" && printf '%s' "$SETTINGS"; } >"$trial/conf.d/90-php-cluster.ini"
@@ -34,17 +46,22 @@ start_trial() {
         /etc/php-cluster/fpm.conf >"$trial/fpm.conf"
     printf 'user www-data;\npid %s/nginx.pid;\nerror_log %s/nginx.log;\nevents {}\nhttp {\n%s}\n' "$trial" "$trial" "$TRIAL_SITE" \
         >"$trial/nginx.conf"
-    systemctl reset-failed "$unit" 2>/dev/null || true
-    said=$(systemd-run --collect --unit "$unit" --service-type=notify --setenv=FPM=trial --setenv=PHP_INI_SCAN_DIR="$trial/conf.d" \
-        --property=KillSignal=SIGQUIT --property=KillMode=mixed --property=TimeoutStopSec=30 \
-        "/usr/sbin/php-fpm$version" --nodaemonize --fpm-config "$trial/fpm.conf" 2>&1) \
-        || fail "PHP does not start with these settings: $said $(journalctl --unit "$unit" --since "$began" --output cat --quiet --lines 3)"
-    said=$(nginx -c "$trial/nginx.conf" 2>&1) || fail "nginx refuses its configuration: $said"
+}
+
+start_trial() {
+    local said version
+    version=$(basename "$(dirname "$etc")")
+    # PHP is let finish what it has begun: a signal that meets a worker in the mount can stop the whole mount.
+    said=$(run_beside "$php_unit" notify Environment=FPM=trial "Environment=PHP_INI_SCAN_DIR=$trial/conf.d" KillSignal=SIGQUIT \
+        KillMode=mixed TimeoutStopSec=30 -- "/usr/sbin/php-fpm$version" --nodaemonize --fpm-config "$trial/fpm.conf") \
+        || fail "PHP does not start with these phpSettings: $said"
+    said=$(run_beside "$nginx_unit" forking "PIDFile=$trial/nginx.pid" -- /usr/sbin/nginx -c "$trial/nginx.conf") \
+        || fail "nginx does not start beside the one that serves: $said"
 }
 
 # complaints FOLDER: what PHP says of the ini files there before it runs anything, such as an extension that is not there.
 complaints() {
-    PHP_INI_SCAN_DIR=$1 php -c "$(dirname "$(dirname "$ini")")" -d error_log= -d log_errors=1 -d display_errors=0 -d auto_prepend_file= \
+    PHP_INI_SCAN_DIR=$1 php -c "$etc" -d error_log= -d log_errors=1 -d display_errors=0 -d auto_prepend_file= \
         -r '' 2>&1 | sort --unique
 }
 
@@ -54,7 +71,7 @@ page() {
     : >"$body"
     status=$(curl --silent --max-time 60 --output "$body" --write-out '%{http_code}' --header "X-Forwarded-Proto: $SCHEME" \
         --header "Host: $HOST" "http://127.0.0.1:$1$HEALTH_PATH") || true
-    said=$(head --bytes 300 "$body" | tr --complement '[:print:]' ' ')
+    said=$(head --bytes 200 "$body" | tr --complement '[:print:]' ' ')
 }
 
 # fatal: the errors that ended a page; such an end may come when all of the page was sent.
@@ -69,13 +86,17 @@ else
     began=$(date '+%Y-%m-%d %H:%M:%S')
     trial=$(mktemp --directory)
     chmod 755 "$trial"
-    trap end_trial EXIT
-    start_trial
-    said=$(comm -13 <(complaints "$(dirname "$ini")") <(complaints "$trial/conf.d"))
+    etc=$(dirname "$(dirname "$ini")")
+    # A trial that fails leaves nothing half done.
+    trap 'end_trial; rm -rf "$trial" "$UNFINISHED"' EXIT
+    end_trial
+    lay_out
+    said=$(comm -13 <(complaints "$etc/conf.d") <(complaints "$trial/conf.d"))
     [[ -z $said ]] || fail "PHP does not take these phpSettings; the old ones stay: $said"
+    start_trial
     page 8082
     if [[ ! $status =~ ^[23] ]] || fatal >/dev/null; then
-        answer="$status: $said $(fatal || true)"
+        answer="$status: $(fatal || true) $said"
         page 80
         [[ ! $status =~ ^[23] ]] || fail "with these phpSettings $HEALTH_PATH answers $answer; the old ones stay"
         report "$HEALTH_PATH answers $status with the settings of now, too"
