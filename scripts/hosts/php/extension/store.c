@@ -94,7 +94,7 @@ static bool is_brought(const zend_string *id) {
 		if (value != NULL && Z_TYPE_P(value) == IS_STRING && zend_string_equals(Z_STR_P(value), id)) return true;
 	}
 	/* It would be told, had PHP not taken it from a cookie that the program has put there. */
-	return !PS(send_cookie);
+	return PS(use_cookies) && !PS(send_cookie);
 }
 
 /* Which of PHP's session functions is at work: the innermost, below whatever handler of the site's it may call; NULL when
