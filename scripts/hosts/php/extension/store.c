@@ -20,6 +20,7 @@
 static struct {
 	bool is_open;      /* PHP has opened the module and not closed it */
 	bool is_settled;   /* since then it was stored, or destroyed */
+	bool is_handled;   /* it was a handler of the site's that has opened it */
 	bool is_refused;   /* something in this request was; nothing makes up for it */
 	bool cannot_encode;/* PHP has tried to encode $_SESSION last, and failed */
 	bool was_unclear;  /* its id could not be looked at: `problem` is told when it is read */
@@ -143,6 +144,7 @@ static bool take(const zend_string *id, bool expected) {
 static PS_OPEN_FUNC(cluster) {
 	request.is_open = true;
 	request.is_settled = false;
+	request.is_handled = strcmp(PS(mod)->s_name, "files") != 0;
 	request.cannot_encode = false;
 	PS_SET_MOD_DATA(&request);
 	return SUCCESS;
@@ -331,6 +333,12 @@ bool store_install(void) {
 }
 
 void store_begin(void) { memset(&request, 0, sizeof request); }
+
+/* A handler of the site's may find that there is nothing to store, and not close what it has opened. That is its own affair,
+ * unless an error has broken it off. */
+void store_settle(void) {
+	if (request.is_handled && !CG(unclean_shutdown)) request.is_open = false;
+}
 
 void store_end(void) {
 	request.data = NULL; /* PHP's memory goes as a whole */
