@@ -98,6 +98,12 @@ static bool is_brought(const zend_string *id) {
 	return PS(use_cookies) && !PS(send_cookie);
 }
 
+/* Whether the site itself has set this, rather than an ini file of the machine. */
+static bool is_asked_for(const char *setting) {
+	const zend_ini_entry *entry = zend_hash_str_find_ptr(EG(ini_directives), setting, strlen(setting));
+	return entry != NULL && entry->modified;
+}
+
 /* Which of PHP's session functions is at work: the innermost, below whatever handler of the site's it may call; NULL when
  * PHP itself begins or ends the request. */
 static const char *session_function(void) {
@@ -177,8 +183,8 @@ static PS_VALIDATE_SID_FUNC(cluster) {
 	bool is_drawn = strcmp(request.drawn, ZSTR_VAL(key)) == 0, is_known, is_read;
 	if (!is_well_formed(key)) return FAILURE;
 	if (is_current(key)) return SUCCESS;
-	/* Strict mode is for visitors: a program chooses its ids as it likes. */
-	if (!is_drawn && !is_brought(key)) return SUCCESS;
+	/* Our strict mode is for visitors: a program chooses its ids as it likes, unless it asks for PHP's. */
+	if (!is_drawn && !is_brought(key) && !is_asked_for("session.use_strict_mode")) return SUCCESS;
 	if ((found = record_lock(ZSTR_VAL(key), false, !is_drawn && id_is_ours(ZSTR_VAL(key)))) == NULL) {
 		/* Said when it is read: refused here already, PHP would still send the visitor a new id. */
 		request.was_unclear = *problem != '\0';
