@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -61,26 +61,36 @@ class Source:
         return [Phpt.parse(name, (self.folder / name).read_bytes()) for name in names]
 
 
-def fetched(package: Package, sources: Mapping[str, str], cache: Path = _CACHE) -> Source:
-    """The tests of that package, from the cache, or else from where the machine that runs it has its packages.
+def of_this_box() -> dict[str, str]:
+    """Where this box has its own Debian packages from."""
+    line = "$(ORIGIN) deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    command = ["apt-get", "indextargets", "--format", line, "Created-By: Packages"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = {line.removeprefix("Debian ") for line in said if line.startswith("Debian ")}
+    return {"list": "".join(f"{line}\n" for line in sorted(lines))}
+
+
+def fetched(package: Package, places: Sequence[Mapping[str, str]], cache: Path = _CACHE) -> Source:
+    """The tests of that package, from the cache, or else from the first place that has them.
 
     A mirror may have lost the sources of what it still offers, or of what a machine was given some time ago. Then the
-    newest ones that it has are taken: that they are right is asked of the very PHP that runs in any case.
+    newest ones that can be had are taken, of an older PHP if need be: whether a test is right is asked of the very PHP
+    that runs in any case.
 
     Args:
         package: What the machine runs.
-        sources: Where the machine has its packages from: the text of apt's files, by the ending of their names.
+        places: Where packages come from, each as the text of apt's files by the ending of their names.
         cache: The folder that keeps them.
 
     Raises:
         LookupError: No version of the package can be had.
-        CalledProcessError: The lists of packages cannot be had.
+        CalledProcessError: A list of packages cannot be had.
     """
     folder = cache / f"php-tests-{package.name}-{package.version}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".php-tests-") as partial:
-            version = _unpack(package, sources, Path(partial))
+            version = _unpack(package, places, Path(partial))
             done = Path(partial) / "tests"
             (done / _VERSION).write_text(version)
             # Another run may have been quicker.
@@ -89,21 +99,23 @@ def fetched(package: Package, sources: Mapping[str, str], cache: Path = _CACHE) 
     return Source((folder / _VERSION).read_text(), folder)
 
 
-def _unpack(package: Package, sources: Mapping[str, str], work: Path) -> str:
+def _unpack(package: Package, places: Sequence[Mapping[str, str]], work: Path) -> str:
     """Leaves the tests in the folder `tests` there, and says of which version they are."""
-    apt = _Apt(work, sources)
-    for version in apt.versions(package):
-        archive = apt.archive(Package(package.name, version))
-        if archive is None:
-            continue
-        with tarfile.open(archive) as packed:
-            for member in packed:
-                # The first folder carries the version.
-                member.name = member.name.partition("/")[2]
-                if member.isfile() and _matches(member.name, SESSIONS + OUTPUT):
-                    packed.extract(member, work / "tests", filter="data")
-        return version
-    raise LookupError(f"no source of {package.name} can be had from:\n{''.join(sources.values())}")
+    for number, place in enumerate(places):
+        apt = _Apt(work / str(number), place)
+        for candidate in apt.candidates(package):
+            archive = apt.archive(candidate)
+            if archive is None:
+                continue
+            with tarfile.open(archive) as packed:
+                for member in packed:
+                    # The first folder carries the version.
+                    member.name = member.name.partition("/")[2]
+                    if member.isfile() and _matches(member.name, SESSIONS + OUTPUT):
+                        packed.extract(member, work / "tests", filter="data")
+            return candidate.version
+    tried = "".join(text for place in places for text in place.values())
+    raise LookupError(f"neither {package.name} nor an older PHP can be had as source from:\n{tried}")
 
 
 class _Apt:
@@ -127,13 +139,23 @@ class _Apt:
         self.options = [f"--option={name}={value}" for name, value in settings.items()]
         self._run("apt-get", "update", "--quiet=2")
 
-    def versions(self, package: Package) -> list[str]:
-        """The one that is wanted, then those that the lists have, newest first."""
-        shown = self._run("apt-cache", "showsrc", "--only-source", package.name)
-        found = [line.removeprefix("Version: ") for line in shown.splitlines() if line.startswith("Version: ")]
-        # What apt lists first is not always the newest.
-        newest = sorted(set(found), key=_debian_order, reverse=True)
-        return sorted(newest, key=lambda version: version != package.version)
+    def candidates(self, wanted: Package) -> Iterator[Package]:
+        """Those that the lists have: the one that is wanted, then the newest first, then older PHPs."""
+        if wanted.version in self._versions(wanted.name):
+            yield wanted
+        release, _, minor = wanted.name.rpartition(".")
+        for number in range(int(minor), -1, -1):
+            name = f"{release}.{number}"
+            for version in sorted(self._versions(name), key=_debian_order, reverse=True):
+                if Package(name, version) != wanted:
+                    yield Package(name, version)
+
+    def _versions(self, name: str) -> set[str]:
+        try:
+            shown = self._run("apt-cache", "showsrc", "--only-source", name)
+        except subprocess.CalledProcessError:
+            return set()  # there is no such package
+        return {line.removeprefix("Version: ") for line in shown.splitlines() if line.startswith("Version: ")}
 
     def archive(self, package: Package) -> Path | None:
         """The archive with PHP's own part of the source; None when it cannot be had."""

@@ -8,15 +8,17 @@ import pytest
 from tests.commands import PROJECT
 from tests.php.exceptions import excepted
 from tests.php.pools import Node
-from tests.php.source import OUTPUT, SESSIONS, Package, Source, fetched
+from tests.php.source import OUTPUT, SESSIONS, Package, Source, fetched, of_this_box
 from tests.php.trial import compare, complaints, needed, report
 from tests.stack.cluster import Cluster
 
 REPORTS = PROJECT / ".cluster" / "php-tests"
 
 KINDS = {"sessions": SESSIONS, "output": OUTPUT}
-AT_LEAST = {"sessions": 216, "output": 75}
-"""So many have to pass: should stock PHP itself fail for some reason, nothing would be worse than it."""
+AT_LEAST = {"sessions": 170, "output": 75}
+"""So many have to pass, of an older PHP's tests too: should stock PHP itself fail, nothing would be worse than it."""
+SHARE = 0.96
+"""Of those that stock PHP passes: however long the table of exceptions grows."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def package(node: Node) -> Package:
 
 @pytest.fixture(scope="module")
 def source(node: Node, package: Package) -> Source:
-    return fetched(package, node.sources())
+    return fetched(package, [node.sources(), of_this_box()])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,7 +53,7 @@ def test_the_product_passes_what_stock_php_passes(
     (REPORTS / f"{kind}.txt").write_text(report(found))
     wrong = complaints(found, exceptions_of(kind, package))
     assert wrong == [], f"docs/php.md has the exceptions, {REPORTS} all answers"
-    assert len(found.right - found.worse) >= AT_LEAST[kind]
+    assert len(found.right - found.worse) >= max(AT_LEAST[kind], SHARE * len(found.right))
 
 
 def exceptions_of(kind: str, package: Package) -> list[str]:

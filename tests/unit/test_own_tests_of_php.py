@@ -402,7 +402,7 @@ def mirror(folder: Path, lost: set[str]) -> dict[str, str]:
 def test_the_tests_are_those_of_the_php_that_runs(tmp_path: Path, wanted: str, lost: set[str], got: str) -> None:
     sources = mirror(tmp_path, lost)
     cache = tmp_path / "cache"
-    source = fetched(Package("php8.2", wanted), sources, cache)
+    source = fetched(Package("php8.2", wanted), [sources], cache)
     assert source.version == got
     [test] = source.tests(["ext/session/tests/*"])
     assert test.sections["TEST"].decode().strip() == RELEASED[got]
@@ -410,13 +410,20 @@ def test_the_tests_are_those_of_the_php_that_runs(tmp_path: Path, wanted: str, l
     assert sorted(needed(source, ["*"])) == ["VERSION", *sorted(needed(source, ["ext/session/tests/*"]))]
     assert [path.name for path in cache.iterdir()] == [f"php-tests-php8.2-{wanted}"]
     # The second time nobody is asked.
-    assert fetched(Package("php8.2", wanted), {"list": "", "sources": ""}, cache) == source
+    assert fetched(Package("php8.2", wanted), [], cache) == source
+
+
+def test_an_older_php_has_tests_too(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "Sources").touch()
+    places = [{"list": f"deb [trusted=yes allow-insecure=yes] file:{tmp_path}/empty ./\n"}, mirror(tmp_path, set())]
+    assert fetched(Package("php8.4", "8.4.1-1"), places, tmp_path / "cache").version == "8.2.11-1~deb12u1"
 
 
 def test_a_php_without_any_source_is_an_error(tmp_path: Path) -> None:
     sources = mirror(tmp_path, set(RELEASED))
-    with pytest.raises(LookupError, match=r"no source of php8\.2"):
-        fetched(Package("php8.2", "8.2.9-1~deb12u1"), sources, tmp_path / "cache")
+    with pytest.raises(LookupError, match=r"neither php8\.2 nor an older PHP"):
+        fetched(Package("php8.2", "8.2.9-1~deb12u1"), [sources], tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
