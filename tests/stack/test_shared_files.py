@@ -94,7 +94,7 @@ def to_heal(sharing: Cluster) -> int:
 
 
 def settle(sharing: Cluster) -> None:
-    """Waits until all is healed; a name that only the brick of a machine without power has kept is looked up for that."""
+    """Waits until all is healed; a name that only the brick of a machine without power has kept is looked up."""
 
     def is_whole() -> bool:
         names = {
