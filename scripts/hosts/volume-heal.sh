@@ -33,7 +33,7 @@ wait_for_heal() {
         ((fewest > 0 && left >= fewest)) || fewest=$left progress=$SECONDS
         # After a power cut one brick may have a name that the other one has long given up, and Gluster by itself never asks
         # for it there. It holds no other content, and who looks it up heals it (docs/shared-files.md).
-        if [[ $VOLUME != sessions ]] && ((SECONDS >= progress + 60)); then
+        if [[ $VOLUME != sessions ]] && ((SECONDS >= progress + 30)); then
             echo "$left entries of $VOLUME stay until somebody looks them up: $(head --lines 5 "$looks/waiting" | tr '\n' ' ')"
             return
         fi
