@@ -1,5 +1,7 @@
 """php-cluster: settings -> plan -> look at what is there -> machines -> cluster -> outputs."""
 
+from dataclasses import replace
+
 import pulumi
 
 from components import gluster_tls, stack_config
@@ -11,6 +13,7 @@ from components.engine_log import drop_debug_messages, leave_quietly_when_told
 from components.profile_switch import ProfileSwitch
 from components.settings import read_settings
 from components.site import pack_site
+from components.site_rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
 from components.substrates import SUBSTRATES
 
 drop_debug_messages()
@@ -19,6 +22,8 @@ leave_quietly_when_told()
 try:
     settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
     site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib, shared=settings.shared)
+    web_root = (settings.app_dir / settings.application.web_root, settings.app_exclude)
+    site = replace(site, post_max_sizes=post_max_sizes(*web_root), closed_folders=closed_folders(*web_root))
     substrate = SUBSTRATES[settings.substrate]
     plan = substrate.plan(settings)
     drift = look(substrate.states)
@@ -29,6 +34,9 @@ except ConfigError as problem:
 
 if news := preset_news(settings.application):
     pulumi.log.info(news)
+if warning := warning_about(unfollowed_rules(*web_root)):
+    pulumi.warn(warning)
+
 machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 

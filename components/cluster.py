@@ -23,7 +23,7 @@ from components.load_balancer import (
 from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
-from components.php import FIRST_NODE, PhpNode, PhpNodeArgs
+from components.php import FIRST_NODE, SETTINGS_SERVERS, PhpNode, PhpNodeArgs, WebRules, nginx_site, settings_tried
 from components.php_extension import extension_made
 from components.profile_switch import ProfileSwitch, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
@@ -101,6 +101,18 @@ class PhpCluster(pulumi.ComponentResource):
             for planned in plan.php_nodes
         }
         sharing = Sharing(settings.shared, plan, machines, tls=settings.gluster_tls, parent=self)
+        web = _web_rules(settings, site)
+        balancers = [machines[planned.name] for planned in plan.balancers]
+        self.floating_ip = _floating_ip(plan, balancers)
+        host = settings.site_name or self.floating_ip
+        tried = settings_tried(
+            machines[FIRST_NODE],
+            settings,
+            nginx_site(plan, settings.php_settings, settings.request_seconds, web, SETTINGS_SERVERS),
+            host_name=host,
+            parent=self,
+            depends_on=[installed[FIRST_NODE], *environment[FIRST_NODE]],
+        )
         nodes = [
             PhpNode(
                 planned.name,
@@ -117,7 +129,8 @@ class PhpCluster(pulumi.ComponentResource):
                     tls=settings.gluster_tls,
                     trusting=trusting[planned.name],
                     extended=extended.get(planned.name, []),
-                    shares_files=bool(settings.shared),
+                    web=web,
+                    tried=[tried],
                 ),
                 opts=child,
             )
@@ -164,9 +177,6 @@ class PhpCluster(pulumi.ComponentResource):
         elif arbiter_is_leaving(arbiter_host.drift.known):
             arbiter_left(arbiter_host, self, after=sharing.started or volume.started)
 
-        balancers = [machines[planned.name] for planned in plan.balancers]
-        self.floating_ip = _floating_ip(plan, balancers)
-        host = settings.site_name or self.floating_ip
         release = SiteRelease(
             "site",
             [SiteHost(machines[node.name], installed[node.name], sharing.ready(node)) for node in nodes],
@@ -189,6 +199,8 @@ class PhpCluster(pulumi.ComponentResource):
                 request_seconds=settings.request_seconds,
                 statistics_password=password.result,
                 certificate=_certificate(settings),
+                trusted_proxies=settings.trusted_proxies,
+                proxy_protocol=settings.proxy_protocol,
             ),
             opts=child,
         )
@@ -196,10 +208,7 @@ class PhpCluster(pulumi.ComponentResource):
         sharing.finish(pool, after=[*balancing.serving, volume.revoked])
         if tls:
             tls.distrust(balancing.serving)
-        if names_nodes(plan):
-            for planned in filter(lambda machine: machine.guards_bricks, plan.machines):
-                rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing.serving]
-                shut_out(machines[planned.name], rules, parent=self, drained=drained)
+        self._shut_out_others(plan, machines, installed, balancing.serving)
         FloatingIp(
             "floating-ip",
             plan,
@@ -210,8 +219,7 @@ class PhpCluster(pulumi.ComponentResource):
             address=self.floating_ip,
             opts=child,
         )
-        for balancer in balancers:
-            self._wait_for_site(balancer, plan, balancing.serving)
+        self._wait_for_site(balancers, plan, balancing.serving)
 
         self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host, "/")
         # An Elastic IP is for visitors; the page is for who is inside.
@@ -222,15 +230,43 @@ class PhpCluster(pulumi.ComponentResource):
         self.mounts = {node.name: node.mount_line for node in nodes}
         self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
 
-    def _wait_for_site(self, balancer: Machine, plan: Topology, depends_on: Sequence[pulumi.Resource]) -> None:
-        remote_step(
-            f"{balancer.name}-site-answers",
-            balancer,
-            "site-answers.sh",
-            parent=self,
-            variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
-            depends_on=depends_on,
-        )
+    def _shut_out_others(
+        self,
+        plan: Topology,
+        machines: Mapping[str, Machine],
+        installed: Mapping[str, pulumi.Resource],
+        balancing: Sequence[pulumi.Resource],
+    ) -> None:
+        """Where packet filters name the PHP nodes, those that have left are shut out when no request is on them."""
+        guards = [planned for planned in plan.machines if planned.guards_bricks and names_nodes(plan)]
+        for planned in guards:
+            rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing]
+            shut_out(machines[planned.name], rules, parent=self, drained=drained)
+
+    def _wait_for_site(
+        self, balancers: Sequence[Machine], plan: Topology, depends_on: Sequence[pulumi.Resource]
+    ) -> None:
+        for balancer in balancers:
+            remote_step(
+                f"{balancer.name}-site-answers",
+                balancer,
+                "site-answers.sh",
+                parent=self,
+                variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
+                depends_on=depends_on,
+            )
+
+
+def _web_rules(settings: Settings, site: Site) -> WebRules:
+    return WebRules(
+        settings.site_name,
+        # What is set has the last word.
+        (*site.closed_folders, *settings.deny_paths),
+        # One who speaks the PROXY protocol passes on what the visitor wrote.
+        () if settings.proxy_protocol else settings.trusted_proxies,
+        site.post_max_sizes,
+        shares_files=bool(settings.shared),
+    )
 
 
 def _floating_ip(plan: Topology, balancers: Sequence[Machine]) -> pulumi.Output[str]:

@@ -150,6 +150,13 @@ def private_network(value: str) -> str:
     return str(ipaddress.IPv4Network(value))
 
 
+def any_network(value: str) -> str:
+    """A network in CIDR notation without host bits, IPv4 or IPv6, that is not the whole world."""
+    if "/" not in value or value.endswith("/0"):
+        raise ValueError
+    return str(ipaddress.ip_network(value))
+
+
 def address(value: str) -> str:
     """An IPv4 address."""
     return str(ipaddress.IPv4Address(value))

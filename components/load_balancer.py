@@ -10,12 +10,27 @@ import pulumi
 
 from components.machine import Machine
 from components.remote import remote_step, render
-from components.topology import DRAIN_SECONDS, Topology
+from components.topology import DRAIN_SECONDS, INNER_PORT, Topology
 
 STATISTICS_PORT = 8404
 MEMBERS_PORT = 8405
 """Where PHP nodes ask a balancer who else is there."""
 STATISTICS_USER = "admin"
+
+HEADER_KIB = 32
+"""How much room the headers of a request have, and those of an answer: HAProxy's buffer, of which it keeps a little for
+itself. nginx has as much for each, so that all limits are this one."""
+
+CLAIMS = (
+    *("forwarded", "proxy", "front-end-https", "x-url-scheme", "x-scheme"),
+    *("x-real-ip", "x-client-ip", "client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ipv?6?"),
+    *("fastly-client-ip", "x-remote-ip", "x-remote-addr", "x-originating-ip", "x-proxyuser-ip", "wl-proxy-client-ip"),
+    *("x-host", "x-http-host-override", "x-original-.*", "x-rewrite-url", "x-(sendfile-type|accel-mapping)"),
+    *("remote-user", "x-remote-user"),
+)
+"""Headers (parts of a regular expression, in small letters) by which some application believes what a client says of
+itself, of the host that it asked, or of the server's own doings; beside all that begin with X-Forwarded."""
+
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
 
 INTERFACE_MARK = "@INTERFACE@"
@@ -39,7 +54,14 @@ class Certificate:
 
 
 def haproxy_configuration(
-    plan: Topology, index: int, statistics_password: str, *, tls: bool, request_seconds: int
+    plan: Topology,
+    index: int,
+    statistics_password: str,
+    *,
+    tls: bool,
+    request_seconds: int,
+    trusted_proxies: Sequence[str] = (),
+    proxy_protocol: bool = False,
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1)."""
     return render(
@@ -53,6 +75,11 @@ def haproxy_configuration(
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,
         request_seconds=request_seconds,
+        trusted_proxies=trusted_proxies,
+        proxy_protocol=proxy_protocol,
+        inner_port=INNER_PORT,
+        header_kib=HEADER_KIB,
+        claims=CLAIMS,
     )
 
 
@@ -93,6 +120,8 @@ class LoadBalancerPairArgs:
         request_seconds: How long a page may take.
         statistics_password: The password of HAProxy's statistics page.
         certificate: For HTTPS; None serves plain HTTP.
+        trusted_proxies: Networks of proxies that say who the visitor is.
+        proxy_protocol: Whether they say it by the PROXY protocol.
     """
 
     plan: Topology
@@ -102,6 +131,8 @@ class LoadBalancerPairArgs:
     request_seconds: int
     statistics_password: pulumi.Output[str]
     certificate: Certificate | None
+    trusted_proxies: Sequence[str] = ()
+    proxy_protocol: bool = False
 
 
 class LoadBalancerPair(pulumi.ComponentResource):
@@ -129,6 +160,8 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     password,
                     tls=certificate is not None,
                     request_seconds=args.request_seconds,
+                    trusted_proxies=args.trusted_proxies,
+                    proxy_protocol=args.proxy_protocol,
                 )
             )
 

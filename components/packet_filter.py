@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pulumi
 
+from components.load_balancer import MEMBERS_PORT
 from components.machine import Machine
 from components.remote import remote_step, render
-from components.topology import PlannedMachine, Role, Topology
+from components.topology import INNER_PORT, PlannedMachine, Role, Topology
 
 
 def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
@@ -27,6 +28,8 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         serves=machine.role is Role.PHP,
         balancers=balancers,
         php_nodes=", ".join(plan.php_addresses),
+        inner_port=INNER_PORT,
+        members_port=MEMBERS_PORT,
     )
 
 

@@ -26,6 +26,7 @@ from components.config_values import (
     ConfigError,
     Reader,
     address,
+    any_network,
     integer,
     list_of,
     matching,
@@ -38,6 +39,7 @@ from components.config_values import (
     text_as_is,
 )
 from components.existing_settings import ExistingSettings, check_existing, read_existing
+from components.path_patterns import pattern_text
 from components.shared_paths import SharedPaths, read_shared_paths
 from components.topology import MAX_PHP_NODES, Profile
 
@@ -75,6 +77,9 @@ class Settings:
     site_name: str | None
     tls_certificate: str | None
     tls_key: str | None
+    trusted_proxies: tuple[str, ...]
+    proxy_protocol: bool
+    deny_paths: tuple[str, ...]
     app_dir: Path
     app_exclude: tuple[str, ...]
     app_max_mib: int
@@ -251,6 +256,21 @@ def read_settings(
             "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
         ),
         tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
+        trusted_proxies=reader.read(
+            "trustedProxies",
+            list_of(any_network),
+            "a list of networks in CIDR notation without host bits, and not the whole world",
+            "--path 'trustedProxies[0]' 203.0.113.0/24",
+            (),
+        ),
+        proxy_protocol=reader.read("proxyProtocol", switch, "true or false", "proxyProtocol true", False),
+        deny_paths=reader.read(
+            "denyPaths",
+            list_of(pattern_text),
+            "a list of patterns as in .gitignore, without blanks, quotes or backslashes",
+            "--path 'denyPaths[0]' /data/",
+            (),
+        ),
         app_dir=app_dir,
         app_exclude=reader.read(
             "appExclude", list_of(not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
@@ -313,6 +333,12 @@ def read_settings(
     else:
         _check_network(reader, settings)
     _check_tls(reader, settings, secret_keys)
+    if settings.proxy_protocol and not settings.trusted_proxies:
+        reader.refuse(
+            "proxyProtocol",
+            "false, or trustedProxies must name those who speak it",
+            "--path 'trustedProxies[0]' 203.0.113.0/24",
+        )
     if reader.problems:
         count = len(reader.problems)
         heading = "1 config key needs" if count == 1 else f"{count} config keys need"

@@ -27,10 +27,14 @@ class Site:
     Attributes:
         archive: The tar.gz file, relative to the project.
         sha256: Its content's hash in hexadecimal.
+        post_max_sizes: What its `.user.ini` files say a request may have.
+        closed_folders: Patterns of folders that its `.htaccess` files keep from visitors.
     """
 
     archive: Path
     sha256: str
+    post_max_sizes: tuple[str, ...] = ()
+    closed_folders: tuple[str, ...] = ()
 
 
 def _is_excluded(relative: Path, patterns: Sequence[str]) -> bool:

@@ -40,6 +40,8 @@ FILES_VOLUME = "files"
 FILES_BRICK = f"{SHARED_BRICK_DISK}/files"
 FILES_MOUNT_POINT = "/media/files"
 """What a site shares beside its sessions (components/shared_files.py), on the same disks."""
+INNER_PORT = 8406
+"""Where a PHP node answers the balancers' own questions: whether it can serve, and who of them has the floating IP."""
 
 DRAIN_SECONDS = 30
 """How long a PHP node that leaves, or a PHP that is replaced, may take for the requests that it has begun."""

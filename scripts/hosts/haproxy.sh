@@ -34,6 +34,22 @@ drain() {
     done
 }
 
+# accepts ADDRESS PORT: whether somebody listens there and lets this machine in.
+# shellcheck disable=SC2016  # its own variables
+accepts() { timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }
+
+# can_check CONFIGURATION: whether a node that takes requests takes the questions of its health check, too. A firewall of
+# somebody else's that lets only the first through would have HAProxy take all nodes out of service.
+can_check() {
+    local port address serves=
+    port=$(sed --quiet 's/.* check port \([0-9]*\) .*/\1/p' "$1" | head --lines 1)
+    while read -r address; do
+        ! accepts "$address" "$port" || return 0
+        ! accepts "$address" 80 || serves+=" $address"
+    done < <(sed --quiet 's/^    server [^ ]* \(.*\):80$/\1/p' "$1" | sort --unique)
+    [[ -z $serves ]] || fail "the PHP nodes at$serves answer at port 80 and not at $port: a firewall has to let both through"
+}
+
 if [[ -n $TLS_PEM ]]; then
     put_file "$TLS_PATH" 0600 "$TLS_PEM"
 elif [[ -e $TLS_PATH ]]; then
@@ -45,6 +61,7 @@ if ! holds /etc/haproxy/haproxy.cfg "$HAPROXY_CFG"; then
     candidate=$(mktemp)
     printf '%s' "$HAPROXY_CFG" >"$candidate"
     said=$(haproxy -c -q -f "$candidate" 2>&1) || fail "haproxy refuses its configuration: $said"
+    can_check "$candidate"
     leaving=$(comm -23 <(servers_of /etc/haproxy/haproxy.cfg) <(servers_of "$candidate"))
     rm "$candidate"
     [[ -z $leaving ]] || drain "$leaving"

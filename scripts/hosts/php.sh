@@ -121,7 +121,7 @@ fi
 # Any word of PHP: whether the node can serve is asked when it has its site (site-switch.sh).
 answers() {
     local said
-    said=$(curl --silent --show-error --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health)
+    said=$(curl --silent --show-error --max-time 5 http://127.0.0.1:8406/health)
     [[ $said == @(ok|there is no site|"the sessions' mount")* ]] || {
         echo "$said"
         return 1

@@ -66,6 +66,6 @@ fi
 forget_steps $OTHER_STEPS
 
 # The balancers ask the same page before they send anybody here.
-serves() { curl --silent --show-error --fail-with-body --max-time 5 --header 'Host: php-cluster' http://127.0.0.1/.php-cluster/health; }
+serves() { curl --silent --show-error --fail-with-body --max-time 5 http://127.0.0.1:8406/health; }
 wait_until 60 "this node can serve" serves
 report "the site is release ${wanted:0:12}"

@@ -13,10 +13,11 @@ if [[ $(readlink /srv/site/current 2>/dev/null) != "$release" ]]; then
     began=$(date '+%Y-%m-%d %H:%M:%S')
     web=$release/$(<"/srv/site/notes/$wanted/web-root")
     ln --symbolic --force --no-dereference "${web%/}" /srv/site/trial
+    ln --symbolic --force --no-dereference "$release" /srv/site/trial-release
     page=$(mktemp)
     status=$(curl --silent --show-error --max-time 60 --output "$page" --write-out '%{http_code}' --header "Host: $HOST" \
         "http://127.0.0.1:8081$HEALTH_PATH") || true
-    rm -f /srv/site/trial
+    rm -f /srv/site/trial /srv/site/trial-release
     said=$(head --bytes 300 "$page" | tr --complement '[:print:]' ' ')
     rm -f "$page"
     [[ $status =~ ^[23] ]] || fail "$HEALTH_PATH of the new site answers $status, the old one stays: $said

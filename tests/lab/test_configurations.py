@@ -9,7 +9,8 @@ from components import topology
 from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration
 from components.mount import fstab_line
 from components.packet_filter import packet_filter
-from components.php import fpm_configuration, nginx_site, php_ini
+from components.php import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
+from components.settings import declared_defaults
 from components.topology import Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
@@ -19,20 +20,38 @@ PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
 ELASTIC_ADDRESSES = ("198.18.7.110", "198.18.7.120")
 
 
-def haproxy(*, tls: bool) -> str:
-    return haproxy_configuration(PLAN, 0, "hidden", tls=tls, request_seconds=60)
+PROXIES = ("203.0.113.0/24", "2001:db8::/32")
+RULES = WebRules("www.example.org", tuple(declared_defaults()["denyPaths"]), PROXIES, ("1G",))
 
+
+def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = False) -> str:
+    return haproxy_configuration(
+        PLAN,
+        0,
+        "hidden",
+        tls=tls,
+        request_seconds=60,
+        trusted_proxies=proxies,
+        proxy_protocol=proxy_protocol,
+    )
+
+
+NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
 # The daemon's own check of /files/file.
 JUDGES = {
     "haproxy": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
     "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
+    "haproxy behind a proxy": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
+    "haproxy behind the PROXY protocol": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
     "keepalived": "ip link add host0 type veth peer name other; keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": "ip link add host0 type veth peer name other; "
     "keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
-    "nginx": "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t",
+    "nginx": NGINX,
+    "nginx with rules": NGINX,
+    "nginx, settings that are tried": NGINX,
     "php-fpm": "mkdir -p /run/php-cluster; FPM=a php-fpm8.2 --test --fpm-config /files/file",
     "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
     "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
@@ -41,13 +60,19 @@ JUDGES = {
 TEXTS: dict[str, Callable[[], str]] = {
     "haproxy": lambda: haproxy(tls=False),
     "haproxy with TLS": lambda: haproxy(tls=True),
+    "haproxy behind a proxy": lambda: haproxy(tls=True, proxies=PROXIES),
+    "haproxy behind the PROXY protocol": lambda: haproxy(tls=False, proxies=PROXIES, proxy_protocol=True),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
     "nginx": lambda: nginx_site(PLAN, {"post_max_size": "64M"}, 60),
-    "php-fpm": lambda: fpm_configuration(8),
-    "php ini": lambda: php_ini(Profile.SAFE, {"memory_limit": "256M", "display_errors": "off"}, 60, 8),
+    "nginx with rules": lambda: nginx_site(PLAN, {}, 60, RULES),
+    "nginx, settings that are tried": lambda: nginx_site(PLAN, {}, 60, RULES, SETTINGS_SERVERS),
+    "php-fpm": lambda: fpm_configuration(Profile.SAFE, 8),
+    "php ini": lambda: php_ini(
+        Profile.SAFE, {"memory_limit": "256M", "display_errors": "off", "error_reporting": "E_ALL & ~E_NOTICE"}, 60, 8
+    ),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
 }
 
@@ -55,11 +80,15 @@ TEXTS: dict[str, Callable[[], str]] = {
 MISTAKES = {
     "haproxy": ("balance roundrobin", "balance roundrobbin"),
     "haproxy with TLS": ("alpn h2,http/1.1", "alpm h2,http/1.1"),
+    "haproxy behind a proxy": ("acl from_proxy src 203", "acl from_proxy scr 203"),
+    "haproxy behind the PROXY protocol": ("expect-proxy layer4", "expect-proxy layer5"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
     "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
     "nft, balancer": ("hook input", "hook inputs"),
     "nft, PHP node": ("tcp flags", "tcp flogs"),
     "nginx": ("real_ip_header", "real_ip_heather"),
+    "nginx with rules": ('"~*', '"~*('),
+    "nginx, settings that are tried": ("8082;", "8082"),
     "php-fpm": ("pm = static", "pm = statick"),
     "php ini": ("php_cluster.lock_seconds = ", "php_cluster.lock_seconds = ("),
     "fstab": ("/media/sessions", "/media/no-such-folder"),

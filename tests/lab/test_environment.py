@@ -42,7 +42,7 @@ def url(image: Image, tmp_path: Path) -> Iterator[str]:
     site = site.replace("127.0.0.1:8081", "unix:/run/trial.sock")
     texts = {
         "nginx.conf": f"user www-data;\nevents {{}}\nhttp {{\n{site}}}\n",
-        "fpm.conf": fpm_configuration(1, list(VALUES)).replace("syslog\n", "/dev/stderr\n"),
+        "fpm.conf": fpm_configuration(Profile.ARTICLE, 1, 60, list(VALUES)).replace("syslog\n", "/dev/stderr\n"),
         "environment": environment_file(VALUES),
     }
     for name, text in texts.items():

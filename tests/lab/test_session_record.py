@@ -22,7 +22,7 @@ import pytest
 from components import topology
 from components.php import fpm_configuration, nginx_site, php_ini
 from components.php_extension import extension_file
-from components.topology import MOUNT_POINT, Profile
+from components.topology import INNER_PORT, MOUNT_POINT, Profile
 from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
 
@@ -145,8 +145,9 @@ def serving(
         + nginx_site(PLAN, {}, 60)
         .replace("listen 80", f"listen 127.0.0.1:{port}")
         .replace("127.0.0.1:8081", "unix:/run/trial.sock")
+        .replace(f"listen {INNER_PORT}", "listen unix:/run/inner.sock")
         + "}\n",
-        "fpm.conf": fpm_configuration(WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
+        "fpm.conf": fpm_configuration(Profile.SAFE, WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
         # A file: what its user cannot open, PHP says twice, to nginx and to php-fpm.
         "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions")
         .replace("error_log = syslog", "error_log = /files/php.log")

@@ -183,8 +183,8 @@ systemctl daemon-reload
 """
 # In the place of a PHP node.
 HEALTHY = """
-mkdir -p /run/site/.php-cluster && cd /run/site && echo ok | tee .php-cluster/health >.php-cluster/alive
-systemd-run --quiet --unit node --working-directory /run/site python3 -m http.server 80
+mkdir -p /run/site && cd /run/site && echo ok | tee health >alive
+systemd-run --quiet --unit node --working-directory /run/site python3 -m http.server 8406
 """
 
 

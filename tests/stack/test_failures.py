@@ -16,7 +16,7 @@ from tests.stack.health import (
     whole_again,
 )
 
-HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1/.php-cluster/health"
+HEALTH = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1:8406/health"
 
 
 pytestmark = pytest.mark.usefixtures("restored")

@@ -19,7 +19,7 @@ from components.substrates import SUBSTRATES, existing
 from components.substrates.existing.facts import Facts, failure_of, parse, ports_wanted, questions
 from components.substrates.existing.judgement import Judge
 from components.substrates.existing.machines import ExistingSubstrate
-from components.topology import Topology
+from components.topology import INNER_PORT, Topology
 from tests.unit.graph import Graph, everything_before, graph_of
 
 OWNER = "0123456789abcdef"
@@ -319,7 +319,7 @@ def test_who_has_to_reach_whom() -> None:
     _, plan = planned()
     lb1, lb2, php1, php2 = plan.machines
     assert ports_wanted(lb1, lb2) == [24007, 49152, 8404]
-    assert ports_wanted(lb1, php2) == [80]
+    assert ports_wanted(lb1, php2) == [80, INNER_PORT]
     assert ports_wanted(php2, lb1) == [24007, 49152, 8405]
     assert ports_wanted(php2, php1) == [49200]
     assert ports_wanted(php1, php2) == []

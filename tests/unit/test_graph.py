@@ -52,7 +52,8 @@ def steps(graph: Graph) -> dict[str, Any]:
         # Everywhere or nowhere.
         ("php3-site", {"php1-site-staged", "php2-site-staged", "php3-site-staged", "php1-site-tried"}),
         ("php3-site", {"php3-php", "php3-mount"}),
-        ("php3-php", {"php3-install"}),
+        ("php3-php", {"php3-install", "php1-php-tried"}),
+        ("php1-php-tried", {"php1-install"}),
         ("lb2-haproxy", {"lb2-install", "php1-php", "php1-site", "php3-php", "php3-site"}),
         ("lb2-keepalived", {"lb2-install"}),
         ("floating-ip", {"lb1-keepalived", "lb2-keepalived", "lb1-haproxy", "lb2-haproxy"}),

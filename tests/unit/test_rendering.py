@@ -1,15 +1,17 @@
 """The text of every configuration file. Whether the daemons take it is judged in tests/lab, by the daemons."""
 
 import re
+from typing import Any
 
 import pytest
 
 from components import topology
-from components.load_balancer import PRIORITIES, haproxy_configuration, keepalived_configuration
+from components.load_balancer import HEADER_KIB, PRIORITIES, haproxy_configuration, keepalived_configuration
 from components.mount import fstab_line
 from components.packet_filter import packet_filter
-from components.php import fpm_configuration, max_body_size, nginx_site, php_ini
+from components.php import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
 from components.php_extension import extension_file
+from components.php_settings import ini_value
 from components.topology import Profile
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
@@ -29,11 +31,58 @@ def test_haproxy_balances_over_every_node() -> None:
 def test_haproxy_speaks_https_only_with_a_certificate() -> None:
     assert "ssl crt" not in haproxy() and "redirect" not in haproxy()
     assert "bind *:443 ssl crt /etc/haproxy/php-cluster.pem" in haproxy(tls=True)
-    assert "redirect scheme https" in haproxy(tls=True)
+    assert "redirect location https://" in haproxy(tls=True)
+
+
+def test_a_proxy_is_believed_only_where_it_is_trusted() -> None:
+    plain = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60)
+    assert "from_proxy" not in plain and "expect-proxy" not in plain
+    arguments: dict[str, Any] = {
+        "tls": True,
+        "request_seconds": 60,
+        "trusted_proxies": ("203.0.113.0/24", "2001:db8::/32"),
+    }
+    by_headers = haproxy_configuration(PLAN, 0, "hidden", **arguments)
+    assert "acl from_proxy src 203.0.113.0/24 2001:db8::/32\n" in by_headers and "expect-proxy" not in by_headers
+    for line in by_headers.splitlines():
+        # Nothing of what is sent is looked at but from there.
+        if "req.hdr(X-Forwarded" in line:
+            assert "if from_proxy" in line, line
+    by_protocol = haproxy_configuration(PLAN, 0, "hidden", **arguments, proxy_protocol=True)
+    assert "tcp-request connection expect-proxy layer4 if from_proxy\n" in by_protocol
+    assert "req.hdr(X-Forwarded" not in by_protocol
+
+
+def test_all_limits_of_headers_are_one() -> None:
+    assert f"tune.bufsize {HEADER_KIB * 1024}\n" in haproxy()
+    nginx = nginx_site(PLAN, {}, 60)
+    assert f"large_client_header_buffers 4 {HEADER_KIB}k;" in nginx and f"fastcgi_buffer_size {HEADER_KIB}k;" in nginx
+
+
+def test_a_page_that_hangs_ends_after_whoever_asked_for_a_session_in_time() -> None:
+    safe, article = (fpm_configuration(profile, 5, request_seconds=100) for profile in (Profile.SAFE, Profile.ARTICLE))
+    assert "request_terminate_timeout = 160\n" in safe
+    # PHP's own handler waits in the lock, where a signal can stop the mount.
+    assert "request_terminate_timeout" not in article
+    assert "max_execution_time = 100\n" in php_ini(Profile.SAFE, {}, 100, 5)
+
+
+def test_nobody_but_balancers_gets_to_the_inner_ports() -> None:
+    assert "tcp dport { 80, 8406 } tcp flags & (syn | ack) == syn jump balancers_only" in packet_filter(
+        PLAN, PLAN.php_nodes[0]
+    )
+    assert "tcp dport 8405 tcp flags & (syn | ack) == syn jump members_only" in packet_filter(PLAN, PLAN.balancers[0])
+
+
+def test_the_trial_of_settings_is_a_server_of_its_own() -> None:
+    text = nginx_site(PLAN, {}, 60, servers=SETTINGS_SERVERS)
+    assert re.findall(r"listen (\S+);", text) == ["127.0.0.1:8082"]
+    assert "unix:/run/php-cluster/site-trial.sock" in text and "site.sock" not in text
 
 
 def test_health_checks_ask_a_page_without_a_session() -> None:
-    assert "http-check send meth GET uri /.php-cluster/health" in haproxy()
+    assert "http-check send meth GET uri /health" in haproxy()
+    assert haproxy().count("check port 8406 ") == 2
 
 
 def test_the_balancers_watch_each_other() -> None:
@@ -81,22 +130,52 @@ def test_php_keeps_its_sessions_on_the_mount() -> None:
 def test_a_user_has_the_last_word() -> None:
     """PHP takes the last of two lines; what the session store needs is refused in settings instead."""
     lines = php_ini(Profile.SAFE, {"session.use_strict_mode": "0"}, 60, 8).splitlines()
-    assert lines[-1] == 'session.use_strict_mode = "0"'
+    assert lines[-2:] == ['session.use_strict_mode = "0"', "; The site's own settings end here."]
 
 
 @pytest.mark.parametrize(
-    ("setting", "limit"), [({}, "8m"), ({"post_max_size": "64M"}, "64m"), ({"post_max_size": "a lot"}, "8m")]
+    ("setting", "of_site", "limit"),
+    [
+        ({}, (), "8m"),
+        ({"post_max_size": "64M"}, (), "64m"),
+        ({"post_max_size": "a lot"}, (), "8m"),
+        ({}, ("64M", "1G", "2M"), "1g"),
+        ({"post_max_size": "100M"}, ("64M",), "100m"),
+        ({"post_max_size": "0"}, ("64M",), "0"),
+    ],
 )
-def test_nginx_takes_what_php_takes(setting: dict[str, str], limit: str) -> None:
-    assert max_body_size(setting) == limit
-    assert f"client_max_body_size {limit};" in nginx_site(PLAN, setting, 60)
+def test_nginx_takes_what_php_takes(setting: dict[str, str], of_site: tuple[str, ...], limit: str) -> None:
+    assert f"client_max_body_size {limit};" in nginx_site(PLAN, setting, 60, WebRules(post_max_sizes=of_site))
 
 
 def test_only_balancers_say_who_the_visitor_is() -> None:
     trusted = re.findall(r"set_real_ip_from (\S+);", nginx_site(PLAN, {}, 60))
     # On the site that serves and on the one that is tried.
     assert trusted == ["198.18.7.11", "198.18.7.12"] * 2
+    trusted = re.findall(r"set_real_ip_from (\S+);", nginx_site(PLAN, {}, 60, WebRules(believed=("203.0.113.0/24",))))
+    assert trusted == ["198.18.7.11", "198.18.7.12", "203.0.113.0/24"] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("E_ALL & ~E_DEPRECATED", "E_ALL & ~E_DEPRECATED"),
+        ("(E_ALL|E_STRICT)^E_NOTICE", "(E_ALL|E_STRICT)^E_NOTICE"),
+        ("E_ALL", "E_ALL"),
+        ("256M", '"256M"'),
+        ("-1", '"-1"'),
+        ("UTF-8", '"UTF-8"'),
+        ("Europe/Berlin", '"Europe/Berlin"'),
+        ("exec,system", '"exec,system"'),
+        (";&", '";&"'),
+        ("on", '"on"'),
+        ("a = b; c", '"a = b; c"'),
+        ("", '""'),
+    ],
+)
+def test_php_works_out_constants_and_takes_all_else_as_it_is(value: str, written: str) -> None:
+    assert ini_value(value) == written
 
 
 def test_workers() -> None:
-    assert "pm.max_children = 5" in fpm_configuration(5)
+    assert "pm.max_children = 5" in fpm_configuration(Profile.SAFE, 5)

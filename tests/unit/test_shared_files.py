@@ -12,7 +12,7 @@ import pytest
 
 from components.config_values import ConfigError, Reader
 from components.mount import files_fstab_line
-from components.php import nginx_site
+from components.php import WebRules, nginx_site
 from components.settings import read_settings
 from components.shared_files import no_longer_shared
 from components.shared_paths import SharedPaths, read_shared_paths
@@ -309,6 +309,6 @@ def test_failures_are_noticed_as_quickly_as_by_sessions() -> None:
 
 def test_php_runs_nothing_from_there() -> None:
     _, plan = planned(phpNodes=1)
-    text = nginx_site(plan, {}, 60, shares_files=True)
-    run = text[text.index(r"location ~ \.php$") :]
+    text = nginx_site(plan, {}, 60, WebRules(shares_files=True))
+    run = text[text.index("location ~ ^(?<script>") :]
     assert "disable_symlinks if_not_owner from=$document_root;" in run[: run.index("fastcgi_pass")]

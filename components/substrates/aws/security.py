@@ -16,7 +16,7 @@ from components.aws_settings import AwsSettings, Egress
 from components.load_balancer import MEMBERS_PORT, STATISTICS_PORT
 from components.substrates.aws.names import name, tags
 from components.substrates.aws.network import EVERYWHERE
-from components.topology import ARBITER_HOST, ARBITER_PORT, PlannedMachine, Role
+from components.topology import ARBITER_HOST, ARBITER_PORT, INNER_PORT, PlannedMachine, Role
 
 BALANCERS, NODES, ARBITER = "balancers", "nodes", "arbiter"
 
@@ -62,6 +62,7 @@ def conversations(settings: AwsSettings, *, tls: bool, arbiter: bool) -> tuple[C
     found += [
         Conversation("ssh", BALANCERS, NODES, "tcp", (22, 22)),
         Conversation("pages", BALANCERS, NODES, "tcp", (80, 80)),
+        Conversation("health", BALANCERS, NODES, "tcp", (INNER_PORT, INNER_PORT)),
         Conversation("members", NODES, BALANCERS, "tcp", (MEMBERS_PORT, MEMBERS_PORT)),
         Conversation("vrrp", BALANCERS, BALANCERS, VRRP, None),
         Conversation("watch", BALANCERS, BALANCERS, "tcp", (STATISTICS_PORT, STATISTICS_PORT)),

@@ -19,7 +19,7 @@ from components.existing_settings import ExistingSettings
 from components.packages import packages_of
 from components.pinned_ssh import ssh_command
 from components.settings import PROJECT_FOLDER, Settings
-from components.topology import ARBITER_PORT, PlannedMachine, Role, Topology
+from components.topology import ARBITER_PORT, INNER_PORT, PlannedMachine, Role, Topology
 
 FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
 
@@ -27,7 +27,7 @@ CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
 
 BALANCER_PORTS = (80, 443, 8404, 8405)
-NODE_PORTS = (80, 8081)
+NODE_PORTS = (80, 8081, 8082, INNER_PORT)
 BRICK_PORTS = (24007, 24008)
 FIRST_BRICK_PORT = 49152
 
@@ -105,7 +105,7 @@ def ports_wanted(machine: PlannedMachine, other: PlannedMachine) -> Sequence[int
     if other.is_arbiter:
         wanted += [ARBITER_PORT]
     if machine.role is balances:
-        wanted += [80] if other.role is serves else [8404]
+        wanted += [80, INNER_PORT] if other.role is serves else [8404]
     elif other.role is balances:
         wanted += [8405]
     return wanted

@@ -42,6 +42,7 @@ bool store_is_guilty(void);   /* a session is open and not stored, or was refuse
 bool store_was_refused(void);
 void store_refuse(const char *id);
 bool store_now(void);         /* stores the session that is open, and leaves it open; false: refused */
+void store_settle(void);      /* when PHP has done with the session */
 void store_end(void);
 
 /* record.c */

@@ -106,6 +106,7 @@ static PHP_RINIT_FUNCTION(php_cluster) {
 
 /* The session module has stored by now what there was to store. */
 static zend_result end_of_request(void) {
+	store_settle();
 	front_end();
 	store_end();
 	return SUCCESS;

@@ -20,6 +20,7 @@
 static struct {
 	bool is_open;      /* PHP has opened the module and not closed it */
 	bool is_settled;   /* since then it was stored, or destroyed */
+	bool is_handled;   /* it was a handler of the site's that has opened it */
 	bool is_refused;   /* something in this request was; nothing makes up for it */
 	bool cannot_encode;/* PHP has tried to encode $_SESSION last, and failed */
 	bool was_unclear;  /* its id could not be looked at: `problem` is told when it is read */
@@ -94,7 +95,13 @@ static bool is_brought(const zend_string *id) {
 		if (value != NULL && Z_TYPE_P(value) == IS_STRING && zend_string_equals(Z_STR_P(value), id)) return true;
 	}
 	/* It would be told, had PHP not taken it from a cookie that the program has put there. */
-	return !PS(send_cookie);
+	return PS(use_cookies) && !PS(send_cookie);
+}
+
+/* Whether the site itself has set this, rather than an ini file of the machine. */
+static bool is_asked_for(const char *setting) {
+	const zend_ini_entry *entry = zend_hash_str_find_ptr(EG(ini_directives), setting, strlen(setting));
+	return entry != NULL && entry->modified;
 }
 
 /* Which of PHP's session functions is at work: the innermost, below whatever handler of the site's it may call; NULL when
@@ -143,6 +150,7 @@ static bool take(const zend_string *id, bool expected) {
 static PS_OPEN_FUNC(cluster) {
 	request.is_open = true;
 	request.is_settled = false;
+	request.is_handled = strcmp(PS(mod)->s_name, "files") != 0;
 	request.cannot_encode = false;
 	PS_SET_MOD_DATA(&request);
 	return SUCCESS;
@@ -175,8 +183,8 @@ static PS_VALIDATE_SID_FUNC(cluster) {
 	bool is_drawn = strcmp(request.drawn, ZSTR_VAL(key)) == 0, is_known, is_read;
 	if (!is_well_formed(key)) return FAILURE;
 	if (is_current(key)) return SUCCESS;
-	/* Strict mode is for visitors: a program chooses its ids as it likes. */
-	if (!is_drawn && !is_brought(key)) return SUCCESS;
+	/* Our strict mode is for visitors: a program chooses its ids as it likes, unless it asks for PHP's. */
+	if (!is_drawn && !is_brought(key) && !is_asked_for("session.use_strict_mode")) return SUCCESS;
 	if ((found = record_lock(ZSTR_VAL(key), false, !is_drawn && id_is_ours(ZSTR_VAL(key)))) == NULL) {
 		/* Said when it is read: refused here already, PHP would still send the visitor a new id. */
 		request.was_unclear = *problem != '\0';
@@ -332,6 +340,12 @@ bool store_install(void) {
 }
 
 void store_begin(void) { memset(&request, 0, sizeof request); }
+
+/* A handler of the site's may find that there is nothing to store, and not close what it has opened. That is its own affair,
+ * unless an error has broken it off. */
+void store_settle(void) {
+	if (request.is_handled && !CG(unclean_shutdown)) request.is_open = false;
+}
 
 void store_end(void) {
 	request.data = NULL; /* PHP's memory goes as a whole */

@@ -1,0 +1,3 @@
+<?php
+// Appended to a page.
+echo counted();

@@ -1,0 +1,3 @@
+<?php
+// No session at all.
+echo 'here';

@@ -1,0 +1,4 @@
+<?php
+require __DIR__ . '/visit.php';
+ini_set('session.gc_maxlifetime', $_GET['seconds']);
+echo visit();
