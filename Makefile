@@ -4,11 +4,11 @@ STACK ?= dev
 SUBSTRATE ?= local
 REPORTS ?= .cluster/reports
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test check unit model plugins lab stack faults comment environment format clean
+.PHONY: help up preview down test check unit model plugins lab stack applications faults comment environment format clean
 
 help: ## this list
 	@echo "php-cluster: make COMMAND [STACK=$(STACK)]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-12s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-14s%s\n", name, $$0 }'
 
 up: ## sets up whatever is missing, then builds or updates the cluster and says where it answers
 	@scripts/up $(STACK)
@@ -39,6 +39,9 @@ lab: ## the lab's scripts, and configuration files before the daemons' own judge
 
 stack: ## real clusters
 	@scripts/test stack
+
+applications: ## real applications, used with a browser while machines have no power
+	@scripts/test applications
 
 faults: ## breaks real clusters in every way we know, profiles article and safe (some three hours); test has a few of them
 	@scripts/faults

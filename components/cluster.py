@@ -184,7 +184,7 @@ class PhpCluster(pulumi.ComponentResource):
             settings.application,
             health_path=settings.health_path,
             host_name=host,
-            shared=sharing.seeds(site),
+            shared=sharing.seeds(),
             opts=child,
         )
 

@@ -63,11 +63,11 @@ class SiteRelease(pulumi.ComponentResource):
         *,
         health_path: str,
         host_name: pulumi.Input[str],
-        shared: Callable[[pulumi.Resource, pulumi.Resource], pulumi.Resource] | None = None,
+        shared: Callable[[str, pulumi.Resource, pulumi.Resource], pulumi.Resource] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Brings the release to the hosts. `shared`, if there is anything to share, makes the step after which it has
-        its place: from the step that unpacks the release on the first host, and from its parent."""
+        its place: from the release's name, from the step that unpacks it on the first host, and from its parent."""
         super().__init__("php-cluster:release:SiteRelease", name, None, opts)
         self._site, self._application = site, application
         self._release = release_name(site, application)
@@ -81,7 +81,7 @@ class SiteRelease(pulumi.ComponentResource):
             )
         # Where all are waited for, one step does it for all: each on all would be so many dependencies squared.
         staged = [self._stage(host) for host in hosts]
-        linked = [shared(staged[0], self)] if shared else []
+        linked = [shared(self._release, staged[0], self)] if shared else []
         released = (
             [self._commands(first, "release-commands", application.release_commands, [*staged, *linked])]
             if application.release_commands

@@ -22,7 +22,6 @@ from components.mount import files_mounted
 from components.php import FIRST_NODE, PhpNode
 from components.remote import remote_step
 from components.shared_paths import SHARED_FOLDER, SHIPPED, SharedPaths
-from components.site import Site
 from components.topology import ARBITER_HOST, FILES_BRICK, FILES_MOUNT_POINT, FILES_VOLUME, Topology
 from components.volume_options import files_options
 
@@ -121,14 +120,19 @@ class SharedFiles(pulumi.ComponentResource):
 
 
 def seeded(
-    machine: Machine, site: Site, shared: SharedPaths, *, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
+    machine: Machine,
+    release: str,
+    shared: SharedPaths,
+    *,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
 ) -> pulumi.Resource:
     """The step after which everything that a release shares has its place on the volume: what was there before, else
     what this release ships. One node does it for all.
 
     Args:
         machine: That node.
-        site: The release.
+        release: The release's name.
         shared: What it shares.
         parent: The component it belongs to.
         depends_on: The steps after which the release lies ready on the node, and the volume is mounted.
@@ -139,7 +143,7 @@ def seeded(
         "site-shared.sh",
         parent=parent,
         variables={
-            "HASH": site.sha256,
+            "RELEASE": release,
             "SHIPPED": SHIPPED,
             "MOUNT_POINT": FILES_MOUNT_POINT,
             "SHARED": SHARED_FOLDER,
@@ -215,15 +219,15 @@ class Sharing:
         """The steps after which a node can serve."""
         return [*node.ready, *([self._files.mounted[node.name]] if self._files else [])]
 
-    def seeds(self, site: Site) -> Callable[[pulumi.Resource, pulumi.Resource], pulumi.Resource] | None:
-        """What makes the step that gives the shared parts of a release their places, from the step that unpacks it on
-        the first node, and from its parent."""
+    def seeds(self) -> Callable[[str, pulumi.Resource, pulumi.Resource], pulumi.Resource] | None:
+        """What makes the step that gives the shared parts of a release their places: from the release's name, the step
+        that unpacks it on the first node, and the parent."""
         if not (files := self._files):
             return None
 
-        def seed(staged: pulumi.Resource, parent: pulumi.Resource) -> pulumi.Resource:
+        def seed(release: str, staged: pulumi.Resource, parent: pulumi.Resource) -> pulumi.Resource:
             after = [staged, files.mounted[FIRST_NODE]]
-            return seeded(self._machines[FIRST_NODE], site, self._shared, parent=parent, depends_on=after)
+            return seeded(self._machines[FIRST_NODE], release, self._shared, parent=parent, depends_on=after)
 
         return seed
 

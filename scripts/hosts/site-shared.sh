@@ -2,13 +2,13 @@
 # Gives each folder and file that a release shares its place on the volume `files`: what is there stays as it is, and what is not
 # there yet comes from the release. One node does it for all; in a release that is packed there are links (components/site.py).
 #
-# Input: HASH (an unpacked release), SHIPPED (its folder with what it ships of them), MOUNT_POINT (of the volume), SHARED (the
+# Input: RELEASE (an unpacked one), SHIPPED (its folder with what it ships of them), MOUNT_POINT (of the volume), SHARED (the
 # folder for them there), SHARED_DIRS, SHARED_FILES (lines with paths).
 # Postcondition: each of SHARED_DIRS is a folder of PHP's user below SHARED, and so is the one around each of SHARED_FILES; a file
 # that no release has shipped is for the site to make. What was shared once is never written over. It gets its place by one
 # rename, when all of it is on the bricks: an interrupted run leaves nothing half. A second run changes nothing.
 
-shipped=/srv/site/releases/$HASH/$SHIPPED
+shipped=/srv/site/releases/$RELEASE/$SHIPPED
 arriving=$MOUNT_POINT/.arriving
 
 # own_folder PATH: a folder of PHP's user, and so are those around it that are made for it, up to SHARED.
@@ -36,6 +36,8 @@ is_there() { [[ -e $SHARED/$1 || -L $SHARED/$1 ]]; }
     # Who mounts it says so.
     exit 0
 }
+# A place that is made empty stays so: what the release ships must be there to look at.
+checking || [[ -d /srv/site/releases/$RELEASE ]] || fail "release ${RELEASE:0:12} is not there"
 places=0
 while read -r path; do
     [[ -n $path ]] || continue

@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.commands import PROJECT
+from tests.stack.chromium import chrome
 from tests.stack.cluster import Cluster
 
 SCREENSHOT = PROJECT / ".cluster" / "page.png"
@@ -15,14 +16,8 @@ SCREENSHOT = PROJECT / ".cluster" / "page.png"
 
 @pytest.fixture
 def browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--no-proxy-server", "--window-size=900,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # Debian's own driver: none is looked for on the network.
-    opened = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield opened
-    opened.quit()
+    with chrome() as opened:
+        yield opened
 
 
 def text(browser: webdriver.Chrome, identifier: str) -> str:

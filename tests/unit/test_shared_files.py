@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,16 @@ def test_every_node_mounts_it_and_one_brings_what_is_shipped(sharing: Graph) -> 
         assert f"FSTAB_LINE='{files_fstab_line()}'" in text and "\nNAME=files\n" in text
         assert "disable_symlinks" in sharing[f"{node}-php"].inputs["stdin"]
     assert "SHARED_DIRS='uploads\nstorage/app\n'" in sharing["php1-site-shared"].inputs["stdin"]
+
+
+def test_what_is_shared_comes_from_the_release_that_is_unpacked() -> None:
+    graph = cluster_graph(phpNodes=2, writableDirs=["cache"], **KEYS)
+    named = {
+        step: set(re.findall(r"^RELEASE='?(\w+)", graph[step].inputs["stdin"], re.MULTILINE))
+        for step in ("php1-site-staged", "php1-site-shared", "php1-site-tried", "php1-site")
+    }
+    assert len(named["php1-site-staged"]) == 1
+    assert set(map(frozenset, named.values())) == {frozenset(named["php1-site-staged"])}, named
 
 
 def test_the_plain_recipe_has_it_too_without_an_arbiter() -> None:
