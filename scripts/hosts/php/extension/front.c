@@ -154,11 +154,13 @@ void front_begin(void) {
 
 /* After PHP has stored the session, and before the web server is told that the answer has ended. */
 void front_end(void) {
+	bool ignored = PG(ignore_user_abort);
 	if (sapi_write == NULL) return; /* it was not installed */
 	/* A visitor who has left must not end the worker's way to the end of its request. */
 	PG(ignore_user_abort) = true;
 	if (answer.holds || (store_was_refused() && !answer.has_begun)) decide();
 	/* Too late for a status: the visitor gets an answer that is broken off. */
 	else if (store_was_refused() && !answer.is_finished) _exit(1);
+	PG(ignore_user_abort) = ignored;
 	forget();
 }
