@@ -238,8 +238,7 @@ static PS_WRITE_FUNC(cluster) {
 static PS_UPDATE_TIMESTAMP_FUNC(cluster) {
 	if (!is_well_formed(key)) return FAILURE;
 	if (!take(key, true)) return refused(ZSTR_VAL(key));
-	if (record_holds(request.current) == STORED
-			&& time(NULL) + maxlifetime - cluster.lifetime - record_changed(request.current) < maxlifetime / 10)
+	if (record_holds(request.current) == STORED && record_is_young(request.current, maxlifetime))
 		return settled(ZSTR_VAL(key));
 	return ps_write_cluster(mod_data, key, val, maxlifetime);
 }
