@@ -215,15 +215,27 @@ static PS_READ_FUNC(cluster) {
 	return SUCCESS;
 }
 
-static bool has_session_variables(void) {
+/* $_SESSION; NULL if the page has made something else of it, which PHP does not store. */
+static HashTable *session_variables(void) {
 	zval *variables = &PS(http_session_vars);
-	return Z_ISREF_P(variables) && Z_TYPE_P(Z_REFVAL_P(variables)) == IS_ARRAY
-		&& zend_hash_num_elements(Z_ARRVAL_P(Z_REFVAL_P(variables))) > 0;
+	return Z_ISREF_P(variables) && Z_TYPE_P(Z_REFVAL_P(variables)) == IS_ARRAY ? Z_ARRVAL_P(Z_REFVAL_P(variables)) : NULL;
+}
+
+/* Whether there is anything to encode: PHP passes over variables that have numbers for names. */
+static bool has_session_variables(void) {
+	HashTable *variables = session_variables();
+	zend_string *name;
+	if (variables == NULL) return false;
+	ZEND_HASH_FOREACH_STR_KEY(variables, name) {
+		if (name != NULL) return true;
+	} ZEND_HASH_FOREACH_END();
+	return false;
 }
 
 static PS_WRITE_FUNC(cluster) {
-	/* PHP stores an empty text in place of what it cannot encode. */
-	if (request.cannot_encode || (ZSTR_LEN(val) == 0 && has_session_variables() && !PS(mod_user_implemented))) {
+	/* PHP stores an empty text in place of what it cannot encode, or what it had until an exception was thrown. */
+	if (EG(exception) != NULL || request.cannot_encode
+			|| (ZSTR_LEN(val) == 0 && has_session_variables() && !PS(mod_user_implemented))) {
 		fails("PHP cannot encode it");
 		return refused(ZSTR_VAL(key));
 	}
