@@ -1,6 +1,8 @@
 """Pages that come to their session in ways of their own: they get what they get on one server with local files."""
 
+import http.client
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,16 @@ PAGES = SITE | {
     "try { session_write_close(); } catch (Exception) { } echo 'promised';",
     "numbers.php": "session_start(); $_SESSION[5] = 1; echo 'ok';",
     "endless.php": f"ini_set('session.gc_maxlifetime', PHP_INT_MAX); session_start(); {COUNT}",
+    "flushed_and_finished.php": f"session_start(); {COUNT} ob_flush(); flush(); fastcgi_finish_request();",
+    "callback_and_finished.php": "ob_start(function ($text) { $_SESSION['n'] = 7; return $text; }); session_start(); "
+    "echo 'x'; fastcgi_finish_request(); session_abort();",
+    "nothing_and_finished.php": "session_start(); $_SESSION = null; echo 'left alone'; fastcgi_finish_request();",
+    # The session is opened when the answer's beginning has left, which says how long it is; its end has time to arrive.
+    "reopened.php": "ini_set('session.use_cookies', 0); session_cache_limiter(''); header('Content-Length: 8'); "
+    "header('X-Accel-Buffering: no'); echo 'begin'; "
+    "ob_flush(); flush(); session_id('opened-after-the-beginning'); session_start(); "
+    "$_SESSION['t'] = str_repeat('x', (int) $_GET['n']); echo 'end'; ob_flush(); flush(); usleep(300000);",
+    "too_large.php": "$_SESSION['t'] = str_repeat('x', 17 << 20); echo 'promised';",
 }
 
 
@@ -30,6 +42,9 @@ def server(image: Image, extension: Path, tmp_path_factory: pytest.TempPathFacto
     [
         # Numbers are no names of variables: PHP says so, and passes over them.
         (["numbers.php"], ["ok"]),
+        (["flushed_and_finished.php", "look.php"], ["1", "1"]),
+        (["callback_and_finished.php", "look.php"], ["x", "7"]),
+        (["count.php", "nothing_and_finished.php", "look.php"], ["1", "left alone", "1"]),
     ],
     ids=lambda value: value[0] if value[0].endswith(".php") else "",
 )
@@ -47,6 +62,23 @@ def test_what_an_exception_has_kept_from_being_encoded_is_not_stored(server: Ser
     assert server.get("look.php", session)[0].text == "1"
 
 
+def whole(server: Server, page: str) -> bytes | None:
+    """What a page answers; None when that is broken off, which nginx makes a 502 of where nothing has left."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.url).netloc)
+    connection.request("GET", f"/{page}")
+    try:
+        answer = connection.getresponse()
+        text = answer.read()
+    except (http.client.IncompleteRead, ConnectionError):
+        return None
+    return text if answer.status == 200 else None
+
+
+def test_an_answer_whose_beginning_has_left_does_not_end_well(server: Server) -> None:
+    assert whole(server, "reopened.php?n=10") == b"beginend"
+    assert whole(server, "reopened.php?n=17825792") is None
+
+
 def test_a_session_without_an_end_lives_for_years(server: Server) -> None:
     answer, session = server.get("endless.php")
     assert answer.text == "1"
@@ -55,3 +87,16 @@ def test_a_session_without_an_end_lives_for_years(server: Server) -> None:
 
 def test_a_request_leaves_nothing_to_the_next_one(server: Server) -> None:
     assert {server.get("abort.php")[0].text for _ in range(5 * WORKERS)} == {"0"}
+
+
+def test_an_answer_that_php_begins_before_the_session_does_not_end_well(
+    image: Image, extension: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / ".user.ini").write_text(
+        "session.auto_start = 1\nsession.cache_limiter =\noutput_buffering = 0\nmax_input_vars = 1\n"
+        "display_errors = 1\ndisplay_startup_errors = 1\n"
+    )
+    with serving(image, extension, tmp_path, SAFE, site=PAGES) as server:
+        assert (whole(server, "plain.php?a=1&b=2") or b"").endswith(b"no session")
+        assert whole(server, "too_large.php?a=1&b=2") is None

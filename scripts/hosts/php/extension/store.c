@@ -291,6 +291,8 @@ static PS_GC_FUNC(cluster) {
 bool store_now(void) {
 	zend_string *data;
 	if (PS(session_status) != php_session_active || PS(serializer) == NULL) return !store_is_guilty();
+	/* PHP leaves the session as it was. */
+	if (session_variables() == NULL) return settled(ZSTR_VAL(PS(id))) == SUCCESS;
 	if ((data = PS(serializer)->encode()) == NULL) data = ZSTR_EMPTY_ALLOC();
 	PS(mod)->s_write(&PS(mod_data), PS(id), data, PS(gc_maxlifetime));
 	/* What PHP compares with in the end, to know whether there is anything to store. */
