@@ -18,10 +18,17 @@ PAGES = SITE | {
     "try { session_write_close(); } catch (Exception) { } echo 'promised';",
     "numbers.php": "session_start(); $_SESSION[5] = 1; echo 'ok';",
     "endless.php": f"ini_set('session.gc_maxlifetime', PHP_INT_MAX); session_start(); {COUNT}",
+    "no_cookies.php": "ini_set('session.use_cookies', 0); ini_set('session.use_only_cookies', 0); "
+    f"session_id('a-program-without-cookies'); session_start(); {COUNT}",
     "flushed_and_finished.php": f"session_start(); {COUNT} ob_flush(); flush(); fastcgi_finish_request();",
     "callback_and_finished.php": "ob_start(function ($text) { $_SESSION['n'] = 7; return $text; }); session_start(); "
     "echo 'x'; fastcgi_finish_request(); session_abort();",
     "nothing_and_finished.php": "session_start(); $_SESSION = null; echo 'left alone'; fastcgi_finish_request();",
+    # The visitor has been told the id when the session is opened again, which sends no other one.
+    "opened_twice.php": "session_start(['read_and_close' => true]); ini_set('session.use_cookies', 0); "
+    f"session_start(); {COUNT}",
+    "again.php": "session_start(); session_regenerate_id(true); session_destroy(); session_start(); "
+    "$_SESSION['n'] = 5; echo 'promised';",
     # The session is opened when the answer's beginning has left, which says how long it is; its end has time to arrive.
     "reopened.php": "ini_set('session.use_cookies', 0); session_cache_limiter(''); header('Content-Length: 8'); "
     "header('X-Accel-Buffering: no'); echo 'begin'; "
@@ -42,9 +49,12 @@ def server(image: Image, extension: Path, tmp_path_factory: pytest.TempPathFacto
     [
         # Numbers are no names of variables: PHP says so, and passes over them.
         (["numbers.php"], ["ok"]),
+        (["no_cookies.php", "no_cookies.php"], ["1", "2"]),
         (["flushed_and_finished.php", "look.php"], ["1", "1"]),
         (["callback_and_finished.php", "look.php"], ["x", "7"]),
         (["count.php", "nothing_and_finished.php", "look.php"], ["1", "left alone", "1"]),
+        (["opened_twice.php", "look.php"], ["1", "1"]),
+        (["count.php", "again.php", "look.php"], ["1", "promised", "5"]),
     ],
     ids=lambda value: value[0] if value[0].endswith(".php") else "",
 )
@@ -83,6 +93,12 @@ def test_a_session_without_an_end_lives_for_years(server: Server) -> None:
     answer, session = server.get("endless.php")
     assert answer.text == "1"
     assert server.file(session).stat().st_mtime > time.time() + 9 * 365 * 86400
+
+
+@pytest.mark.parametrize("length", [1, 21, 250, 251, 256, 257, 4000])
+def test_a_made_up_id_of_any_length_is_nobodys(server: Server, length: int) -> None:
+    answer, fresh = server.get("count.php", "a" * length)
+    assert (answer.status, answer.text) == (200, "1") and fresh != "a" * length
 
 
 def test_a_request_leaves_nothing_to_the_next_one(server: Server) -> None:

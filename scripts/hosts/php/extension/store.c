@@ -8,6 +8,7 @@
 #include "SAPI.h"
 #include "ext/session/php_session.h"
 #include "zend_exceptions.h"
+#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,10 +25,11 @@ static struct {
 	bool cannot_encode;/* PHP has tried to encode $_SESSION last, and failed */
 	bool was_unclear;  /* its id could not be looked at: `problem` is told when it is read */
 	record *current;
+	record *other;     /* one that is looked at or destroyed beside it: here, since PHP's memory may end meanwhile */
 	zend_string *data; /* of `current`, read when its id was looked at */
 	record *replaced[MAX_REPLACED]; /* sessions that end when what has taken their place is stored */
 	int replaced_count;
-	char drawn[257];   /* the id that was drawn last: nobody has it yet */
+	bool has_replaced; /* some have ended in this request, whose ids are nobody's for it */
 } request;
 
 /* Ends the page as exit() does, where there is one and nothing else ends it. */
@@ -65,8 +67,10 @@ static zend_result refused(const char *id) {
 bool store_is_guilty(void) { return request.is_refused || (request.is_open && !request.is_settled); }
 bool store_was_refused(void) { return request.is_refused; }
 
+/* What PHP takes for an id, and a file can be named after. */
 static bool is_well_formed(const zend_string *id) {
-	return strlen(ZSTR_VAL(id)) == ZSTR_LEN(id) && php_session_valid_key(ZSTR_VAL(id)) == SUCCESS;
+	return strlen(ZSTR_VAL(id)) == ZSTR_LEN(id) && php_session_valid_key(ZSTR_VAL(id)) == SUCCESS
+		&& ZSTR_LEN(id) <= NAME_MAX - strlen("sess_");
 }
 
 static bool is_current(const zend_string *id) {
@@ -76,6 +80,11 @@ static bool is_current(const zend_string *id) {
 static void forget_data(void) {
 	if (request.data != NULL) zend_string_release(request.data);
 	request.data = NULL;
+}
+
+static void let_go_of_other(void) {
+	record_release(request.other);
+	request.other = NULL;
 }
 
 static void let_go(void) {
@@ -94,7 +103,7 @@ static bool is_brought(const zend_string *id) {
 		if (value != NULL && Z_TYPE_P(value) == IS_STRING && zend_string_equals(Z_STR_P(value), id)) return true;
 	}
 	/* It would be told, had PHP not taken it from a cookie that the program has put there. */
-	return !PS(send_cookie);
+	return PS(use_cookies) && !PS(send_cookie);
 }
 
 /* Which of PHP's session functions is at work: the innermost, below whatever handler of the site's it may call; NULL when
@@ -121,6 +130,7 @@ static bool end_replaced(void) {
 	for (int i = 0; i < request.replaced_count; i++) {
 		done = record_replace(request.replaced[i]) && done;
 		record_release(request.replaced[i]);
+		request.has_replaced = true;
 	}
 	request.replaced_count = 0;
 	return done;
@@ -162,41 +172,40 @@ static PS_CLOSE_FUNC(cluster) {
 	return SUCCESS;
 }
 
-static PS_CREATE_SID_FUNC(cluster) {
-	zend_string *id = id_draw();
-	if (id != NULL) snprintf(request.drawn, sizeof request.drawn, "%s", ZSTR_VAL(id));
-	return id;
+static PS_CREATE_SID_FUNC(cluster) { return id_draw(); }
+
+static bool is_known(const record *found) {
+	if (record_holds(found) != REPLACED) return record_holds(found) == STORED;
+	return !request.has_replaced && time(NULL) - record_changed(found) < REPLACED_SECONDS;
 }
 
 /* Whether it is a session's id, asked in strict mode. */
 static PS_VALIDATE_SID_FUNC(cluster) {
-	record *found;
 	zend_string *data = NULL;
-	bool is_drawn = strcmp(request.drawn, ZSTR_VAL(key)) == 0, is_known, is_read;
+	bool is_drawn, is_read, is_wanted;
 	if (!is_well_formed(key)) return FAILURE;
 	if (is_current(key)) return SUCCESS;
-	/* Strict mode is for visitors: a program chooses its ids as it likes. */
+	/* These ask whether an id that they have just drawn is anybody's. */
+	is_drawn = is_done_by("session_create_id") || is_done_by("session_regenerate_id");
+	/* Strict mode is for visitors: a program chooses its ids as it likes, and one that was drawn in this request is known. */
 	if (!is_drawn && !is_brought(key)) return SUCCESS;
-	if ((found = record_lock(ZSTR_VAL(key), false, !is_drawn && id_is_ours(ZSTR_VAL(key)))) == NULL) {
+	if ((request.other = record_lock(ZSTR_VAL(key), false, !is_drawn && id_is_ours(ZSTR_VAL(key)))) == NULL) {
 		/* Said when it is read: refused here already, PHP would still send the visitor a new id. */
 		request.was_unclear = *problem != '\0';
 		return request.was_unclear ? SUCCESS : FAILURE;
 	}
-	if (!(is_read = record_read(found, &data))) {
-		record_release(found);
-		request.was_unclear = true;
-		return SUCCESS;
-	}
-	is_known = record_holds(found) == STORED
-		|| (record_holds(found) == REPLACED && time(NULL) - record_changed(found) < REPLACED_SECONDS);
-	if (is_known && request.current == NULL) {
-		request.current = found; /* what is read next */
+	is_read = record_read(request.other, &data);
+	request.was_unclear = !is_read;
+	is_wanted = !is_read || is_known(request.other);
+	if (is_read && is_wanted && request.current == NULL) {
+		request.current = request.other; /* what is read next */
 		request.data = data;
-	} else {
+		request.other = NULL;
+	} else if (is_read) {
 		zend_string_release(data);
-		record_release(found); /* a new id was drawn while a session is open */
 	}
-	return is_known ? SUCCESS : FAILURE;
+	let_go_of_other();
+	return is_wanted ? SUCCESS : FAILURE;
 }
 
 static PS_READ_FUNC(cluster) {
@@ -348,6 +357,7 @@ void store_begin(void) { memset(&request, 0, sizeof request); }
 void store_end(void) {
 	request.data = NULL; /* PHP's memory goes as a whole */
 	let_go();
+	let_go_of_other();
 	for (int i = 0; i < request.replaced_count; i++) record_release(request.replaced[i]);
 	store_begin();
 }
