@@ -12,12 +12,33 @@ from tests.lab.conftest import Image
 from tests.lab.test_session_record import SAFE, SITE, WORKERS, Server, serving
 
 COUNT = "$_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];"
+# Keeps its sessions beside PHP's store, as one with a database does.
+ELSEWHERE = (
+    'class Own extends SessionHandler { function place($id) { return __DIR__ . "/own-$id"; } '
+    "function read($id): string|false { return (string) @file_get_contents($this->place($id)); } "
+    "function write($id, $data): bool { return file_put_contents($this->place($id), $data) !== false; } "
+    "function destroy($id): bool { return unlink($this->place($id)); } %s } session_set_save_handler(new Own()); "
+    "session_start(); "
+)
+
 PAGES = SITE | {
     "abort.php": "echo ignore_user_abort();",
     "caught.php": "session_start(); $_SESSION['n'] = 1000; $_SESSION['f'] = fn () => 1; "
     "try { session_write_close(); } catch (Exception) { } echo 'promised';",
     "numbers.php": "session_start(); $_SESSION[5] = 1; echo 'ok';",
     "endless.php": f"ini_set('session.gc_maxlifetime', PHP_INT_MAX); session_start(); {COUNT}",
+    "idle.php": "class Own extends SessionHandler { function read($id): string|false { parent::read($id); "
+    "parent::destroy($id); return ''; } } session_set_save_handler(new Own()); session_start(); echo count($_SESSION);",
+    "elsewhere.php": ELSEWHERE.replace("%s", "") + COUNT,
+    "elsewhere_logout.php": ELSEWHERE.replace("%s", "") + "session_destroy(); echo 'out';",
+    "elsewhere_closed.php": ELSEWHERE.replace("%s", "function close(): bool { return true; }") + COUNT,
+    "not_opened.php": "class Own extends SessionHandler { function open($path, $name): bool { "
+    "parent::open($path, $name); return false; } } session_set_save_handler(new Own()); "
+    "echo @session_start() ? 'yes' : 'no';",
+    "same_id.php": "class Own extends SessionHandler { function create_sid(): string { return 'always-the-same'; } } "
+    f"session_set_save_handler(new Own()); session_start(); {COUNT} session_regenerate_id(true);",
+    "twice_destroyed.php": "$own = new SessionHandler(); session_set_save_handler($own); session_start(); "
+    f"$old = session_id(); session_regenerate_id(true); $own->destroy($old); {COUNT}",
     "no_cookies.php": "ini_set('session.use_cookies', 0); ini_set('session.use_only_cookies', 0); "
     f"session_id('a-program-without-cookies'); session_start(); {COUNT}",
     "flushed_and_finished.php": f"session_start(); {COUNT} ob_flush(); flush(); fastcgi_finish_request();",
@@ -29,6 +50,10 @@ PAGES = SITE | {
     f"session_start(); {COUNT}",
     "again.php": "session_start(); session_regenerate_id(true); session_destroy(); session_start(); "
     "$_SESSION['n'] = 5; echo 'promised';",
+    # Ends another visitor's session, then says that its own is well, before it breaks.
+    "other.php": "$own = new SessionHandler(); session_set_save_handler($own); session_start(); "
+    "$_SESSION['n'] = 1000; echo $own->destroy($_GET['other']) ? 'promised' : 'failed'; ob_flush(); flush(); "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage');",
     # The session is opened when the answer's beginning has left, which says how long it is; its end has time to arrive.
     "reopened.php": "ini_set('session.use_cookies', 0); session_cache_limiter(''); header('Content-Length: 8'); "
     "header('X-Accel-Buffering: no'); echo 'begin'; "
@@ -49,6 +74,12 @@ def server(image: Image, extension: Path, tmp_path_factory: pytest.TempPathFacto
     [
         # Numbers are no names of variables: PHP says so, and passes over them.
         (["numbers.php"], ["ok"]),
+        (["count.php", "idle.php", "look.php"], ["1", "0", "nothing"]),
+        (["elsewhere.php", "elsewhere.php", "elsewhere_logout.php", "elsewhere.php"], ["1", "2", "out", "1"]),
+        (["elsewhere_closed.php", "elsewhere_closed.php"], ["1", "2"]),
+        (["not_opened.php"], ["no"]),
+        (["same_id.php", "same_id.php", "same_id.php"], ["1", "2", "3"]),
+        (["count.php", "twice_destroyed.php", "look.php"], ["1", "2", "2"]),
         (["no_cookies.php", "no_cookies.php"], ["1", "2"]),
         (["flushed_and_finished.php", "look.php"], ["1", "1"]),
         (["callback_and_finished.php", "look.php"], ["x", "7"]),
@@ -70,6 +101,15 @@ def test_what_an_exception_has_kept_from_being_encoded_is_not_stored(server: Ser
     answer, _ = server.get("caught.php", session)
     assert answer.status == 503 and "promised" not in answer.text
     assert server.get("look.php", session)[0].text == "1"
+
+
+def test_the_end_of_another_session_does_not_settle_the_open_one(server: Server) -> None:
+    _, session = server.get("count.php")
+    _, other = server.get("count.php")
+    answer, _ = server.get(f"other.php?other={other}", session)
+    assert answer.status == 503 and "promised" not in answer.text
+    answer, fresh = server.get("look.php", other)
+    assert answer.text == "nothing" and fresh != other
 
 
 def whole(server: Server, page: str) -> bytes | None:

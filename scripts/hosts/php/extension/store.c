@@ -19,10 +19,11 @@
 #define MAX_REPLACED 16
 
 static struct {
-	bool is_open;      /* PHP has opened the module and not closed it */
+	bool is_open;      /* PHP has read a session and not closed it */
 	bool is_settled;   /* since then it was stored, or destroyed */
 	bool is_refused;   /* something in this request was; nothing makes up for it */
 	bool cannot_encode;/* PHP has tried to encode $_SESSION last, and failed */
+	bool cannot_decode;/* PHP has tried to decode a session last, and failed */
 	bool was_unclear;  /* its id could not be looked at: `problem` is told when it is read */
 	record *current;
 	record *other;     /* one that is looked at or destroyed beside it: here, since PHP's memory may end meanwhile */
@@ -142,26 +143,43 @@ static zend_result settled(const char *id) {
 	return SUCCESS;
 }
 
+/* Where this session is among those that are to end; NULL if it is not. */
+static record **place_among_replaced(const zend_string *id) {
+	for (int i = 0; i < request.replaced_count; i++)
+		if (strcmp(record_id(request.replaced[i]), ZSTR_VAL(id)) == 0) return &request.replaced[i];
+	return NULL;
+}
+
+/* A handler may give the id that it has just given up to the session that takes its place. What was there is gone. */
+static bool take_back(const zend_string *id) {
+	record **place = place_among_replaced(id);
+	if (place == NULL) return false;
+	request.current = *place;
+	*place = request.replaced[--request.replaced_count];
+	request.data = ZSTR_EMPTY_ALLOC();
+	return true;
+}
+
 /* Locks the session and reads it, unless this request has it already. */
 static bool take(const zend_string *id, bool expected) {
 	if (is_current(id)) return true;
 	let_go();
+	if (take_back(id)) return true;
 	request.current = record_lock(ZSTR_VAL(id), true, expected);
 	return request.current != NULL && record_read(request.current, &request.data);
 }
 
 static PS_OPEN_FUNC(cluster) {
-	request.is_open = true;
 	request.is_settled = false;
-	request.cannot_encode = false;
+	request.cannot_encode = request.cannot_decode = false;
 	PS_SET_MOD_DATA(&request);
 	return SUCCESS;
 }
 
 /* PHP closes a session that it has tried to store, or that the page gives up. Where a fatal error, a limit of memory or time
- * has broken the attempt off, it closes what is left when $_SESSION is gone already, and the request stays guilty. */
+ * has broken the attempt off, it closes what is left in the end, when $_SESSION is gone already, and the request stays guilty. */
 static PS_CLOSE_FUNC(cluster) {
-	bool was_broken_off = Z_ISUNDEF(PS(http_session_vars)) && !request.is_settled;
+	bool was_broken_off = Z_ISUNDEF(PS(http_session_vars)) && !request.is_settled && session_function() == NULL;
 	bool is_given_up = !was_broken_off && !request.is_settled && !request.is_refused && !is_done_by("session_regenerate_id");
 	/* A page that gives up the session which should have taken another one's place gives up that one, too. */
 	if (is_given_up && !end_replaced()) store_refuse("");
@@ -210,6 +228,7 @@ static PS_VALIDATE_SID_FUNC(cluster) {
 
 static PS_READ_FUNC(cluster) {
 	*val = NULL;
+	request.is_open = true;
 	if (request.was_unclear) return refused(ZSTR_VAL(key));
 	if (!is_well_formed(key)) {
 		php_error_docref(NULL, E_WARNING, "Session ID is too long or contains illegal characters. "
@@ -264,21 +283,38 @@ static PS_UPDATE_TIMESTAMP_FUNC(cluster) {
 	return ps_write_cluster(mod_data, key, val, maxlifetime);
 }
 
-static PS_DESTROY_FUNC(cluster) {
+/* PHP itself destroys a session that it cannot decode, and would go on with an empty one. A page may ask for it. */
+static bool is_undecodable(void) {
 	const char *function = session_function();
+	if (function != NULL && strcmp(function, "session_decode") == 0) return false;
+	if (request.cannot_decode) return true;
+	/* A serializer that is not watched. */
+	return EG(current_execute_data) == NULL || (function != NULL && !PS(mod_user_implemented)
+		&& (strcmp(function, "session_start") == 0 || strcmp(function, "session_reset") == 0));
+}
+
+/* Destroys another session than the one that is open, which stays as it is. */
+static zend_result destroy_other(const zend_string *id) {
+	zend_string *data;
+	bool done;
+	if (place_among_replaced(id) != NULL) return SUCCESS;
+	if ((request.other = record_lock(ZSTR_VAL(id), false, true)) == NULL)
+		return *problem == '\0' ? SUCCESS : refused(ZSTR_VAL(id));
+	if ((done = record_read(request.other, &data))) {
+		zend_string_release(data);
+		done = record_end(request.other);
+	}
+	let_go_of_other();
+	return done ? SUCCESS : refused(ZSTR_VAL(id));
+}
+
+static PS_DESTROY_FUNC(cluster) {
 	if (!is_well_formed(key)) return FAILURE;
-	/* PHP itself destroys a session that it cannot decode, and would go on with an empty one. */
-	if (EG(current_execute_data) == NULL
-			|| (function != NULL && (strcmp(function, "session_start") == 0 || strcmp(function, "session_reset") == 0))) {
+	if (is_undecodable()) {
 		fails("PHP cannot decode it");
 		return refused(ZSTR_VAL(key));
 	}
-	if (!is_current(key)) {
-		let_go();
-		if ((request.current = record_lock(ZSTR_VAL(key), false, true)) == NULL)
-			return *problem == '\0' ? settled(ZSTR_VAL(key)) : refused(ZSTR_VAL(key));
-		if (!record_read(request.current, &request.data)) return refused(ZSTR_VAL(key));
-	}
+	if (!is_current(key)) return destroy_other(key);
 	forget_data();
 	if (is_done_by("session_regenerate_id") && request.replaced_count < MAX_REPLACED) {
 		/* It is what the visitor has until the new one is stored. */
@@ -311,25 +347,40 @@ bool store_now(void) {
 	return !store_is_guilty();
 }
 
-/* The serializers, to know when they fail: a handler of the site's may make some text of the empty one. */
+/* The serializers, to know when they fail: a handler of the site's may make some text of the empty one, and may destroy sessions
+ * for reasons of its own. */
 static const char *const SERIALIZERS[] = {"php", "php_serialize", "php_binary"};
-static zend_string *(*encoders[3])(void);
+static ps_serializer theirs[3];
 
-static zend_string *encoded(zend_string *data) {
+static zend_string *encode(int which) {
+	zend_string *data = theirs[which].encode();
 	request.cannot_encode = data == NULL && has_session_variables();
 	return data;
 }
-static zend_string *encode_php(void) { return encoded(encoders[0]()); }
-static zend_string *encode_php_serialize(void) { return encoded(encoders[1]()); }
-static zend_string *encode_php_binary(void) { return encoded(encoders[2]()); }
-static zend_string *(*const WATCHED[])(void) = {encode_php, encode_php_serialize, encode_php_binary};
+
+static zend_result decode(int which, const char *text, size_t length) {
+	zend_result result;
+	request.cannot_decode = true; /* unless it comes back */
+	result = theirs[which].decode(text, length);
+	request.cannot_decode = result == FAILURE;
+	return result;
+}
+
+#define WATCHED(which) \
+	static zend_string *encode_##which(void) { return encode(which); } \
+	static zend_result decode_##which(const char *text, size_t length) { return decode(which, text, length); }
+WATCHED(0)
+WATCHED(1)
+WATCHED(2)
+static const ps_serializer OURS[] = {{NULL, encode_0, decode_0}, {NULL, encode_1, decode_1}, {NULL, encode_2, decode_2}};
 
 static void watch_serializers(void) {
 	for (int i = 0; i < 3; i++) {
 		ps_serializer *serializer = (ps_serializer *)_php_find_ps_serializer(SERIALIZERS[i]);
 		if (serializer == NULL) continue;
-		encoders[i] = serializer->encode;
-		serializer->encode = WATCHED[i];
+		theirs[i] = *serializer;
+		serializer->encode = OURS[i].encode;
+		serializer->decode = OURS[i].decode;
 	}
 }
 
