@@ -137,7 +137,7 @@ static bool acquire(int file, double deadline) {
 			leave_place(place);
 			return fails("another request has held its lock for too long");
 		}
-		usleep(pause + (useconds_t)(now() * 1e6) % pause);
+		usleep(pause + (uint64_t)(now() * 1e6) % pause);
 		if (pause < 16000) pause *= 2;
 	}
 	leave_place(place);
@@ -166,7 +166,11 @@ static int find_file(const char *path, bool create, bool expected, bool *absent)
 static record *held_record(const char *id, const char *path, int file, const struct stat *status) {
 	record *held = calloc(1, sizeof *held);
 	char first[1];
-	if (held == NULL) return NULL;
+	if (held == NULL) {
+		fails("there is no memory for it");
+		close(file);
+		return NULL;
+	}
 	snprintf(held->id, sizeof held->id, "%s", id);
 	snprintf(held->path, sizeof held->path, "%s", path);
 	held->file = file;
@@ -307,6 +311,7 @@ static bool expect_no_other(record *held) {
 	ssize_t got = bytes(held, text, sizeof text, 0);
 	uint64_t stored = 0;
 	if (got < 0) return fails_with_errno("it cannot be read");
+	if (!held->is_read) return fails("it was not read before");
 	if (got >= HEADER_SIZE && memcmp(text, MAGIC, strlen(MAGIC)) == 0) stored = number_at(text + MAGIC_SIZE + 8);
 	return stored == held->sequence || fails("another request has changed it");
 }
