@@ -23,7 +23,17 @@ from components.load_balancer import (
 from components.machine import Machine
 from components.packages import packages_of
 from components.packet_filter import names_nodes, packet_filter, shut_out
-from components.php import FIRST_NODE, SETTINGS_SERVERS, PhpNode, PhpNodeArgs, WebRules, nginx_site, settings_tried
+from components.php import (
+    FIRST_NODE,
+    SETTINGS_SERVERS,
+    PhpNode,
+    PhpNodeArgs,
+    WebRules,
+    nginx_site,
+    session_cookie,
+    settings_tried,
+    waiting_places,
+)
 from components.php_extension import extension_made
 from components.profile_switch import ProfileSwitch, handover, plain_sessions
 from components.release import SiteHost, SiteRelease
@@ -201,6 +211,8 @@ class PhpCluster(pulumi.ComponentResource):
                 certificate=_certificate(settings),
                 trusted_proxies=settings.trusted_proxies,
                 proxy_protocol=settings.proxy_protocol,
+                session_cookie=session_cookie(settings.php_settings),
+                at_once=waiting_places(settings.php_workers),
             ),
             opts=child,
         )

@@ -62,8 +62,13 @@ def haproxy_configuration(
     request_seconds: int,
     trusted_proxies: Sequence[str] = (),
     proxy_protocol: bool = False,
+    session_cookie: str = "PHPSESSID",
+    at_once: int = 6,
 ) -> str:
-    """The text of haproxy.cfg for the load balancer with this index (0 or 1)."""
+    """The text of haproxy.cfg for the load balancer with this index (0 or 1).
+
+    Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait.
+    """
     return render(
         "haproxy.cfg.j2",
         name=plan.balancers[index].name,
@@ -80,6 +85,8 @@ def haproxy_configuration(
         inner_port=INNER_PORT,
         header_kib=HEADER_KIB,
         claims=CLAIMS,
+        session_cookie=session_cookie,
+        at_once=at_once,
     )
 
 
@@ -122,6 +129,8 @@ class LoadBalancerPairArgs:
         certificate: For HTTPS; None serves plain HTTP.
         trusted_proxies: Networks of proxies that say who the visitor is.
         proxy_protocol: Whether they say it by the PROXY protocol.
+        session_cookie: The cookie that names a visitor's session.
+        at_once: How many requests of one session may be with PHP at a time.
     """
 
     plan: Topology
@@ -133,6 +142,8 @@ class LoadBalancerPairArgs:
     certificate: Certificate | None
     trusted_proxies: Sequence[str] = ()
     proxy_protocol: bool = False
+    session_cookie: str = "PHPSESSID"
+    at_once: int = 6
 
 
 class LoadBalancerPair(pulumi.ComponentResource):
@@ -162,6 +173,8 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     request_seconds=args.request_seconds,
                     trusted_proxies=args.trusted_proxies,
                     proxy_protocol=args.proxy_protocol,
+                    session_cookie=args.session_cookie,
+                    at_once=args.at_once,
                 )
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from components.topology import DRAIN_SECONDS, INNER_PORT, MOUNT_POINT, Profile,
 
 FIRST_NODE = "php1"
 """What one node does for all, removing expired sessions above all, is done by the one that always exists."""
+
+DEFAULT_SESSION_NAME = "PHPSESSID"
 
 TERMINATE_MARGIN_SECONDS = 10
 """How long a page may run on after whoever asked for a session within the visitor's time has been answered."""
@@ -191,6 +194,12 @@ def lock_seconds(request_seconds: int) -> int:
 def waiting_places(workers: int) -> int:
     """How many workers of a node may wait for sessions: a visitor who asks for much at once leaves some to others."""
     return max(1, workers * 3 // 4)
+
+
+def session_cookie(php_settings: Mapping[str, str]) -> str:
+    """The cookie that names a visitor's session. A site that renames it at run time has no turns at the balancers."""
+    name = php_settings.get("session.name", DEFAULT_SESSION_NAME)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else DEFAULT_SESSION_NAME
 
 
 def terminate_seconds(request_seconds: int) -> int:
