@@ -4,7 +4,7 @@ STACK ?= dev
 SUBSTRATE ?= local
 REPORTS ?= .cluster/reports
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test check unit plugins lab stack applications faults comment environment format clean
+.PHONY: help up preview down test check unit model plugins lab stack applications faults comment environment format clean
 
 help: ## this list
 	@echo "php-cluster: make COMMAND [STACK=$(STACK)]"
@@ -27,6 +27,9 @@ check: ## static checks only: ruff, mypy, shellcheck, shfmt, actionlint, gofmt, 
 
 unit: ## static checks left out, no machines: what is decided and rendered
 	@scripts/test unit
+
+model: ## a model of the session log: what its rules must prevent, within bounds
+	@scripts/test model
 
 plugins: ## the plugins, official ones or stand-ins, through the real engine
 	@scripts/test plugins

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -192,6 +192,18 @@ def _check_tls(reader: Reader, settings: Settings, secret_keys: Collection[str])
         reader.refuse("tlsKey", "the key of tlsCertificate", "--secret tlsKey < key.pem")
 
 
+def _check_folders(reader: Reader, settings: Settings) -> None:
+    """What each release has of its own, and what all of them share, lie apart."""
+    for writable in map(PurePosixPath, settings.application.writable_dirs):
+        for shared in map(PurePosixPath, settings.shared.links):
+            if writable.is_relative_to(shared) or shared.is_relative_to(writable):
+                reader.refuse(
+                    "writableDirs",
+                    f"folders apart from what sharedDirs and sharedFiles name, but {writable} and {shared} are not",
+                    "--path 'writableDirs[0]' var/cache",
+                )
+
+
 def read_settings(
     values: Mapping[str, Any], secret_keys: Collection[str] = (), substrates: Collection[str] = ("local",)
 ) -> Settings:
@@ -333,6 +345,7 @@ def read_settings(
     else:
         _check_network(reader, settings)
     _check_tls(reader, settings, secret_keys)
+    _check_folders(reader, settings)
     if settings.proxy_protocol and not settings.trusted_proxies:
         reader.refuse(
             "proxyProtocol",

@@ -8,7 +8,7 @@ from tests.lab.conftest import Image
 # The keeper's functions without its service, on a folder in place of the mount.
 SETUP = """
 set -u
-mount_point=/media/sessions
+mount_point=/media/sessions answered=/run/php-cluster/mount-answered
 mkdir -p "$mount_point"
 chown www-data:www-data "$mount_point"
 chmod 700 "$mount_point"

@@ -312,3 +312,10 @@ def test_php_runs_nothing_from_there() -> None:
     text = nginx_site(plan, {}, 60, WebRules(shares_files=True))
     run = text[text.index("location ~ ^(?<script>") :]
     assert "disable_symlinks if_not_owner from=$document_root;" in run[: run.index("fastcgi_pass")]
+
+
+@pytest.mark.parametrize(("writable", "shared"), [("storage", "storage/app"), ("var/cache/x", "var"), ("a", "a")])
+def test_what_a_release_has_of_its_own_lies_apart(writable: str, shared: str) -> None:
+    with pytest.raises(ConfigError, match=f"writableDirs.*\n.*{writable} and {shared} are not"):
+        read_settings({"writableDirs": [writable], "sharedDirs": [shared]})
+    assert read_settings({"writableDirs": ["var/cache"], "sharedDirs": ["variable"]}).shared

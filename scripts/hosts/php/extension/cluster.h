@@ -59,6 +59,7 @@ record *record_lock(const char *id, bool create, bool expected);
 const char *record_id(const record *held);
 record_state record_holds(const record *held);
 time_t record_changed(const record *held);
+bool record_is_young(const record *held, zend_long lifetime);
 bool record_read(record *held, zend_string **data);
 bool record_write(record *held, const char *data, size_t length, zend_long lifetime);
 bool record_end(record *held);

@@ -25,7 +25,7 @@ static int (*sapi_send)(sapi_headers_struct *);
 static zif_handler finish_request;
 
 static struct {
-	bool holds;         /* headers are here that have not left */
+	bool holds;         /* headers or text are here that have not left */
 	bool takes_headers; /* what is written now are headers */
 	bool has_begun;     /* the answer, or a part of it, has left */
 	bool is_finished;   /* the page has ended its answer and goes on */
@@ -77,43 +77,56 @@ static void keep(const char *text, size_t length) {
 	store_refuse("");
 }
 
+/* Too late for a status: the visitor gets an answer that is broken off, rather than one that looks whole. */
+static void break_off(void) { _exit(1); }
+
 static void send_file(void) {
 	static char part[64 * 1024];
 	ssize_t length;
-	if (lseek(answer.file, 0, SEEK_SET) != 0) return;
+	if (lseek(answer.file, 0, SEEK_SET) != 0) break_off();
 	while ((length = read(answer.file, part, sizeof part)) > 0) sapi_write(part, length);
+	if (length < 0) break_off();
 }
 
-/* What was held back leaves, or a refusal in its place. */
-static void decide(void) {
+/* What was held back leaves. */
+static void let_out(void) {
 	answer.has_begun = true;
-	if (store_is_guilty()) {
-		sapi_write(REFUSAL, strlen(REFUSAL));
-	} else {
-		if (answer.length > 0) sapi_write(answer.text, answer.length);
-		if (answer.file >= 0) send_file();
-	}
+	if (answer.length > 0) sapi_write(answer.text, answer.length);
+	if (answer.file >= 0) send_file();
 	forget();
 }
 
+static void refuse(void) {
+	if (answer.has_begun) break_off();
+	answer.has_begun = true;
+	sapi_write(REFUSAL, strlen(REFUSAL));
+	forget();
+}
+
+/* What comes after a page has ended its answer is nobody's. */
+static bool must_wait(void) { return store_is_guilty() && !answer.is_finished; }
+
+/* The rest of an answer waits, too: a page may open a session when the beginning has left, and its end would tell the visitor
+ * that all is well. */
 static size_t front_write(const char *text, size_t length) {
-	if (answer.takes_headers || (answer.holds && store_is_guilty())) {
+	if (answer.takes_headers || must_wait()) {
+		answer.holds = true;
 		keep(text, length);
 		return length;
 	}
-	if (answer.holds) decide();
+	if (answer.holds) let_out();
 	return sapi_write(text, length);
 }
 
 static void front_flush(void *context) {
-	if (answer.holds && store_is_guilty()) return;
-	if (answer.holds) decide();
+	if (answer.holds && must_wait()) return;
+	if (answer.holds) let_out();
 	if (sapi_flush_output != NULL) sapi_flush_output(context);
 }
 
 static int front_send_headers(sapi_headers_struct *headers) {
 	int result;
-	answer.has_begun = !store_is_guilty();
+	answer.has_begun = !must_wait();
 	if (answer.has_begun) return sapi_send(headers);
 	answer.holds = answer.takes_headers = true;
 	result = sapi_send(headers);
@@ -121,12 +134,15 @@ static int front_send_headers(sapi_headers_struct *headers) {
 	return result;
 }
 
-/* fastcgi_finish_request() ends the answer while the page goes on: what the session holds by now is stored before. What the
- * page still changes is stored in the end, as ever, and only then may fail unseen. */
+/* fastcgi_finish_request() ends the answer while the page goes on: after output callbacks, what the session holds by now is
+ * stored before. What the page still changes is stored in the end, as ever, and only then may fail unseen. */
 static ZEND_FUNCTION(finish_request) {
-	if (store_is_guilty() && !store_now()) RETURN_FALSE;
+	if (zend_parse_parameters_none() == FAILURE) RETURN_THROWS();
+	if (!answer.is_finished) php_output_end_all();
+	if (must_wait() && (EG(exception) != NULL || !store_now())) RETURN_FALSE;
+	/* It closes the connection. */
+	if (answer.holds) let_out();
 	finish_request(INTERNAL_FUNCTION_PARAM_PASSTHRU);
-	if (answer.holds) decide();
 	answer.is_finished = true;
 }
 
@@ -146,19 +162,18 @@ void front_install(void) {
 	sapi_module.send_headers = front_send_headers;
 }
 
-void front_begin(void) {
-	watch_finish_request();
-	answer.has_begun = answer.is_finished = answer.takes_headers = false;
-	forget();
-}
+/* A session that PHP starts itself is opened before this: what is known of the answer stays. */
+void front_begin(void) { watch_finish_request(); }
 
 /* After PHP has stored the session, and before the web server is told that the answer has ended. */
 void front_end(void) {
+	bool ignored = PG(ignore_user_abort);
 	if (sapi_write == NULL) return; /* it was not installed */
 	/* A visitor who has left must not end the worker's way to the end of its request. */
 	PG(ignore_user_abort) = true;
-	if (answer.holds || (store_was_refused() && !answer.has_begun)) decide();
-	/* Too late for a status: the visitor gets an answer that is broken off. */
-	else if (store_was_refused() && !answer.is_finished) _exit(1);
+	if (must_wait()) refuse();
+	else if (answer.holds) let_out();
+	PG(ignore_user_abort) = ignored;
 	forget();
+	answer.has_begun = answer.is_finished = answer.takes_headers = false;
 }

@@ -22,6 +22,8 @@
 #define MAX_SIZE (16 * 1024 * 1024)
 /* Longer than a volume with the article's options keeps a file's attributes. */
 #define STALE_SECONDS 3
+/* Ten years: XFS has known times up to 2038. */
+#define MAX_LIFETIME (10 * 365 * 86400)
 /* Pauses before a file that is not found is looked for again, in microseconds. */
 static const useconds_t SECOND_LOOKS[] = {10000, 40000, 100000};
 #define LOOKS (sizeof(SECOND_LOOKS) / sizeof(*SECOND_LOOKS))
@@ -135,7 +137,7 @@ static bool acquire(int file, double deadline) {
 			leave_place(place);
 			return fails("another request has held its lock for too long");
 		}
-		usleep(pause + (useconds_t)(now() * 1e6) % pause);
+		usleep(pause + (uint64_t)(now() * 1e6) % pause);
 		if (pause < 16000) pause *= 2;
 	}
 	leave_place(place);
@@ -164,7 +166,11 @@ static int find_file(const char *path, bool create, bool expected, bool *absent)
 static record *held_record(const char *id, const char *path, int file, const struct stat *status) {
 	record *held = calloc(1, sizeof *held);
 	char first[1];
-	if (held == NULL) return NULL;
+	if (held == NULL) {
+		fails("there is no memory for it");
+		close(file);
+		return NULL;
+	}
 	snprintf(held->id, sizeof held->id, "%s", id);
 	snprintf(held->path, sizeof held->path, "%s", path);
 	held->file = file;
@@ -305,6 +311,7 @@ static bool expect_no_other(record *held) {
 	ssize_t got = bytes(held, text, sizeof text, 0);
 	uint64_t stored = 0;
 	if (got < 0) return fails_with_errno("it cannot be read");
+	if (!held->is_read) return fails("it was not read before");
 	if (got >= HEADER_SIZE && memcmp(text, MAGIC, strlen(MAGIC)) == 0) stored = number_at(text + MAGIC_SIZE + 8);
 	return stored == held->sequence || fails("another request has changed it");
 }
@@ -373,10 +380,20 @@ static bool write_plain(record *held, const char *data, size_t length) {
 	return true;
 }
 
+/* A site may say that its sessions never end. No file's time lies so far ahead. */
+static zend_long bounded(zend_long lifetime) { return MIN(MAX(lifetime, 0), MAX_LIFETIME); }
+
 /* The collector removes what has not changed for cluster.lifetime seconds. A session that is to live longer, or less long,
  * has changed so much later, or earlier, as far as the collector can see. */
+static time_t change_now(zend_long lifetime) { return time(NULL) + bounded(lifetime) - cluster.lifetime; }
+
+/* Whether less than a tenth of its life is over. */
+bool record_is_young(const record *held, zend_long lifetime) {
+	return change_now(lifetime) - held->changed < bounded(lifetime) / 10;
+}
+
 static bool set_expiry(record *held, zend_long lifetime) {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) + lifetime - cluster.lifetime}};
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = change_now(lifetime)}};
 	if (lifetime == cluster.lifetime) return true;
 	return futimens(held->file, times) == 0 || fails_with_errno("its time cannot be set");
 }
@@ -398,7 +415,7 @@ bool record_write(record *held, const char *data, size_t length, zend_long lifet
 			&& put_record(held, APART_RECORD, data, length, offset);
 	}
 	if (!done || !set_expiry(held, lifetime) || !make_durable(held)) return false;
-	held->changed = time(NULL) + lifetime - cluster.lifetime;
+	held->changed = change_now(lifetime);
 	return true;
 }
 
