@@ -78,7 +78,7 @@ page() {
 # fatal: the errors that ended a page; such an end may come when all of the page was sent.
 fatal() { grep --extended-regexp --max-count 3 'PHP (Fatal|Parse|Core|Compile) error' "$trial/php.log"; }
 
-if [[ -z $ini || ! -d /srv/site/current ]] || ! /usr/lib/php-cluster/serve-php is-current; then
+if [[ -z $ini || ! -d /srv/site/web ]] || ! /usr/lib/php-cluster/serve-php is-current; then
     report "PHP serves nothing here yet"
 elif grep --quiet --line-regexp --fixed-strings "$BEGIN" "$ini" && [[ $(serving_settings) == "${SETTINGS%$'\n'}" ]]; then
     report "these PHP settings serve"
