@@ -35,6 +35,15 @@ def test_a_new_passphrase_follows_one_that_was_thrown_away(clone: Path) -> None:
         (clone / ".cluster" / "passphrase").unlink()
 
 
+def test_a_state_is_read_after_an_engine_was_killed_beside_it(clone: Path) -> None:
+    """While it wrote what kind of file the state is: from then on it said "EOF" of it."""
+    in_folder(clone, "scripts/toolchain/setup", "dev")
+    [attributes] = (clone / ".cluster/state/.pulumi/stacks/php-cluster").glob("dev.json.attrs")
+    attributes.write_bytes(b"")
+    in_folder(clone, "scripts/toolchain/setup", "dev")
+    assert "deployment" in in_folder(clone, "bash", "-c", "source scripts/activate; pulumi stack export --stack dev")
+
+
 def test_what_set_up_makes_is_private(clone: Path) -> None:
     in_folder(clone, "scripts/toolchain/setup", "dev")
     modes = {name: (clone / ".cluster" / name).stat().st_mode & 0o777 for name in ("", "state", "passphrase")}
