@@ -17,6 +17,10 @@ MEMBERS_PORT = 8405
 """Where PHP nodes ask a balancer who else is there."""
 STATISTICS_USER = "admin"
 
+DEFAULT_SESSION_NAME = "PHPSESSID"
+DEFAULT_AT_ONCE = 6
+"""As many requests of one session as a browser sends at a time to a server of HTTP/1.1."""
+
 HEADER_KIB = 32
 """How much room the headers of a request have, and those of an answer: HAProxy's buffer, of which it keeps a little for
 itself. nginx has as much for each, so that all limits are this one."""
@@ -62,8 +66,8 @@ def haproxy_configuration(
     request_seconds: int,
     trusted_proxies: Sequence[str] = (),
     proxy_protocol: bool = False,
-    session_cookie: str = "PHPSESSID",
-    at_once: int = 6,
+    session_cookie: str = DEFAULT_SESSION_NAME,
+    at_once: int = DEFAULT_AT_ONCE,
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1).
 
@@ -142,8 +146,8 @@ class LoadBalancerPairArgs:
     certificate: Certificate | None
     trusted_proxies: Sequence[str] = ()
     proxy_protocol: bool = False
-    session_cookie: str = "PHPSESSID"
-    at_once: int = 6
+    session_cookie: str = DEFAULT_SESSION_NAME
+    at_once: int = DEFAULT_AT_ONCE
 
 
 class LoadBalancerPair(pulumi.ComponentResource):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.load_balancer import HEADER_KIB, MEMBERS_PORT
+from components.load_balancer import DEFAULT_SESSION_NAME, HEADER_KIB, MEMBERS_PORT
 from components.machine import Machine
 from components.mount import Mount, fstab_line
 from components.path_patterns import ordered_expressions
@@ -20,8 +20,6 @@ from components.topology import DRAIN_SECONDS, INNER_PORT, MOUNT_POINT, Profile,
 
 FIRST_NODE = "php1"
 """What one node does for all, removing expired sessions above all, is done by the one that always exists."""
-
-DEFAULT_SESSION_NAME = "PHPSESSID"
 
 TERMINATE_MARGIN_SECONDS = 10
 """How long a page may run on after whoever asked for a session within the visitor's time has been answered."""
