@@ -62,7 +62,7 @@ start_trial() {
 
 # complaints FOLDER: what PHP says of the ini files there before it runs anything, such as an extension that is not there.
 complaints() {
-    PHP_INI_SCAN_DIR=$1 php -c "$etc" -d error_log= -d log_errors=1 -d display_errors=0 \
+    PHP_INI_SCAN_DIR=$1 php -c "$etc" -d error_log= -d log_errors=1 -d display_errors=0 -d auto_prepend_file= -d auto_append_file= \
         -r '' 2>&1 | sort --unique
 }
 

@@ -89,9 +89,9 @@ Description=Remove expired sessions
 [Service]
 Type=oneshot
 User=www-data
-# With the settings of the PHP that serves.
+# With the settings of the PHP that serves, but none of the site's own code.
 Environment=PHP_INI_SCAN_DIR=$etc/conf.d
-ExecStart=/usr/bin/php -c $etc /usr/lib/php-cluster/collect_sessions.php
+ExecStart=/usr/bin/php -c $etc -d auto_prepend_file= -d auto_append_file= /usr/lib/php-cluster/collect_sessions.php
 "
     put_file /etc/systemd/system/php-cluster-collect.timer 0644 "[Unit]
 Description=Remove expired sessions every half hour

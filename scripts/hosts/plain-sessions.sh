@@ -17,7 +17,7 @@ elif has_line php_cluster.folder; then
     grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts || fail "the sessions are not mounted, and so cannot be turned"
     put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP"
     etc=${ini%/conf.d/*}
-    said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" /usr/lib/php-cluster/plain_sessions.php 2>&1) \
+    said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= -d auto_append_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
         || fail "sessions cannot be read, and the profile stays half changed: $said"
     report "$said"
 else

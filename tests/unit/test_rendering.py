@@ -13,6 +13,7 @@ from components.php import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_
 from components.php_extension import extension_file
 from components.php_settings import ini_value
 from components.topology import Profile
+from tests.commands import PROJECT
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
 
@@ -179,3 +180,16 @@ def test_php_works_out_constants_and_takes_all_else_as_it_is(value: str, written
 
 def test_workers() -> None:
     assert "pm.max_children = 5" in fpm_configuration(Profile.SAFE, 5)
+
+
+def test_programs_of_ours_run_none_of_the_site_s_code() -> None:
+    """A site may prepend a file to its pages (phpSettings); whoever takes its ini files has to leave that out."""
+    lines = [
+        line
+        for script in (PROJECT / "scripts" / "hosts").glob("*.sh")
+        for line in script.read_text().splitlines()
+        if re.search(r"\bphp -c ", line)
+    ]
+    assert len(lines) == 3
+    for line in lines:
+        assert "-d auto_prepend_file= -d auto_append_file= " in line, line
