@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pulumi
 
-from components import gluster_tls, stack_config
-from components.application_settings import preset_news
+from components import stack_config
 from components.cluster import PhpCluster
-from components.config_values import ConfigError
-from components.drift import look
 from components.engine_log import drop_debug_messages, leave_quietly_when_told
-from components.profile_switch import ProfileSwitch
-from components.settings import read_settings
-from components.site import pack_site
-from components.site_rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
+from components.gluster import tls as gluster_tls
+from components.plan.application_settings import preset_news
+from components.plan.config_values import ConfigError
+from components.plan.settings import read_settings
+from components.sessions.profile_switch import ProfileSwitch
+from components.site.package import pack_site
+from components.site.rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
+from components.steps.drift import look
 from components.substrates import SUBSTRATES
 
 drop_debug_messages()

@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_random as random
 
-from components import topology
-from components.application_jobs import environment_steps
-from components.arbiter import arbiter_agrees, arbiter_is_leaving, arbiter_left, arbiter_runs
-from components.gluster import BrickHost, TrustedPool, Volume
-from components.gluster_tls import GlusterTls
-from components.load_balancer import (
+from components.balancer.load_balancer import (
     STATISTICS_PORT,
     STATISTICS_USER,
     Certificate,
@@ -20,10 +15,11 @@ from components.load_balancer import (
     LoadBalancerPair,
     LoadBalancerPairArgs,
 )
-from components.machine import Machine
-from components.packages import packages_of
-from components.packet_filter import names_nodes, packet_filter, shut_out
-from components.php import (
+from components.base.packet_filter import names_nodes, packet_filter, shut_out
+from components.gluster.arbiter import arbiter_agrees, arbiter_is_leaving, arbiter_left, arbiter_runs
+from components.gluster.tls import GlusterTls
+from components.gluster.volume import BrickHost, TrustedPool, Volume
+from components.php.node import (
     FIRST_NODE,
     SETTINGS_SERVERS,
     PhpNode,
@@ -34,15 +30,19 @@ from components.php import (
     settings_tried,
     waiting_places,
 )
-from components.php_extension import extension_made
-from components.profile_switch import ProfileSwitch, handover, plain_sessions
-from components.release import SiteHost, SiteRelease
-from components.remote import remote_step
-from components.settings import Settings
-from components.shared_files import Sharing
-from components.site import Site
-from components.topology import ARBITER_HOST, Profile, Topology
-from components.volume_options import options_of
+from components.plan import topology
+from components.plan.packages import packages_of
+from components.plan.settings import Settings
+from components.plan.topology import ARBITER_HOST, Profile, Topology
+from components.plan.volume_options import options_of
+from components.sessions.extension import extension_made
+from components.sessions.profile_switch import ProfileSwitch, handover, plain_sessions
+from components.site.jobs import environment_steps
+from components.site.package import Site
+from components.site.release import SiteHost, SiteRelease
+from components.site.shared_files import Sharing
+from components.steps.machine import Machine
+from components.steps.remote import remote_step
 
 
 class PhpCluster(pulumi.ComponentResource):
@@ -80,7 +80,7 @@ class PhpCluster(pulumi.ComponentResource):
             planned.name: remote_step(
                 f"{planned.name}-install",
                 machines[planned.name],
-                "install.sh",
+                "base/install.sh",
                 parent=self,
                 variables={
                     "HOST_NAME": planned.name,
@@ -262,7 +262,7 @@ class PhpCluster(pulumi.ComponentResource):
             remote_step(
                 f"{balancer.name}-site-answers",
                 balancer,
-                "site-answers.sh",
+                "balancer/site-answers.sh",
                 parent=self,
                 variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
                 depends_on=depends_on,

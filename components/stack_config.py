@@ -7,8 +7,8 @@ from typing import Any
 
 from pulumi.runtime import config
 
-from components.config_values import NAMESPACE
-from components.settings import declared_defaults
+from components.plan.config_values import NAMESPACE
+from components.plan.settings import declared_defaults
 
 _PREFIX = f"{NAMESPACE}:"
 

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import clocks
-from components.drift import CHECK_ALL_STEPS, differences
-from components.pinned_ssh import ssh_command
-from components.topology import BALANCERS
+from components.plan.topology import BALANCERS
+from components.steps import clocks
+from components.steps.drift import CHECK_ALL_STEPS, differences
+from components.steps.pinned_ssh import ssh_command
 
 WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
 

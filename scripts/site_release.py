@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.pinned_ssh import ssh_command
-from components.topology import Role
+from components.plan.topology import Role
+from components.steps.pinned_ssh import ssh_command
 from scripts.cluster_status import NO_STACK, outputs_of
 
 WELL, INCOMPLETE, REFUSED = 0, 1, 2

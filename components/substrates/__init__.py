@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from components.drift import Drift, States
-from components.machine import Machine
-from components.settings import Settings
+from components.plan.settings import Settings
+from components.plan.topology import Topology
+from components.steps.drift import Drift, States
+from components.steps.machine import Machine
 from components.substrates import aws, existing, local
-from components.topology import Topology
 
 
 @dataclass(frozen=True)

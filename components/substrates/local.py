@@ -12,14 +12,14 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from components import topology
-from components.drift import GONE, OFF, Drift, States
-from components.machine import Machine
-from components.packages import packages_of
-from components.remote import with_scripts
-from components.settings import PROJECT_FOLDER, Image, Settings
-from components.ssh_keys import KeyPair, key_pair
-from components.topology import PlannedMachine, Role, Topology
+from components.plan import topology
+from components.plan.packages import packages_of
+from components.plan.settings import PROJECT_FOLDER, Image, Settings
+from components.plan.topology import PlannedMachine, Role, Topology
+from components.steps.drift import GONE, OFF, Drift, States
+from components.steps.machine import Machine
+from components.steps.remote import with_scripts
+from components.substrates.ssh_keys import KeyPair, key_pair
 
 LAB_SCRIPTS = "scripts/lab"
 """Relative to the project, where the engine runs commands: no path of this box gets into a stack's state."""

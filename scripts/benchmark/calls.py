@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from components.topology import MOUNT_POINT, VOLUME
+from components.plan.topology import MOUNT_POINT, VOLUME
 from scripts.benchmark.report import table
 from scripts.benchmark.sessions.measure import NODES, configuration, used_by_parts
 from scripts.benchmark.sessions.operations import Profile

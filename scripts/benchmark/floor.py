@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.pinned_ssh import options
-from components.settings import PROJECT_FOLDER
+from components.plan.settings import PROJECT_FOLDER
+from components.steps.pinned_ssh import options
 from scripts.benchmark.timeline import Span, name_of
 
 LOCAL_COMMAND = "command:local:Command"

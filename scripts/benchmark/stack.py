@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from components.settings import PROJECT_FOLDER
+from components.plan.settings import PROJECT_FOLDER
 from scripts.benchmark.timeline import Event
 
 _POLL_SECONDS = 0.01

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 
-from components.topology import VOLUME
+from components.plan.topology import VOLUME
 from tests.faults.rig import Rig
 from tests.stack.cluster import FILL_DISK, FREE_DISK
 

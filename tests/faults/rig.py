@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.topology import BALANCERS, VOLUME
+from components.plan.topology import BALANCERS, VOLUME
 from tests.commands import PROJECT
 from tests.stack.cluster import NOTED_BY_ARBITER, Cluster, wait_for
 

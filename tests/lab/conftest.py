@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components import topology
-from components.packages import packages_of
-from components.topology import Profile
+from components.plan import topology
+from components.plan.packages import packages_of
+from components.plan.topology import Profile
 from tests.commands import PROJECT
 
 
@@ -45,12 +45,12 @@ class Image:
 def extension(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """PHP's extension, compiled as a PHP node does it, without a network."""
     folder = tmp_path_factory.mktemp("extension")
-    shutil.copytree(PROJECT / "scripts/hosts/php", folder / "php")
+    shutil.copytree(PROJECT / "scripts/hosts/sessions", folder / "sessions")
     done = image.run(
         """
         mkdir -p /usr/lib/php-cluster
-        cp -r /files/php/extension /usr/lib/php-cluster/
-        bash /files/php/build-extension make 8.2 /files/php_cluster.so
+        cp -r /files/sessions/extension /usr/lib/php-cluster/
+        bash /files/sessions/build-extension make 8.2 /files/php_cluster.so
         """,
         files=folder,
     )

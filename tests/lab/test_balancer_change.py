@@ -38,7 +38,7 @@ exit $status
     ],
 )
 def test_a_firewall_that_hides_the_checks_is_named(image: Image, tmp_path: Path, ports: str, refused: bool) -> None:
-    text = (PROJECT / "scripts/hosts/haproxy.sh").read_text()
+    text = (PROJECT / "scripts/hosts/balancer/haproxy.sh").read_text()
     (tmp_path / "functions").write_text(text[text.index("# accepts") : text.index("if [[ -n $TLS_PEM")])
     (tmp_path / "configuration").write_text(CONFIGURATION)
     done = image.run(SCRIPT.replace("PORTS", ports), tmp_path)

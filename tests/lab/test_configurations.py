@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from components import topology
-from components.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration
-from components.mount import fstab_line
-from components.packet_filter import packet_filter
-from components.php import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
-from components.settings import declared_defaults
-from components.topology import Profile
+from components.balancer.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration
+from components.base.packet_filter import packet_filter
+from components.php.mount import fstab_line
+from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
+from components.plan import topology
+from components.plan.settings import declared_defaults
+from components.plan.topology import Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
-from tests.unit.test_settings import self_signed
+from tests.unit.plan.test_settings import self_signed
 
 PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
 ELASTIC_ADDRESSES = ("198.18.7.110", "198.18.7.120")
@@ -111,7 +111,7 @@ def test_daemons_take_it(image: Image, tmp_path: Path, kind: str) -> None:
 
 
 def test_php_files_compile(image: Image) -> None:
-    files = [*PROJECT.glob("scripts/hosts/php/*.php"), *PROJECT.glob("app/**/*.php")]
+    files = [*PROJECT.glob("scripts/hosts/**/*.php"), *PROJECT.glob("app/**/*.php")]
     assert len(files) > 3
     for file in files:
         done = image.run(f"php -l /files/{file.name}", file.parent)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components import topology
-from components.application_jobs import environment_file
-from components.php import fpm_configuration, nginx_site
-from components.topology import Profile
+from components.php.node import fpm_configuration, nginx_site
+from components.plan import topology
+from components.plan.topology import Profile
+from components.site.jobs import environment_file
 from tests.lab.conftest import Image
 from tests.stack.cluster import request, wait_for
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.pinned_ssh import ssh_command
+from components.steps.pinned_ssh import ssh_command
 from tests.php.fastcgi import Answer, Request, ask
 from tests.php.source import Package
 from tests.stack.cluster import Cluster, wait_for

@@ -20,12 +20,12 @@ from typing import Any
 import pulumi_random as random
 import pytest
 
-from components import remote
-from components.drift import no_drift
-from components.host_scripts import pack
-from components.machine import Machine
+from components.plan.topology import Role
+from components.steps import remote
+from components.steps.drift import no_drift
+from components.steps.host_scripts import pack
+from components.steps.machine import Machine
 from components.substrates.aws.advice import give_advice
-from components.topology import Role
 from scripts.benchmark.ssh_sessions import sessions_of
 from tests.aws_schema import problems_of_inputs, problems_of_look_up, problems_of_outputs
 from tests.plugins.aws_world import REGION, AwsCluster, World, example_settings, home_with_stand_in

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from components.plan.topology import ARBITER_FOLDER
 from components.substrates.local import checkout_identity, lab_id
-from components.topology import ARBITER_FOLDER
 from tests.commands import PROJECT
 
 JOURNALS = PROJECT / ".cluster" / "journals"

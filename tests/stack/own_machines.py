@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.ssh_keys import SEED_BYTES, private_key, public_key
 from components.substrates.local import checkout_identity, default_network, image_packages, lab_id
+from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.commands import said
 from tests.stack.cluster import leftovers
 from tests.unit.graph import planned

@@ -19,7 +19,7 @@ import pytest
 
 from tests.commands import PROJECT
 from tests.stack.cluster import Cluster, Visitor, request, standing, wait_for
-from tests.unit.test_settings import self_signed
+from tests.unit.plan.test_settings import self_signed
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from components import topology
-from components.host_scripts import pack
-from components.load_balancer import haproxy_configuration, keepalived_configuration
-from components.packages import packages_of
-from components.packet_filter import packet_filter
-from components.remote import ARRIVAL, script_text
+from components.balancer.load_balancer import haproxy_configuration, keepalived_configuration
+from components.base.packet_filter import packet_filter
+from components.plan import topology
+from components.plan.packages import packages_of
+from components.plan.topology import BRICK, SHARED_BRICK_DISK, Profile, Topology
+from components.steps.host_scripts import pack
+from components.steps.remote import ARRIVAL, script_text
 from components.substrates.aws.instances import MOVER_PACKAGES
-from components.topology import BRICK, SHARED_BRICK_DISK, Profile, Topology
 from tests.commands import said
 from tests.stack.cluster import wait_for
 from tests.stack.own_machines import OwnMachines, own_machines
@@ -67,7 +67,7 @@ def installed(machines: OwnMachines) -> OwnMachines:
             "PACKAGES": " ".join([*packages_of(planned, ()), *MOVER_PACKAGES]),
         }
         machines.enter(NUMBERS[planned.name], f"cat >{ARRIVAL}test.tar", stdin=pack().decode())
-        run_step(machines, planned.name, "install.sh", variables)
+        run_step(machines, planned.name, "base/install.sh", variables)
     return machines
 
 
@@ -90,14 +90,14 @@ def disk(installed: OwnMachines, tmp_path: Path) -> Iterator[str]:
 
 def test_a_brick_gets_its_own_disk_which_is_never_formatted_twice(installed: OwnMachines, disk: str) -> None:
     variables = {"BRICK_SOURCE": disk, "BRICK_DISK": SHARED_BRICK_DISK, "BRICK": BRICK, "PEERS": "lb2"}
-    assert f"formats {disk}" in run_step(installed, "lb1", "brick.sh", variables)
+    assert f"formats {disk}" in run_step(installed, "lb1", "gluster/brick.sh", variables)
     assert installed.enter(1, f"findmnt --noheadings --output FSTYPE,OPTIONS {SHARED_BRICK_DISK}").startswith("xfs")
     assert "noatime" in installed.enter(1, f"findmnt --noheadings --output OPTIONS {SHARED_BRICK_DISK}")
     installed.enter(
         1, f"touch {BRICK}/kept; systemctl stop glusterd; umount {SHARED_BRICK_DISK}; sed -i '/xfs/d' /etc/fstab"
     )
     # As a new instance finds the disk of the old one.
-    again = run_step(installed, "lb1", "brick.sh", variables)
+    again = run_step(installed, "lb1", "gluster/brick.sh", variables)
     assert "formats" not in again and "mounts" in again
     assert installed.enter(1, f"ls {BRICK}/kept")
 
@@ -109,7 +109,7 @@ def test_private_machines_reach_the_world_through_a_balancer(installed: OwnMachi
     installed.enter(3, f"ip route replace {gateway}/32 via {INSIDE}.1 src {INSIDE}.3")
     reaches = f"ping -c 1 -W 2 -I {INSIDE}.3 {gateway} >/dev/null && echo reaches || true"
     assert installed.enter(3, reaches) == ""
-    run_step(installed, "lb1", "router.sh", {"NETWORK": f"{INSIDE}.0/24"})
+    run_step(installed, "lb1", "base/router.sh", {"NETWORK": f"{INSIDE}.0/24"})
     assert installed.enter(3, reaches) == "reaches"
     boot = installed.enter(1, first_process)
     installed.enter(1, "systemctl --no-block reboot")
@@ -193,10 +193,16 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
     installed.enter(NUMBERS["php1"], HEALTHY)
     for index, name in enumerate(("lb1", "lb2")):
         installed.enter(NUMBERS[name], ROLE)
-        run_step(installed, name, "elastic-ip.sh", {"SETTINGS": api.settings(name)}, {"PROGRAM": "elastic-ip"})
+        run_step(
+            installed,
+            name,
+            "balancer/elastic-ip.sh",
+            {"SETTINGS": api.settings(name)},
+            {"PROGRAM": "balancer/elastic-ip"},
+        )
         configuration = haproxy_configuration(plan, index, "hidden", tls=False, request_seconds=60)
         haproxy = {"HAPROXY_CFG": configuration, "TLS_PEM": "", "TLS_PATH": "/etc/pem", "DRAIN_SECONDS": "1"}
-        run_step(installed, name, "haproxy.sh", haproxy)
+        run_step(installed, name, "balancer/haproxy.sh", haproxy)
     assert api.holder() is None
     for index, (name, peer) in enumerate((("lb1", "lb2"), ("lb2", "lb1"))):
         watching = {
@@ -206,12 +212,12 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
             "WITNESS": plan.php_nodes[0].address,
             "ADDRESS": plan.balancers[index].address,
         }
-        run_step(installed, name, "keepalived.sh", watching, {"WATCH_BALANCER": "balancer/watch-balancer"})
+        run_step(installed, name, "balancer/keepalived.sh", watching, {"WATCH_BALANCER": "balancer/watch-balancer"})
     wait_for("both have a state", lambda: state_of(installed, "lb1") and state_of(installed, "lb2"))
     wait_for("the address is taken", api.holder)
     keys = "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
     holder = str(api.holder())
-    text = script_text("held", "elastic-ip-held.sh", {"FLOATING_IP": api.address})
+    text = script_text("held", "balancer/elastic-ip-held.sh", {"FLOATING_IP": api.address})
     held = installed.enter(1, f"{keys}; bash -s", stdin=text)
     assert f"{api.address} is with {holder}" in held
 

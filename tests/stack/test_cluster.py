@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.topology import ARBITER_PORT
+from components.plan.topology import ARBITER_PORT
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
 from tests.stack.health import whole_again

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.stack.cluster import Cluster, standing, stranger, wait_for
-from tests.unit.test_settings import self_signed
+from tests.unit.plan.test_settings import self_signed
 
 REQUEST_SECONDS = 6
 VISITOR = 250

@@ -11,14 +11,14 @@ import pulumi
 import pulumi_command as command
 from pulumi.runtime import mocks, rpc
 
-from components import topology
 from components.cluster import PhpCluster
-from components.drift import Drift, no_drift
-from components.machine import Machine
-from components.remote import with_scripts
-from components.settings import Settings, read_settings
-from components.site import Site
-from components.topology import PlannedMachine, Topology
+from components.plan import topology
+from components.plan.settings import Settings, read_settings
+from components.plan.topology import PlannedMachine, Topology
+from components.site.package import Site
+from components.steps.drift import Drift, no_drift
+from components.steps.machine import Machine
+from components.steps.remote import with_scripts
 
 SECRET = "a password that only the mocks know"
 NETWORK = "198.18.7.0/24"

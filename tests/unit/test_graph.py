@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.drift import no_drift
+from components.steps.drift import no_drift
 from components.substrates import local
 from tests.unit.graph import SECRET, Graph, cluster_graph, everything_before, graph_of, planned
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from components import topology
-from components.load_balancer import HEADER_KIB, PRIORITIES, haproxy_configuration, keepalived_configuration
-from components.mount import fstab_line
-from components.packet_filter import packet_filter
-from components.php import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
-from components.php_extension import extension_file
-from components.php_settings import ini_value
-from components.topology import Profile
+from components.balancer.load_balancer import HEADER_KIB, PRIORITIES, haproxy_configuration, keepalived_configuration
+from components.base.packet_filter import packet_filter
+from components.php.mount import fstab_line
+from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
+from components.plan import topology
+from components.plan.php_settings import ini_value
+from components.plan.topology import Profile
+from components.sessions.extension import extension_file
 from tests.commands import PROJECT
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
@@ -186,7 +186,7 @@ def test_programs_of_ours_run_none_of_the_site_s_code() -> None:
     """A site may prepend a file to its pages (phpSettings); whoever takes its ini files has to leave that out."""
     lines = [
         line
-        for script in (PROJECT / "scripts" / "hosts").glob("*.sh")
+        for script in (PROJECT / "scripts" / "hosts").rglob("*.sh")
         for line in script.read_text().splitlines()
         if re.search(r"\bphp -c ", line)
     ]

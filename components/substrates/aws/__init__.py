@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components import zones
-from components.drift import Drift, States
-from components.machine import Machine
-from components.settings import Settings
-from components.topology import Topology
+from components.plan import zones
+from components.plan.settings import Settings
+from components.plan.topology import Topology
+from components.steps.drift import Drift, States
+from components.steps.machine import Machine
 
 
 def plan(settings: Settings) -> Topology:

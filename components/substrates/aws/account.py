@@ -16,9 +16,9 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from components import zones
-from components.aws_settings import KEY, AwsSettings
-from components.config_values import NAMESPACE, ConfigError
+from components.plan import zones
+from components.plan.aws_settings import KEY, AwsSettings
+from components.plan.config_values import NAMESPACE, ConfigError
 from components.substrates.aws.advice import advice
 from components.substrates.aws.names import STACK_TAG
 

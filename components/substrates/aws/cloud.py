@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components.aws_settings import Egress
-from components.drift import Drift
-from components.machine import ElasticIp, Machine
-from components.remote import remote_step
-from components.settings import Settings
-from components.ssh_keys import KeyPair, key_pair
+from components.plan.aws_settings import Egress
+from components.plan.settings import Settings
+from components.plan.topology import PlannedMachine, Role, Topology
+from components.plan.zones import balancer_beside, subnet_of, subnets, visitors_address
+from components.steps.drift import Drift
+from components.steps.machine import ElasticIp, Machine
+from components.steps.remote import remote_step
 from components.substrates.aws.account import Region, check
 from components.substrates.aws.advice import give_advice
 from components.substrates.aws.floating_address import FloatingAddress
@@ -20,8 +21,7 @@ from components.substrates.aws.instances import AwsMachine, Interface, Place, in
 from components.substrates.aws.names import prefix, tags
 from components.substrates.aws.network import Network
 from components.substrates.aws.security import ARBITER, SecurityGroups
-from components.topology import PlannedMachine, Role, Topology
-from components.zones import balancer_beside, subnet_of, subnets, visitors_address
+from components.substrates.ssh_keys import KeyPair, key_pair
 
 KEY_PREFIX_LENGTH = 200
 """The name of a key pair has at most 255 characters, of which the provider adds 26."""
@@ -125,7 +125,7 @@ class AwsSubstrate(pulumi.ComponentResource):
                 remote_step(
                     f"{name}-router",
                     one.machine,
-                    "router.sh",
+                    "base/router.sh",
                     parent=one,
                     variables={"NETWORK": str(plan.network)},
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from components.topology import Role
+from components.plan.topology import Role
 
 METADATA = "169.254.169.254"
 

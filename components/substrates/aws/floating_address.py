@@ -1,7 +1,7 @@
 """The floating IP: an Elastic IP, and the right of the balancers to move it, and nothing else.
 
-The program makes the address and never its association: keepalived decides whose it is (scripts/hosts/elastic-ip), and
-no `up` may undo that.
+The program makes the address and never its association: keepalived decides whose it is
+(scripts/hosts/balancer/elastic-ip), and no `up` may undo that.
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_command as command
 
-from components.aws_settings import AwsSettings
-from components.drift import Drift
-from components.machine import ElasticIp, Machine
-from components.remote import FIRST_DIAL_ERROR_LIMIT, with_scripts
-from components.ssh_keys import KeyPair, key_pair
+from components.plan.aws_settings import AwsSettings
+from components.plan.topology import PlannedMachine, Role
+from components.steps.drift import Drift
+from components.steps.machine import ElasticIp, Machine
+from components.steps.remote import FIRST_DIAL_ERROR_LIMIT, with_scripts
 from components.substrates.aws.cloud_init import user_data
 from components.substrates.aws.names import tags
-from components.topology import PlannedMachine, Role
+from components.substrates.ssh_keys import KeyPair, key_pair
 
 USER = "admin"
 """The user of Debian's images, who may use sudo."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 
-from components.drift import States
-from components.settings import Settings
+from components.plan.settings import Settings
+from components.plan.topology import Topology, machines_at
+from components.steps.drift import States
 from components.substrates.existing.machines import create
-from components.topology import Topology, machines_at
 
 __all__ = ["create", "plan", "states"]
 

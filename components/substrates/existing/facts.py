@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components import clocks
-from components.existing_settings import ExistingSettings
-from components.packages import packages_of
-from components.pinned_ssh import ssh_command
-from components.settings import PROJECT_FOLDER, Settings
-from components.topology import ARBITER_PORT, INNER_PORT, PlannedMachine, Role, Topology
+from components.plan.existing_settings import ExistingSettings
+from components.plan.packages import packages_of
+from components.plan.settings import PROJECT_FOLDER, Settings
+from components.plan.topology import ARBITER_PORT, INNER_PORT, PlannedMachine, Role, Topology
+from components.steps import clocks
+from components.steps.pinned_ssh import ssh_command
 
 FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
 

@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from components.clocks import furthest_apart
-from components.config_values import NAMESPACE
-from components.existing_settings import KEY, ExistingSettings
-from components.settings import Settings
+from components.plan.config_values import NAMESPACE
+from components.plan.existing_settings import KEY, ExistingSettings
+from components.plan.settings import Settings
+from components.plan.topology import PlannedMachine, Role, Topology
+from components.steps.clocks import furthest_apart
 from components.substrates.existing.facts import Facts
-from components.topology import PlannedMachine, Role, Topology
 
 ARCHITECTURES = ("amd64", "arm64")
 SYSTEM = ("debian", "12")

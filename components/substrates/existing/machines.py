@@ -11,15 +11,15 @@ import pulumi_command as command
 import pulumi_random as random
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
-from components.config_values import NAMESPACE
-from components.drift import Drift
-from components.existing_settings import KEY, ExistingSettings
-from components.machine import Machine
-from components.remote import with_scripts
-from components.settings import PROJECT_FOLDER, Settings
+from components.plan.config_values import NAMESPACE
+from components.plan.existing_settings import KEY, ExistingSettings
+from components.plan.settings import PROJECT_FOLDER, Settings
+from components.plan.topology import PlannedMachine, Role, Topology
+from components.steps.drift import Drift
+from components.steps.machine import Machine
+from components.steps.remote import with_scripts
 from components.substrates.existing.facts import ask_all, unreachable
 from components.substrates.existing.judgement import Judge
-from components.topology import PlannedMachine, Role, Topology
 
 MACHINE_SCRIPT = "scripts/existing/machine"
 """Relative to the project, where the engine runs commands."""

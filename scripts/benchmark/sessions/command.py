@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from components.settings import PROJECT_FOLDER
+from components.plan.settings import PROJECT_FOLDER
 from scripts.benchmark.sessions import measure, picture, report
 from scripts.benchmark.sessions.stores import STORES, USUAL
 from scripts.benchmark.stack import BenchStack

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings import PROJECT_FOLDER
+from components.plan.settings import PROJECT_FOLDER
 from scripts.benchmark.sessions import operations
 from scripts.benchmark.sessions.load import Run, Visitors
 from scripts.benchmark.sessions.stores import FOLDER, Store, prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree as ET
 
-from components.topology import BALANCERS
+from components.plan.topology import BALANCERS
 from scripts.benchmark.stack import BenchStack
 
 UNCOUNTED = frozenset({"FORGET", "RELEASE", "RELEASEDIR"})

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.mount import mount_options
-from components.remote import script_text
-from components.topology import BALANCERS, VOLUME, Profile
-from components.volume_options import TLS_OPTIONS, options_of
+from components.php.mount import mount_options
+from components.plan.topology import BALANCERS, VOLUME, Profile
+from components.plan.volume_options import TLS_OPTIONS, options_of
+from components.steps.remote import script_text
 from scripts.benchmark.stack import BenchStack
 
 FOLDER = Path(__file__).parent
@@ -203,7 +203,9 @@ def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], wo
 def _trust(stack: BenchStack, machines: Iterable[str]) -> None:
     """Gives machines a certificate each, as a stack with TLS would, and makes them trust each other."""
     names = sorted(machines)
-    made = [stack.enter(name, script_text("bench-tls", "gluster-certificate.sh", {"NAME": name})) for name in names]
+    made = [
+        stack.enter(name, script_text("bench-tls", "gluster/gluster-certificate.sh", {"NAME": name})) for name in names
+    ]
     for name in names:
         _run(stack, name, "trust.sh", {"CERTIFICATES": "".join(made)})
 

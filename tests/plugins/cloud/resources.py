@@ -155,7 +155,7 @@ def _route_exists(cloud: Cloud, _: str, known: Values) -> object:
 
 
 def _address(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    made = cloud.ec2.allocate_address(Domain=inputs["domain"], **_tags("elastic-ip", inputs))
+    made = cloud.ec2.allocate_address(Domain=inputs["domain"], **_tags("balancer/elastic-ip", inputs))
     arn = f"arn:aws:ec2:{cloud.region}:123456789012:elastic-ip/{made['AllocationId']}"
     return made["AllocationId"], {"publicIp": made["PublicIp"], "allocationId": made["AllocationId"], "arn": arn}
 

@@ -1,0 +1,1 @@
+"""The pair of load balancers, and the floating IP."""

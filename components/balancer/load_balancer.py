@@ -1,0 +1,270 @@
+"""The two load balancers and the floating IP between them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.plan.topology import DRAIN_SECONDS, INNER_PORT, Topology
+from components.steps.machine import Machine
+from components.steps.remote import remote_step, render
+
+STATISTICS_PORT = 8404
+MEMBERS_PORT = 8405
+"""Where PHP nodes ask a balancer who else is there."""
+STATISTICS_USER = "admin"
+
+DEFAULT_SESSION_NAME = "PHPSESSID"
+DEFAULT_AT_ONCE = 6
+"""As many requests of one session as a browser sends at a time to a server of HTTP/1.1."""
+
+HEADER_KIB = 32
+"""How much room the headers of a request have, and those of an answer: HAProxy's buffer, of which it keeps a little for
+itself. nginx has as much for each, so that all limits are this one."""
+
+CLAIMS = (
+    *("forwarded", "proxy", "front-end-https", "x-url-scheme", "x-scheme"),
+    *("x-real-ip", "x-client-ip", "client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ipv?6?"),
+    *("fastly-client-ip", "x-remote-ip", "x-remote-addr", "x-originating-ip", "x-proxyuser-ip", "wl-proxy-client-ip"),
+    *("x-host", "x-http-host-override", "x-original-.*", "x-rewrite-url", "x-(sendfile-type|accel-mapping)"),
+    *("remote-user", "x-remote-user"),
+)
+"""Headers (parts of a regular expression, in small letters) by which some application believes what a client says of
+itself, of the host that it asked, or of the server's own doings; beside all that begin with X-Forwarded."""
+
+TLS_PATH = "/etc/haproxy/php-cluster.pem"
+
+INTERFACE_MARK = "@INTERFACE@"
+"""Stands for the interface's name until keepalived.sh finds it on the machine."""
+
+ADVERT_SECONDS = 0.3
+ELASTIC_ADVERT_SECONDS = 1
+"""How often the active balancer says that it lives; the spare acts after three missed ones. Longer between zones of a
+cloud, where a hiccup is likelier and a needless move costs seconds."""
+
+PRIORITIES = (150, 100)
+"""VRRP priorities of lb1 and lb2: they differ so that a simultaneous start has one winner."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate chain and its private key, both in PEM."""
+
+    chain: str
+    key: pulumi.Output[str]
+
+
+def haproxy_configuration(
+    plan: Topology,
+    index: int,
+    statistics_password: str,
+    *,
+    tls: bool,
+    request_seconds: int,
+    trusted_proxies: Sequence[str] = (),
+    proxy_protocol: bool = False,
+    session_cookie: str = DEFAULT_SESSION_NAME,
+    at_once: int = DEFAULT_AT_ONCE,
+) -> str:
+    """The text of haproxy.cfg for the load balancer with this index (0 or 1).
+
+    Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait.
+    """
+    return render(
+        "balancer/haproxy.cfg.j2",
+        name=plan.balancers[index].name,
+        address=plan.balancers[index].address,
+        peer=plan.balancers[1 - index],
+        php_nodes=plan.php_nodes,
+        members_port=MEMBERS_PORT,
+        certificate_path=TLS_PATH if tls else "",
+        statistics_user=STATISTICS_USER,
+        statistics_password=statistics_password,
+        request_seconds=request_seconds,
+        trusted_proxies=trusted_proxies,
+        proxy_protocol=proxy_protocol,
+        inner_port=INNER_PORT,
+        header_kib=HEADER_KIB,
+        claims=CLAIMS,
+        session_cookie=session_cookie,
+        at_once=at_once,
+    )
+
+
+def keepalived_configuration(
+    plan: Topology, index: int, interface: str | None, elastic_addresses: Sequence[str] = ()
+) -> str:
+    """The text of keepalived.conf for the load balancer with this index (0 or 1).
+
+    What is sent to an Elastic IP arrives at one of `elastic_addresses`, another one on each balancer. The active one
+    puts on both, since the two have to agree on what they advertise; the network brings it what is for its own.
+    """
+    return render(
+        "balancer/keepalived.conf.j2",
+        name=plan.balancers[index].name,
+        interface=interface or INTERFACE_MARK,
+        # Must differ between clusters of one network; the floating IP does.
+        virtual_router_id=int(ipaddress.IPv4Address(plan.floating_ip or plan.balancers[0].address)) % 255 + 1,
+        priority=PRIORITIES[index],
+        advert_seconds=ELASTIC_ADVERT_SECONDS if elastic_addresses else ADVERT_SECONDS,
+        address=plan.balancers[index].address,
+        peer_address=plan.balancers[1 - index].address,
+        virtual_addresses=[f"{address}/32" for address in elastic_addresses]
+        or [f"{plan.floating_ip}/{plan.network.prefixlen}"],
+        elastic=bool(elastic_addresses),
+    )
+
+
+@dataclass(frozen=True)
+class LoadBalancerPairArgs:
+    """What the pair is made from.
+
+    Attributes:
+        plan: Names and addresses of all machines.
+        machines: lb1 and lb2.
+        installed: For each of them, the step after which its packages are there.
+        nodes_serving: The steps after which the PHP nodes serve. HAProxy takes a server that it reads of for a good one
+            until the first check, so a node is in its list only from then on.
+        request_seconds: How long a page may take.
+        statistics_password: The password of HAProxy's statistics page.
+        certificate: For HTTPS; None serves plain HTTP.
+        trusted_proxies: Networks of proxies that say who the visitor is.
+        proxy_protocol: Whether they say it by the PROXY protocol.
+        session_cookie: The cookie that names a visitor's session.
+        at_once: How many requests of one session may be with PHP at a time.
+    """
+
+    plan: Topology
+    machines: Sequence[Machine]
+    installed: Sequence[pulumi.Resource]
+    nodes_serving: Sequence[pulumi.Resource]
+    request_seconds: int
+    statistics_password: pulumi.Output[str]
+    certificate: Certificate | None
+    trusted_proxies: Sequence[str] = ()
+    proxy_protocol: bool = False
+    session_cookie: str = DEFAULT_SESSION_NAME
+    at_once: int = DEFAULT_AT_ONCE
+
+
+class LoadBalancerPair(pulumi.ComponentResource):
+    """HAProxy over all PHP nodes, on both balancers alike.
+
+    Attributes:
+        serving: The steps after which both balance.
+    """
+
+    serving: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: LoadBalancerPairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("php-cluster:load_balancer:LoadBalancerPair", name, None, opts)
+        certificate = args.certificate
+        pem: pulumi.Input[str] = ""
+        if certificate is not None:
+            chain = certificate.chain
+            pem = certificate.key.apply(lambda key: f"{chain.rstrip()}\n{key.rstrip()}\n")
+
+        def configuration(index: int) -> pulumi.Output[str]:
+            return args.statistics_password.apply(
+                lambda password: haproxy_configuration(
+                    args.plan,
+                    index,
+                    password,
+                    tls=certificate is not None,
+                    request_seconds=args.request_seconds,
+                    trusted_proxies=args.trusted_proxies,
+                    proxy_protocol=args.proxy_protocol,
+                    session_cookie=args.session_cookie,
+                    at_once=args.at_once,
+                )
+            )
+
+        self.serving = []
+        for index, (machine, packages) in enumerate(zip(args.machines, args.installed, strict=True)):
+            self.serving.append(
+                remote_step(
+                    f"{machine.name}-haproxy",
+                    machine,
+                    "balancer/haproxy.sh",
+                    parent=self,
+                    variables={
+                        "HAPROXY_CFG": configuration(index),
+                        "TLS_PEM": pem,
+                        "TLS_PATH": TLS_PATH,
+                        "DRAIN_SECONDS": str(DRAIN_SECONDS),
+                    },
+                    depends_on=[packages, *args.nodes_serving],
+                )
+            )
+        self.register_outputs({})
+
+
+class FloatingIp(pulumi.ComponentResource):
+    """The address that the active load balancer owns; the spare watches it and takes over."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Topology,
+        *,
+        machines: Sequence[Machine],
+        installed: Mapping[str, pulumi.Resource],
+        volume_configured: pulumi.Resource,
+        balancing: Sequence[pulumi.Resource],
+        address: pulumi.Output[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
+        elastic = [machine.elastic_ip.local_address for machine in machines if machine.elastic_ip]
+        watching = [
+            remote_step(
+                f"{machine.name}-keepalived",
+                machine,
+                "balancer/keepalived.sh",
+                parent=self,
+                variables={
+                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface, elastic),
+                    "FLOATING_IP": machine.elastic_ip.local_address if machine.elastic_ip else plan.floating_ip or "",
+                    "PEER": plan.balancers[1 - index].name,
+                    # The one that is always there.
+                    "WITNESS": plan.php_nodes[0].address,
+                    "ADDRESS": machine.address,
+                },
+                files={"WATCH_BALANCER": "balancer/watch-balancer"},
+                # Not after HAProxy: until that serves, watch-balancer keeps the address away.
+                depends_on=[
+                    installed[machine.name],
+                    volume_configured,
+                    *self._movers(machine, installed[machine.name]),
+                ],
+            )
+            for index, machine in enumerate(machines)
+        ]
+        remote_step(
+            "floating-ip",
+            machines[0],
+            "balancer/elastic-ip-held.sh" if machines[0].elastic_ip else "balancer/floating-ip.sh",
+            parent=self,
+            variables={"FLOATING_IP": address},
+            depends_on=[*watching, *balancing],
+        )
+        self.register_outputs({"address": address})
+
+    def _movers(self, machine: Machine, installed: pulumi.Resource) -> list[pulumi.Resource]:
+        """The step after which an Elastic IP follows keepalived; none where VRRP alone moves the address."""
+        if machine.elastic_ip is None:
+            return []
+        return [
+            remote_step(
+                f"{machine.name}-elastic-ip",
+                machine,
+                "balancer/elastic-ip.sh",
+                parent=self,
+                variables={"SETTINGS": machine.elastic_ip.settings},
+                files={"PROGRAM": "balancer/elastic-ip"},
+                depends_on=[installed],
+            )
+        ]

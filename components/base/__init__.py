@@ -1,0 +1,1 @@
+"""What every machine has: packages, its packet filter, routing."""

@@ -1,0 +1,1 @@
+"""The trusted pool, its volumes, the thin arbiter, and TLS between them."""

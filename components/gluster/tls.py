@@ -1,0 +1,129 @@
+"""TLS on Gluster's connections: a key and a certificate for each machine, and who trusts whom.
+
+Each machine makes its own key and signs its own certificate. What travels is the certificate alone, as the output of
+that step, and the machines that have it trust it. So there is no authority whose key would have to be kept somewhere. A
+machine that comes, is replaced or leaves changes the lists of others, and Gluster reads its list anew for each
+connection (socket.c of 10.3 makes a context for every one), so that nothing is restarted for it.
+
+Servers, which are the brick hosts and the arbiter's machine, trust all machines, other PHP nodes the servers: those are
+all they talk to, and one more node touches no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components.plan.config_values import NAMESPACE
+from components.plan.topology import Topology
+from components.steps.machine import Machine
+from components.steps.remote import remote_step
+
+KEY = "glusterTls"
+_CERTIFICATE, _BRICK = "-gluster-certificate", "-brick"
+"""Steps that every stack with it, and every stack, begins a brick host with."""
+
+
+def check_choice(wanted: bool, known: Mapping[str, Any]) -> None:
+    """Refuses another choice than the one that the stack was made with.
+
+    Args:
+        wanted: Whether the settings ask for TLS.
+        known: What the last update left, by name.
+
+    Raises:
+        pulumi.RunError: it is another one: those who encrypt and those who don't would not understand each other while
+            one machine after the other changes its mind.
+    """
+    encrypted = any(name.endswith(_CERTIFICATE) for name in known)
+    exists = encrypted or any(name.endswith(_BRICK) for name in known)
+    if exists and wanted is not encrypted:
+        made, other = ("with", "without") if encrypted else ("without", "with")
+        raise pulumi.RunError(
+            f"{NAMESPACE}:{KEY} is {str(wanted).lower()}; nothing was changed.\n"
+            f"    It must stay as it was when the stack was made, which is {made} TLS on Gluster's connections.\n"
+            f"    Example: pulumi config set {KEY} {str(encrypted).lower()}\n"
+            f"    A stack {other} it is another one: make it beside this one, or after `pulumi destroy`."
+        )
+
+
+class GlusterTls(pulumi.ComponentResource):
+    """The machines' certificates for Gluster's connections, and the lists of those that each trusts."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Topology,
+        machines: Mapping[str, Machine],
+        installed: Mapping[str, pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("php-cluster:gluster_tls:GlusterTls", name, None, opts)
+        servers = [*plan.brick_hosts, *([plan.arbiter] if plan.arbiter else [])]
+        self._servers = [machines[server.name] for server in servers]
+        issued = {
+            planned.name: remote_step(
+                f"{planned.name}{_CERTIFICATE}",
+                machines[planned.name],
+                "gluster/gluster-certificate.sh",
+                parent=self,
+                variables={"NAME": planned.name},
+                depends_on=[installed[planned.name]],
+                quiet=True,
+            ).stdout
+            for planned in plan.machines
+        }
+        self._everybody = _list(list(issued.values()))
+        known_to_nodes = _list([issued[server.name] for server in servers])
+        # A node that leaves is trusted until no request is on it: see `distrust`.
+        self._trusting = {
+            planned.name: self._trust(
+                f"{planned.name}-gluster-trust",
+                machines[planned.name],
+                self._everybody if planned in servers else known_to_nodes,
+                exact=planned not in servers,
+                depends_on=[installed[planned.name]],
+            )
+            for planned in plan.machines
+        }
+        self.register_outputs({})
+
+    def _trust(
+        self,
+        name: str,
+        machine: Machine,
+        certificates: pulumi.Output[str],
+        *,
+        exact: bool,
+        depends_on: Sequence[pulumi.Resource],
+    ) -> pulumi.Resource:
+        return remote_step(
+            name,
+            machine,
+            "gluster/gluster-trust.sh",
+            parent=self,
+            variables={"CERTIFICATES": certificates, "EXACT": "yes" if exact else "no"},
+            depends_on=depends_on,
+        )
+
+    def ready(self, machine: str) -> list[pulumi.Resource]:
+        """The steps after which this machine and the servers trust each other."""
+        names = dict.fromkeys([machine, *(server.name for server in self._servers)])
+        return [self._trusting[name] for name in names]
+
+    def distrust(self, drained: Sequence[pulumi.Resource]) -> None:
+        """Ends the trust in nodes that leave, after the steps that keep requests away from them."""
+        for server in self._servers:
+            self._trust(
+                f"{server.name}-gluster-distrust",
+                server,
+                self._everybody,
+                exact=True,
+                depends_on=[self._trusting[server.name], *drained],
+            )
+
+
+def _list(certificates: Sequence[pulumi.Output[str]]) -> pulumi.Output[str]:
+    return pulumi.Output.all(*certificates).apply(lambda texts: "".join(f"{text.strip()}\n" for text in texts))

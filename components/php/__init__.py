@@ -1,0 +1,1 @@
+"""A PHP node: its mount, its PHP and its web server."""

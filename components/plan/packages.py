@@ -1,0 +1,23 @@
+"""Which Debian packages each role needs. Pure data: an image is made of them, a bare machine gets them installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.plan.topology import PlannedMachine, Role
+
+_BRICK_HOST = ("glusterfs-server", "xfsprogs")
+_BY_ROLE = {
+    Role.LOAD_BALANCER: ("curl", "haproxy", "keepalived", "nftables", "socat"),
+    Role.PHP: ("curl", "glusterfs-client", "nftables", "nginx-light", "php-cli", "php-fpm"),
+}
+
+
+def packages_of(machine: PlannedMachine, extra_packages: Sequence[str]) -> tuple[str, ...]:
+    """The packages of one machine, sorted; `extra_packages` are the user's own for PHP nodes."""
+    packages = set(_BY_ROLE[machine.role])
+    if machine.has_brick:
+        packages.update(_BRICK_HOST)
+    if machine.role is Role.PHP:
+        packages.update(extra_packages)
+    return tuple(sorted(packages))

@@ -1,0 +1,359 @@
+"""Every config key, typed and checked before any resource exists. No look at the box, no Pulumi engine.
+
+`Pulumi.yaml` declares the keys, their types and defaults; this module knows what a value must be beyond its type. All
+wrong keys are reported at once, each with its value, the rule and a value that works.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from components.plan import topology, volume_options
+from components.plan.application_settings import ApplicationSettings, read_application
+from components.plan.aws_settings import AwsSettings, check_aws, read_aws
+from components.plan.config_values import (
+    ConfigError,
+    Reader,
+    address,
+    any_network,
+    integer,
+    list_of,
+    matching,
+    not_empty,
+    one_of,
+    optional,
+    private_network,
+    switch,
+    text,
+    text_as_is,
+)
+from components.plan.existing_settings import ExistingSettings, check_existing, read_existing
+from components.plan.path_patterns import pattern_text
+from components.plan.shared_paths import SharedPaths, read_shared_paths
+from components.plan.topology import MAX_PHP_NODES, Profile
+
+PROJECT_FOLDER = Path(__file__).parent.parent.parent
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
+_INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
+_OPTION_VALUE = re.compile(r"[A-Za-z0-9._%+-]+")
+_RESERVED_INI = {
+    "session.save_handler": "the profile decides it",
+    "session.save_path": "the profile decides it",
+    "session.serialize_handler": "sessions of either profile must be readable for the other",
+}
+
+
+class Image(enum.Enum):
+    """What a local machine starts from: a tree with the packages in it, or a bare Debian that installs its own."""
+
+    PREBUILT = "prebuilt"
+    STOCK = "stock"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings; Pulumi.yaml describes each."""
+
+    substrate: str
+    image: Image
+    php_nodes: int
+    profile: Profile
+    network: str | None
+    floating_ip: str | None
+    site_name: str | None
+    tls_certificate: str | None
+    tls_key: str | None
+    trusted_proxies: tuple[str, ...]
+    proxy_protocol: bool
+    deny_paths: tuple[str, ...]
+    app_dir: Path
+    app_exclude: tuple[str, ...]
+    app_max_mib: int
+    application: ApplicationSettings
+    shared: SharedPaths
+    health_path: str
+    php_settings: Mapping[str, str]
+    php_workers: int
+    request_seconds: int
+    extra_packages: tuple[str, ...]
+    brick_gib: int
+    volume_options: Mapping[str, str]
+    gluster_tls: bool
+    aws: AwsSettings
+    existing: ExistingSettings
+
+
+def declared_defaults() -> dict[str, Any]:
+    """Each key that Pulumi.yaml declares, with its default."""
+    project = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text())
+    return {key: declaration["default"] for key, declaration in project["config"].items()}
+
+
+def _ini(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError
+    result = {}
+    for name, setting in value.items():
+        text = ("on" if setting else "off") if isinstance(setting, bool) else str(setting)
+        if not _INI_NAME.fullmatch(name) or name in _RESERVED_INI or isinstance(setting, (dict, list)):
+            raise ValueError
+        if any(character in text for character in '"\n\r\0'):
+            raise ValueError
+        result[name] = text
+    return result
+
+
+def _volume_options(profile: Profile) -> Callable[[Any], Mapping[str, str]]:
+    def parse(value: Any) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise TypeError
+        result = {}
+        for name, setting in value.items():
+            text = ("on" if setting else "off") if isinstance(setting, bool) else str(setting)
+            if not volume_options.is_allowed(name, profile) or not _OPTION_VALUE.fullmatch(text):
+                raise ValueError
+            result[name] = text
+        return result
+
+    return parse
+
+
+def _app_dir(value: Any) -> Path:
+    folder = PROJECT_FOLDER / text(value)
+    if not value or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        raise ValueError
+    return folder
+
+
+def _check_network(reader: Reader, settings: Settings) -> None:
+    """Rules about several keys at once: the planner's own, asked before it plans."""
+    if settings.network is None:
+        if settings.floating_ip is not None:
+            reader.refuse("floatingIp", "set together with network, which it lies in", "network 198.18.5.0/24")
+        return
+    needed = topology.required_addresses(settings.php_nodes)
+    network = ipaddress.IPv4Network(settings.network)
+    if network.num_addresses < needed:
+        prefix = 32 - (needed - 1).bit_length()
+        reader.refuse(
+            "network",
+            f"large enough for {settings.php_nodes} PHP nodes, at least {needed} addresses (a /{prefix})",
+            f"network {ipaddress.IPv4Network((int(network.network_address), 24), strict=False)}",
+        )
+        return
+    try:
+        topology.plan(settings.network, settings.php_nodes, settings.profile, settings.floating_ip)
+    except ValueError as problem:
+        reader.refuse(
+            "floatingIp",
+            f"a free address in {settings.network}, but {problem}",
+            f"floatingIp {network[topology.FLOATING_IP_OFFSET]}",
+        )
+
+
+def _check_tls(reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if key and "tlsKey" not in secret_keys:
+        reader.refuse("tlsKey", "stored as a secret", "--secret tlsKey < key.pem")
+    if bool(certificate) != bool(key):
+        lacking = "tlsKey" if certificate else "tlsCertificate"
+        secret = "--secret " if certificate else ""
+        reader.refuse(lacking, "set when its other half is", f"{secret}{lacking} < {lacking}.pem")
+        return
+    if not certificate or not key:
+        return
+    try:
+        public = x509.load_pem_x509_certificates(certificate.encode())[0].public_key()
+    except (ValueError, IndexError):
+        reader.refuse(
+            "tlsCertificate", "a certificate chain in PEM, the site's own first", "tlsCertificate < chain.pem"
+        )
+        return
+    try:
+        private = load_pem_private_key(key.encode(), password=None)
+    except (ValueError, TypeError):
+        reader.refuse("tlsKey", "a private key in PEM without a passphrase", "--secret tlsKey < key.pem")
+        return
+    if private.public_key() != public:
+        reader.refuse("tlsKey", "the key of tlsCertificate", "--secret tlsKey < key.pem")
+
+
+def _check_folders(reader: Reader, settings: Settings) -> None:
+    """What each release has of its own, and what all of them share, lie apart."""
+    for writable in map(PurePosixPath, settings.application.writable_dirs):
+        for shared in map(PurePosixPath, settings.shared.links):
+            if writable.is_relative_to(shared) or shared.is_relative_to(writable):
+                reader.refuse(
+                    "writableDirs",
+                    f"folders apart from what sharedDirs and sharedFiles name, but {writable} and {shared} are not",
+                    "--path 'writableDirs[0]' var/cache",
+                )
+
+
+def read_settings(
+    values: Mapping[str, Any], secret_keys: Collection[str] = (), substrates: Collection[str] = ("local",)
+) -> Settings:
+    """Checks the config values of this project's namespace.
+
+    Args:
+        values: Key (without namespace) to value, as Pulumi stores it; what is absent takes its declared default.
+        secret_keys: The keys that are stored as secrets.
+        substrates: The names that `substrate` may have.
+
+    Raises:
+        ConfigError: with every wrong key at once.
+    """
+    defaults = declared_defaults()
+    reader = Reader(values, defaults)
+    profile = reader.read(
+        "profile",
+        Profile,
+        f"one of {', '.join(profile.value for profile in Profile)}",
+        "profile safe",
+        Profile.SAFE,
+    )
+    substrate = reader.read(
+        "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
+    )
+    if substrate == "existing" and str(reader.values["phpNodes"]) == str(defaults["phpNodes"]):
+        # As many as are listed; the engine hands out the default as if it were set.
+        nodes = reader.values["existing"].get("nodes") if isinstance(reader.values["existing"], dict) else None
+        reader.values = {**reader.values, "phpNodes": len(nodes) if isinstance(nodes, list) and nodes else 1}
+    app_dir = reader.read(
+        "appDir", _app_dir, f"a readable folder, relative to {PROJECT_FOLDER}", "appDir app", PROJECT_FOLDER / "app"
+    )
+    settings = Settings(
+        substrate=substrate,
+        image=reader.read(
+            "image",
+            Image,
+            f"one of {', '.join(image.value for image in Image)}",
+            "image prebuilt",
+            Image.PREBUILT,
+        ),
+        php_nodes=reader.read(
+            "phpNodes", integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
+        ),
+        profile=profile,
+        network=reader.read(
+            "network",
+            optional(private_network),
+            "an IPv4 network in CIDR notation without host bits",
+            "network 198.18.5.0/24",
+            None,
+        ),
+        floating_ip=reader.read("floatingIp", optional(address), "an IPv4 address", "floatingIp 198.18.5.10", None),
+        site_name=reader.read(
+            "siteName",
+            optional(matching(_HOST_NAME)),
+            "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots",
+            "siteName www.example.org",
+            None,
+        ),
+        tls_certificate=reader.read(
+            "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
+        ),
+        tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
+        trusted_proxies=reader.read(
+            "trustedProxies",
+            list_of(any_network),
+            "a list of networks in CIDR notation without host bits, and not the whole world",
+            "--path 'trustedProxies[0]' 203.0.113.0/24",
+            (),
+        ),
+        proxy_protocol=reader.read("proxyProtocol", switch, "true or false", "proxyProtocol true", False),
+        deny_paths=reader.read(
+            "denyPaths",
+            list_of(pattern_text),
+            "a list of patterns as in .gitignore, without blanks, quotes or backslashes",
+            "--path 'denyPaths[0]' /data/",
+            (),
+        ),
+        app_dir=app_dir,
+        app_exclude=reader.read(
+            "appExclude", list_of(not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
+        ),
+        app_max_mib=reader.read("appMaxMiB", integer(1, 1024), "a whole number from 1 to 1024", "appMaxMiB 64", 64),
+        application=read_application(reader, defaults, app_dir),
+        # No folder that visitors see may be shared as a whole; where it is, another key may say.
+        shared=read_shared_paths(reader, str(reader.values.get("webRoot", ""))),
+        health_path=reader.read(
+            "healthPath",
+            matching(_URL_PATH),
+            "the path of a page: a slash, then letters, digits and -._~/%?=&",
+            "healthPath /health.php",
+            "/",
+        ),
+        php_settings=reader.read(
+            "phpSettings",
+            _ini,
+            "a map of ini names to single-line values without quotes; not "
+            + ", ".join(f"{name} ({why})" for name, why in _RESERVED_INI.items()),
+            "--path phpSettings.memory_limit 256M",
+            {},
+        ),
+        php_workers=reader.read("phpWorkers", integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
+        request_seconds=reader.read(
+            "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
+        ),
+        extra_packages=reader.read(
+            "extraPackages",
+            list_of(matching(_PACKAGE_NAME)),
+            "a list of Debian package names",
+            "--path 'extraPackages[0]' php-mysql",
+            (),
+        ),
+        brick_gib=reader.read("brickGiB", integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
+        volume_options=reader.read(
+            "volumeOptions",
+            _volume_options(profile),
+            "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to "
+            + f"plain values; {' and '.join(volume_options.TLS_OPTIONS)} are set by glusterTls, and profile safe keeps "
+            + f"{', '.join(sorted(volume_options.RESERVED))} as they are",
+            "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
+            {},
+        ),
+        gluster_tls=reader.read("glusterTls", switch, "true or false", "glusterTls true", False),
+        aws=read_aws(reader.values["aws"], reader.problems),
+        existing=read_existing(reader.values["existing"], reader.problems, chosen=substrate == "existing"),
+    )
+    if substrate == "aws":
+        check_aws(reader, settings.aws, settings.network, settings.php_nodes)
+    elif substrate == "existing":
+        check_existing(
+            reader,
+            settings.existing,
+            settings.network,
+            settings.floating_ip,
+            php_nodes=settings.php_nodes,
+            key_is_secret="existing" in secret_keys,
+        )
+    else:
+        _check_network(reader, settings)
+    _check_tls(reader, settings, secret_keys)
+    _check_folders(reader, settings)
+    if settings.proxy_protocol and not settings.trusted_proxies:
+        reader.refuse(
+            "proxyProtocol",
+            "false, or trustedProxies must name those who speak it",
+            "--path 'trustedProxies[0]' 203.0.113.0/24",
+        )
+    if reader.problems:
+        count = len(reader.problems)
+        heading = "1 config key needs" if count == 1 else f"{count} config keys need"
+        raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
+    return settings

@@ -1,0 +1,52 @@
+"""PHP's extension of this cluster: the session store in PHP's own place for it, and the front that holds an answer back
+until its session is stored. Each machine compiles it for the PHP that it has, from `scripts/hosts/sessions/extension/`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+
+import pulumi
+
+from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS
+from components.steps.machine import Machine
+from components.steps.remote import remote_step
+
+BUILD = "sessions/build-extension"
+SOURCES = tuple(
+    sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (HOST_SCRIPTS / "sessions" / "extension").glob("*.[ch]"))
+)
+
+
+@functools.cache
+def extension_file() -> str:
+    """Where machines have it. The name tells the content, so that PHP starts anew for another one."""
+    content = b"".join((HOST_SCRIPTS / file).read_bytes() for file in (*SOURCES, BUILD))
+    return f"/usr/lib/php-cluster/php_cluster-{hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]}.so"
+
+
+def _variable(source: str) -> str:
+    return "SOURCE_" + source.rsplit("/", 1)[1].upper().replace(".", "_")
+
+
+def extension_made(
+    machine: Machine, *, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
+) -> pulumi.Resource:
+    """The step after which a PHP node has the extension.
+
+    Args:
+        machine: The PHP node.
+        parent: The component it belongs to.
+        depends_on: The step after which packages are there.
+    """
+    return remote_step(
+        f"{machine.name}-php-extension",
+        machine,
+        "sessions/php-extension.sh",
+        parent=parent,
+        variables={"EXTENSION": extension_file()},
+        files={"BUILD_EXTENSION": BUILD, **{_variable(source): source for source in SOURCES}},
+        depends_on=depends_on,
+    )

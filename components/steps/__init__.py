@@ -1,0 +1,1 @@
+"""How a step reaches a machine: scripts, connections, drift, and what runs again."""

@@ -1,0 +1,230 @@
+# shellcheck shell=bash
+# Common ground of every host script, read before it (components/steps/remote.py).
+#
+# A step's variables arrive on standard input of `bash -s`, so nothing they carry is seen in a command line; the step stays
+# on the machine as /var/lib/php-cluster/steps/STEP, for root alone. Run that file by hand to do it again. With CHECK=yes it
+# only looks: it ends with status 3 at the first difference and names it, which is how drift is seen (components/steps/drift.py).
+#
+# Each script observes first, says `changing` before each change, and ends with `report`: a second run says "nothing to
+# change".
+
+set -euo pipefail
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+# Whatever root has here: daemons with users of their own enter the folders that steps make.
+umask 022
+changes=0
+DIFFERS=3 # the status of a check that found a difference
+
+checking() { [[ ${CHECK-} == yes ]]; }
+
+# An engine that was killed may have left its last step running: the next one waits for it. The lock lies where only root can
+# open it: who can open a file can hold it locked.
+LOCKS=/run/php-cluster-steps
+# shellcheck disable=SC2174  # /run is there
+mkdir --parents --mode=700 "$LOCKS"
+exec 9>"$LOCKS/${STEP:?}"
+if checking; then
+    flock --nonblock 9 || {
+        echo "it is still running since an earlier update"
+        exit "$DIFFERS"
+    }
+else
+    flock --wait 300 9 || {
+        echo "step $STEP is still running on $(hostname) since an earlier update" >&2
+        exit 1
+    }
+fi
+
+# There while a step is changing something: a run that was interrupted has written a file, but not told its daemon.
+UNFINISHED=/var/lib/php-cluster/unfinished-$STEP
+
+# changing WHAT: notes a difference that this run is about to remove; a check ends here.
+changing() {
+    if checking; then
+        echo "$1"
+        exit "$DIFFERS"
+    fi
+    changes=$((changes + 1))
+    mkdir -p "$(dirname "$UNFINISHED")"
+    : >"$UNFINISHED"
+    echo "$1"
+}
+unchanged() { ((changes == 0)); }
+if [[ -e $UNFINISHED ]]; then
+    changing "goes on where an interrupted run ended"
+    systemctl daemon-reload
+fi
+
+# fail MESSAGE: ends the step with one plain sentence.
+fail() {
+    echo "$(hostname): $1" >&2
+    exit 1
+}
+
+# take VARIABLE FILE: sets the variable to the file's content, to its last byte; fails when there is no such file.
+take() { { IFS= read -r -d '' "$1" || true; } <"$2"; }
+
+# holds PATH CONTENT: whether the file has this content already. No process is started for it: each look at a machine asks
+# this of every file.
+holds() {
+    local found=
+    [[ -f $1 ]] || return 1
+    take found "$1"
+    [[ $found == "$2" ]]
+}
+
+# put_file PATH MODE CONTENT [OWNER:GROUP]: writes the file if content, mode or owner differ. Fails, and leaves the old file, when
+# not all of it can be written.
+put_file() {
+    local path=$1 mode=$2 content=$3 owner=${4:-root:root} said
+    if [[ -f $path && ! -L $path ]] && holds "$path" "$content" \
+        && [[ $(stat --format='%a %U:%G' "$path") == "${mode#0} $owner" ]]; then
+        return 0
+    fi
+    changing "writes $path"
+    said=$(replace_file "$path" "$mode" "$content" "$owner" 2>&1) || fail "cannot write $path: $said"
+}
+
+# replace_file PATH MODE CONTENT OWNER:GROUP: puts a new file in the place of the old one, all of it or nothing. Each part says
+# whether it was done, since this runs where `set -e` does not count.
+replace_file() {
+    local path=$1 mode=$2 content=$3 owner=$4 temporary
+    mkdir -p "$(dirname "$path")" && temporary=$(mktemp "$(dirname "$path")/.$(basename "$path").XXXXXX") || return
+    printf '%s' "$content" >"$temporary" && chmod "$mode" "$temporary" && chown "$owner" "$temporary" \
+        && mv --force --no-target-directory "$temporary" "$path" && return
+    rm -f "$temporary"
+    return 1
+}
+
+# wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails with WHAT and its last words after SECONDS.
+wait_until() {
+    local limit=$1 what=$2 deadline said
+    shift 2
+    deadline=$((SECONDS + limit))
+    until said=$("$@" 2>&1); do
+        if checking; then changing "waits until $what: ${said:-no answer}"; fi
+        ((SECONDS < deadline)) || fail "waited ${limit} s in vain until $what: ${said:-no answer}"
+        sleep 0.2
+    done
+}
+
+# apt_get WORD…: apt-get, as soon as no other one is at work, as Debian's own updates are after a boot; says which one it waits
+# for. apt's own time limit is not for the lists and downloads, and forgets who holds the lock.
+APT_SECONDS=240
+apt_get() {
+    local said locked told='' deadline=$((SECONDS + APT_SECONDS))
+    until said=$(apt-get --yes --quiet --quiet -o DPkg::Lock::Timeout=0 "$@" 2>&1); do
+        locked=$(sed --quiet '/^E: Could not get lock / { s/^E: //p; q }' <<<"$said")
+        if [[ -z $locked ]]; then
+            tail --lines 5 <<<"$said" >&2
+            return 1
+        fi
+        ((SECONDS < deadline)) || fail "waited $APT_SECONDS s in vain until no other apt is at work: $locked"
+        [[ $locked == "$told" ]] || echo "waits for another apt: $locked"
+        told=$locked
+        sleep 1
+    done
+}
+
+# reread_if_changed UNIT…: makes systemd read its files again if one of the units has changed on disk. To read all of them
+# takes 0.1 s, and a machine has a dozen steps.
+reread_if_changed() {
+    checking || [[ $(systemctl show --property=NeedDaemonReload --value "$@") != *yes* ]] || systemctl daemon-reload
+}
+
+# is_enabled UNIT: whether systemd starts the unit at every boot: a target wants it, and it is not masked. For units like
+# these systemctl says the same, but a look at a machine asks it of many, and each call costs more than all the rest of a step.
+is_enabled() {
+    local unit=$1 wanted
+    [[ $unit == *.@(service|timer) ]] || unit+=.service
+    wanted=(/etc/systemd/system/*.wants/"$unit")
+    [[ -L ${wanted[0]-} && ! /etc/systemd/system/$unit -ef /dev/null ]]
+}
+
+# enabled UNIT: has the unit started at every boot. Its start now does not need what is said to the next boot, so nothing is
+# read again for it.
+enabled() {
+    if ! is_enabled "$1"; then
+        changing "enables $1"
+        SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$1"
+    fi
+}
+
+# enabled_and_running UNIT [reload|restart]: enables and starts the unit; if this run changed anything, reloads or restarts it
+# instead.
+enabled_and_running() {
+    local unit=$1 on_change=${2:-} state
+    state=$(systemctl show --property=NeedDaemonReload,ActiveState "$unit")
+    if ! checking && [[ $state == *NeedDaemonReload=yes* ]]; then
+        systemctl daemon-reload
+        state=$(systemctl show --property=ActiveState "$unit")
+    fi
+    enabled "$unit"
+    if [[ ! $state =~ ActiveState=(active|reloading) ]]; then
+        changing "starts $unit"
+        systemctl reset-failed "$unit" 2>/dev/null || true
+        systemctl start "$unit" || fail "$unit does not start: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
+    elif [[ -n $on_change ]] && ((changes > 0)); then
+        systemctl "$on_change" "$unit" || fail "$unit does not $on_change: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
+    fi
+}
+
+# is_member PEER: whether Gluster's pool lists a machine under exactly this name.
+is_member() {
+    gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'
+}
+
+# all_reached: whether all bricks of VOLUME are, and which are not. The way a client asks: `volume status` would say more, but
+# takes the whole pool's lock, and while a member that has just died is waited for, nobody else gets it.
+all_reached() {
+    local said
+    said=$(timeout 600 gluster --mode=script volume heal "$VOLUME" info 2>&1) || {
+        tail --lines 1 <<<"$said"
+        return 1
+    }
+    awk '/^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
+         END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
+}
+
+# arbiter_notes: the arbiter's FOLDER has the file for its notes on VOLUME. The first client would make it, under a number of
+# its own; all others, and those who heal, remember that number as long as they live. An arbiter that is made again has to
+# have the same, or they would not find it any more: the volume's id.
+arbiter_notes() {
+    local notes=$FOLDER/trusted.afr.$VOLUME-ta-2.$VOLUME_ID numbered
+    [[ $VOLUME_ID =~ ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$ ]] || fail "the volume's id is $VOLUME_ID"
+    if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
+        changing "makes the folder $FOLDER"
+        mkdir --parents "$FOLDER/.glusterfs/indices"
+        chmod 700 "$FOLDER"
+    fi
+    if [[ ! -e $notes ]]; then
+        changing "makes the file for the arbiter's notes on $VOLUME"
+        numbered=$FOLDER/.glusterfs/${VOLUME_ID:0:2}/${VOLUME_ID:2:2}/$VOLUME_ID
+        mkdir --parents "$(dirname "$numbered")"
+        rm -f "$FOLDER/.new" "$numbered"
+        : >"$FOLDER/.new"
+        setfattr --name=trusted.gfid --value="0x${VOLUME_ID//-/}" "$FOLDER/.new"
+        ln "$FOLDER/.new" "$numbered"
+        mv "$FOLDER/.new" "$notes"
+    fi
+}
+
+# forget_steps PATTERN…: steps of these names have nothing to say of this machine any more; a look at it does them no more.
+forget_steps() {
+    local pattern
+    checking && return
+    for pattern in "$@"; do
+        # shellcheck disable=SC2086  # a pattern
+        rm -f /var/lib/php-cluster/steps/$pattern
+    done
+}
+
+# report LINE: the step's one closing line.
+report() {
+    rm -f "$UNFINISHED"
+    if ((changes > 0)); then
+        echo "$1"
+    else
+        echo "$1 (nothing to change)"
+    fi
+}

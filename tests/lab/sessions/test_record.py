@@ -1,0 +1,522 @@
+"""The session record handler under nginx and php-fpm, inside the image; docs/sessions.md describes the format."""
+
+import fcntl
+import hashlib
+import http.cookies
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from components.php.node import fpm_configuration, nginx_site, php_ini
+from components.plan import topology
+from components.plan.topology import INNER_PORT, MOUNT_POINT, Profile
+from components.sessions.extension import extension_file
+from tests.lab.conftest import Image
+from tests.stack.cluster import Answer, request, wait_for
+
+PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
+WORKERS = 4
+LOCK_SECONDS = 2
+SAFE = php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS, WORKERS)
+
+SITE = {
+    "count.php": "session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];",
+    "look.php": "session_start(); echo $_SESSION['n'] ?? 'nothing';",
+    "destroy.php": "session_start(); session_destroy(); echo 'destroyed';",
+    "regenerate.php": "session_start(); session_regenerate_id(true); echo $_SESSION['n'];",
+    "size.php": "session_start(); $_SESSION['t'] = str_repeat('x', (int) $_GET['n']); echo strlen($_SESSION['t']);",
+    "late.php": "session_start(); register_shutdown_function(function () { $_SESSION['n'] = 100; }); echo 'later';",
+    # Sends what it can, then the store breaks before the session is written.
+    "doomed.php": "session_start(); $_SESSION['n'] = 1000; echo 'you are promised 1000'; @ob_flush(); flush(); "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage');",
+    "clean.php": "session_start(); $_SESSION['n'] = 7; while (ob_get_level()) { ob_end_clean(); } echo 'a file';",
+    "clean_and_count.php": "session_start(); $_SESSION['n']++; while (ob_get_level()) { ob_end_clean(); } "
+    "$_SESSION['n']++; echo $_SESSION['n'];",
+    "doomed_clean.php": "session_start(); $_SESSION['n'] = 1000; "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), 'garbage'); "
+    "while (ob_get_level()) { ob_end_clean(); } header('X-Kept: no'); echo '';",
+    "method.php": "class Session { function session_start() { session_start(); session_destroy(); } } "
+    "(new Session())->session_start(); echo 'destroyed';",
+    "user_ini.php": "echo ini_get('highlight.string');",
+    "plain.php": "echo 'no session';",
+    "id.php": "session_start(); echo session_id();",
+    "draw.php": "session_start(); session_create_id(); usleep(2000); echo $_SESSION['n'] = $_SESSION['n'] + 1;",
+    "look_long.php": "session_start(['read_and_close' => true]); touch('has-read'); "
+    "for ($i = 0; $i < 3000 && !file_exists('go-on'); $i++) { usleep(10000); clearstatcache(); } echo $_SESSION['n'];",
+    "count_long.php": "session_start(); $_SESSION['n']++; touch('has-counted'); "
+    "for ($i = 0; $i < 3000 && !file_exists('go-on'); $i++) { usleep(10000); clearstatcache(); } echo $_SESSION['n'];",
+    "own.php": "session_set_save_handler(new class extends SessionHandler { "
+    "function open($p, $n): bool { return true; } function close(): bool { return true; } "
+    "function read($id): string { return 'who|s:4:\"mine\";'; } function write($id, $data): bool { return true; } "
+    "function create_sid(): string { return 'own'; } }); session_start(); echo $_SESSION['who'];",
+    # Writes what another node would have written, had the lock been lost.
+    "meanwhile.php": "session_start(); $data = 'n|i:900;'; $head = pack('JJ', strlen($data), 9); "
+    "file_put_contents(ini_get('session.save_path') . '/sess_' . session_id(), "
+    "str_pad('PCSREC01' . $head . hash('sha256', $head . $data, true) . $data, 4096, \"\\0\")); $_SESSION['n'] = 2;",
+    "binary.php": "session_start(); $all = ''; for ($i = 0; $i < 256; $i++) { $all .= chr($i); } "
+    "if (!isset($_SESSION['b'])) { $_SESSION['b'] = str_repeat($all, 40); } echo hash('sha256', $_SESSION['b']);",
+}
+
+
+@dataclass
+class Server:
+    """A PHP server with the handler, and the folder that it stores sessions in."""
+
+    url: str
+    sessions: Path
+
+    def log(self, text: str) -> str:
+        """What PHP logged, once the text is in it: it may come after the answer."""
+
+        def read() -> str:
+            log = (self.sessions.parent / "php.log").read_text()
+            assert text in log, log
+            return log
+
+        return wait_for(f"{text!r} is logged", read)
+
+    def get(self, page: str, session: str | None = None) -> tuple[Answer, str | None]:
+        """The answer, and the session's ID after it."""
+        answer = request(self.url + page, {"Cookie": f"PHPSESSID={session}"} if session else None)
+        cookie = http.cookies.SimpleCookie(answer.headers.get("Set-Cookie", ""))
+        return answer, cookie["PHPSESSID"].value if "PHPSESSID" in cookie else session
+
+    def counted(self, times: int) -> str:
+        """The ID of a new session that counted so far."""
+        session: str | None = None
+        for expected in range(1, times + 1):
+            answer, session = self.get("count.php", session)
+            assert (answer.status, answer.text) == (200, str(expected))
+        assert session is not None
+        return session
+
+    def file(self, session: str | None) -> Path:
+        return self.sessions / f"sess_{session}"
+
+
+@pytest.fixture
+def server(image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
+    """A PHP node of profile safe."""
+    with serving(image, extension, tmp_path, SAFE) as one:
+        yield one
+
+
+@contextmanager
+def serving(
+    image: Image, extension: Path, tmp_path: Path, ini: str, *, site: Mapping[str, str] = SITE, before: str = ":"
+) -> Iterator[Server]:
+    """nginx and php-fpm as a PHP node has them, on a port of their own; sessions that are there already stay.
+
+    Args:
+        image: What they run in.
+        extension: PHP's, compiled.
+        tmp_path: Where all their files lie.
+        ini: PHP's settings.
+        site: Its pages, by name.
+        before: A shell command that is run first.
+    """
+    for folder in ("site", "sessions", "etc"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    # PHP's user is not the one who runs the tests.
+    tmp_path.chmod(0o755)
+    (tmp_path / "sessions").chmod(0o777)
+    (tmp_path / "site").chmod(0o777)
+    (tmp_path / "php.log").touch()
+    (tmp_path / "php.log").chmod(0o666)
+    for name, code in site.items():
+        (tmp_path / "site" / name).write_text(f"<?php {code}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    texts = {
+        "nginx.conf": "user www-data;\nevents {}\nhttp {\n"
+        + nginx_site(PLAN, {}, 60)
+        .replace("listen 80", f"listen 127.0.0.1:{port}")
+        .replace("127.0.0.1:8081", "unix:/run/trial.sock")
+        .replace(f"listen {INNER_PORT}", "listen unix:/run/inner.sock")
+        + "}\n",
+        "fpm.conf": fpm_configuration(Profile.SAFE, WORKERS).replace("error_log = syslog", "error_log = /dev/stderr"),
+        # A file: what its user cannot open, PHP says twice, to nginx and to php-fpm.
+        "90-php-cluster.ini": ini.replace(MOUNT_POINT, "/files/sessions")
+        .replace("error_log = syslog", "error_log = /files/php.log")
+        .replace(extension_file(), "/files/etc/php_cluster.so"),
+    }
+    shutil.copy(extension, tmp_path / "etc" / "php_cluster.so")
+    for name, text in texts.items():
+        (tmp_path / "etc" / name).write_text(text)
+    script = f"""
+        mkdir -p /run/php-cluster /srv/site
+        ln -s /files/site /srv/site/current
+        ln -s /files/site /srv/site/web
+        cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
+        ln -s site-a.sock /run/php-cluster/site.sock
+        {before}
+        FPM=a php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
+        exec nginx -c /files/etc/nginx.conf -g "daemon off;"
+    """
+    log = (tmp_path / "log").open("w+")
+    running = subprocess.Popen(
+        image.command("bash", "-c", script, files=tmp_path, own_network=False),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        wait_for("PHP answers", lambda: request(url + "plain.php").status != 502, 30)
+        yield Server(url, tmp_path / "sessions")
+    finally:
+        running.terminate()
+        running.wait(60)
+        # Shown by pytest beside a failure.
+        sys.stdout.write((tmp_path / "log").read_text())
+
+
+def parsed(file: Path) -> tuple[int, bytes]:
+    """Sequence number and data of a record, read by the description and not by the handler's code.
+
+    What lies behind the data means nothing: a longer record may have been there before.
+    """
+    text = file.read_bytes()
+    assert len(text) % 4096 == 0
+    magic, length, sequence, checksum = struct.unpack(">8sQQ32s", text[:56])
+    offset = {b"PCSREC01": 56, b"PCSREC02": struct.unpack(">Q", text[56:64])[0]}[magic]
+    data = text[offset : offset + length]
+    assert checksum == hashlib.sha256(struct.pack(">QQ", length, sequence) + data).digest()
+    return sequence, data
+
+
+def test_a_record_is_what_the_description_says(server: Server) -> None:
+    session = server.counted(3)
+    assert parsed(server.file(session)) == (3, b"n|i:3;")
+
+
+def test_a_look_changes_nothing(server: Server) -> None:
+    session = server.counted(2)
+    before = server.file(session).read_bytes()
+    answer, _ = server.get("look.php", session)
+    assert answer.text == "2"
+    assert server.file(session).read_bytes() == before
+
+
+def test_a_session_may_grow_and_shrink(server: Server) -> None:
+    session = server.counted(1)
+    for size in (10, 4096, 65_000, 66_000, 1_000_000, 70_000, 1_000_001, 1):
+        answer, _ = server.get(f"size.php?n={size}", session)
+        assert answer.text == str(size)
+        assert f's:{size}:"'.encode() in parsed(server.file(session))[1]
+        assert server.get("look.php", session)[0].text == "1"
+
+
+def test_a_long_record_that_was_not_written_to_its_end_leaves_the_one_before(server: Server) -> None:
+    session = server.counted(1)
+    for size in (500_000, 500_001, 500_002):
+        before = server.file(session).read_bytes()
+        sequence, data = parsed(server.file(session))
+        server.get(f"size.php?n={size}", session)
+        after = server.file(session).read_bytes()
+        # The first write of two: what is new lies there, but the beginning still says what is old.
+        server.file(session).write_bytes(before[:4096] + after[4096:])
+        assert parsed(server.file(session)) == (sequence, data)
+        server.file(session).write_bytes(after)
+        assert parsed(server.file(session))[0] == sequence + 1
+
+
+def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(server: Server) -> None:
+    session = server.counted(2)
+    answer, _ = server.get(f"size.php?n={16 * 1024 * 1024}", session)
+    assert answer.status == 503
+    server.log("it has more than 16 MiB")
+    assert server.get("count.php", session)[0].text == "3"
+
+
+@pytest.mark.parametrize("before", ["a record", "a plain session"])
+def test_a_full_disk_is_an_error_and_the_old_session_stays(
+    image: Image, extension: Path, tmp_path: Path, before: str
+) -> None:
+    sessions = tmp_path / "sessions"
+    sessions.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", sessions], check=True)
+    try:
+        with serving(image, extension, tmp_path, SAFE) as server:
+            session = server.counted(2)
+            if before == "a plain session":
+                server.file(session).write_bytes(b"n|i:2;")
+            (sessions / "filler").write_bytes(b"x" * 44 * 1024)
+            for size in (40_000, 100_000):
+                answer, _ = server.get(f"size.php?n={size}", session)
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            server.log("it cannot be stored: ")
+            # What needs no more room than it has is stored.
+            assert server.get("count.php", session)[0].text == "3"
+            assert server.get("count.php", session)[0].text == "4"
+            (sessions / "filler").unlink()
+            assert server.get("size.php?n=20000", session)[0].text == "20000"
+            assert server.get("count.php", session)[0].text == "5"
+    finally:
+        subprocess.run(["umount", sessions], check=True)
+
+
+def test_a_long_record_of_the_first_version_is_read(server: Server) -> None:
+    """Before version 02 a record of any length followed its header."""
+    session = server.counted(1)
+    data = b"n|i:7;t|s:300000:" + b'"' + b"x" * 300_000 + b'";'
+    numbers = struct.pack(">QQ", len(data), 5)
+    record = b"PCSREC01" + numbers + hashlib.sha256(numbers + data).digest() + data
+    server.file(session).write_bytes(record + b"\0" * (-len(record) % 4096))
+    assert server.get("count.php", session)[0].text == "8"
+    sequence, stored = parsed(server.file(session))
+    assert sequence == 6 and stored.startswith(b"n|i:8;")
+
+
+def test_a_record_of_a_later_version_is_refused(server: Server) -> None:
+    session = server.counted(1)
+    server.file(session).write_bytes(b"PCSREC99" + server.file(session).read_bytes()[8:])
+    assert server.get("count.php", session)[0].status == 503
+    server.log("a format that this node does not know")
+
+
+PLAIN_SESSIONS = {
+    "small": b"n|i:41;",
+    "objects and arrays": b'user|O:8:"Customer":1:{s:2:"id";i:5;}n|i:41;cart|a:1:{i:0;s:1:"x";}',
+    "large": b'cart|s:200000:"' + b"c" * 200_000 + b'";n|i:41;',
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN_SESSIONS)
+def test_a_session_of_php_s_own_handler_is_taken_over(server: Server, kind: str) -> None:
+    session = server.counted(1)
+    server.file(session).write_bytes(PLAIN_SESSIONS[kind])
+    assert server.get("look.php", session)[0].text == "41"
+    assert server.file(session).read_bytes() == PLAIN_SESSIONS[kind]
+    assert server.get("count.php", session)[0].text == "42"
+    assert server.get("count.php", session)[0].text == "43"
+    sequence, data = parsed(server.file(session))
+    assert sequence == 2 and b"n|i:43;" in data
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a changed byte": lambda text: text.replace(b"i:3;", b"i:4;"),
+    "a changed sequence number": lambda text: text[:23] + b"\x63" + text[24:],
+    "cut off": lambda text: text[:40],
+    "cut off in the data": lambda text: text[:58],
+    "zeros": lambda text: b"\0" * len(text),
+    "a plain session without its end": lambda _text: b'n|i:3;t|s:10:"abc',
+    "a plain session that does not decode": lambda _text: b'n|i:3;t|s:10:"abc";',
+    "a length beyond the end": lambda text: text[:8] + b"\x00\x00\x00\x00\x7f\xff\xff\xff" + text[16:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_an_error_and_stays_for_inspection(server: Server, damage: str) -> None:
+    session = server.counted(3)
+    damaged = DAMAGES[damage](server.file(session).read_bytes())
+    server.file(session).write_bytes(damaged)
+    for page in ("count.php", "look.php", "destroy.php", "regenerate.php"):
+        answer, after = server.get(page, session)
+        assert answer.status == 503 and answer.headers["Retry-After"] == "1"
+        assert "Please try again" in answer.text
+        assert after == session, "a visitor must not be given another session"
+    assert server.file(session).read_bytes() == damaged
+
+
+def test_a_refusal_is_one_line_in_the_log_that_does_not_give_the_session_away(server: Server) -> None:
+    session = server.counted(1)
+    server.file(session).write_bytes(b"garbage")
+    server.get("count.php", session)
+    [line] = server.log("refused on").splitlines()
+    assert re.search(r"session [0-9a-f]{12} refused on \S+: it is no record", line)
+    assert session not in server.log("refused on")
+
+
+def test_nothing_is_promised_that_was_not_stored(server: Server) -> None:
+    session = server.counted(3)
+    answer, _ = server.get("doomed.php", session)
+    assert answer.status == 503
+    assert "promised" not in answer.text
+
+
+def test_what_a_shutdown_function_changes_is_stored(server: Server) -> None:
+    session = server.counted(1)
+    assert server.get("late.php", session)[0].text == "later"
+    assert server.get("look.php", session)[0].text == "100"
+
+
+def test_without_the_mount_there_is_no_session(server: Server) -> None:
+    session = server.counted(3)
+    away = server.sessions.with_name("away")
+    server.sessions.rename(away)
+    for known in (session, None):
+        answer, _ = server.get("count.php", known)
+        assert answer.status == 503 and "Set-Cookie" not in answer.headers
+    assert server.get("plain.php")[0].text == "no session"
+    away.rename(server.sessions)
+    assert server.get("count.php", session)[0].text == "4"
+
+
+def test_destroy_ends_a_session(server: Server) -> None:
+    session = server.counted(3)
+    assert server.get("destroy.php", session)[0].text == "destroyed"
+    answer, fresh = server.get("count.php", session)
+    assert answer.text == "1" and fresh != session
+
+
+def test_regenerate_carries_the_data_to_a_new_id(server: Server) -> None:
+    session = server.counted(3)
+    answer, fresh = server.get("regenerate.php", session)
+    assert answer.text == "3" and fresh != session
+    assert server.get("count.php", fresh)[0].text == "4"
+    assert server.get("count.php", session)[0].text == "1"
+
+
+@pytest.mark.parametrize("made_up", ["short", "../../etc/passwd", "a" * 300, "x" * 26, "%00" * 9])
+def test_a_made_up_id_gets_a_new_session(server: Server, made_up: str) -> None:
+    answer, fresh = server.get("count.php", made_up)
+    assert (answer.status, answer.text) == (200, "1")
+    assert fresh is not None and fresh != made_up
+    assert [path.name for path in server.sessions.glob("sess_*")] == [f"sess_{fresh}"]
+
+
+def test_an_empty_file_is_nobodys_session(server: Server) -> None:
+    reserved = "e" * 26
+    server.file(reserved).touch()
+    server.file(reserved).chmod(0o666)
+    answer, fresh = server.get("count.php", reserved)
+    assert answer.text == "1" and fresh != reserved
+
+
+def test_a_session_without_data_keeps_its_id(server: Server) -> None:
+    answer, session = server.get("id.php")
+    assert answer.text == session
+    assert server.get("id.php", session)[0].text == session
+
+
+def test_an_id_can_be_drawn_while_a_session_is_open(server: Server) -> None:
+    session = server.counted(1)
+    with ThreadPoolExecutor(WORKERS) as visitors:
+        answers = list(visitors.map(lambda _: server.get("draw.php", session)[0].text, range(20)))
+    assert sorted(map(int, answers)) == list(range(2, 22))
+
+
+def test_read_and_close_lets_the_lock_go(server: Server) -> None:
+    session = server.counted(3)
+    with ThreadPoolExecutor(1) as other:
+        looking = other.submit(server.get, "look_long.php", session)
+        wait_for("it has read", (server.sessions.parent / "site" / "has-read").exists)
+        assert server.get("count.php", session)[0].text == "4"
+        (server.sessions.parent / "site" / "go-on").touch()
+        assert looking.result()[0].text == "3"
+
+
+def test_a_site_s_own_handler_is_its_own_business(server: Server) -> None:
+    answer, _ = server.get("own.php")
+    assert (answer.status, answer.text) == (200, "mine")
+    assert list(server.sessions.glob("sess_*")) == []
+
+
+def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
+    session = server.counted(1)
+    with server.file(session).open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        answer, after = server.get("count.php", session)
+        assert answer.status == 503 and after == session
+        server.log("another request has held its lock for too long")
+    assert server.get("count.php", session)[0].text == "2"
+
+
+def test_a_visitor_who_hangs_up_leaves_a_session_that_others_can_use(server: Server) -> None:
+    session, site = server.counted(1), server.sessions.parent / "site"
+    address = urllib.parse.urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as visitor:
+        visitor.sendall(f"GET /count_long.php HTTP/1.0\r\nCookie: PHPSESSID={session}\r\n\r\n".encode())
+        wait_for("it has counted", (site / "has-counted").exists)
+    (site / "go-on").touch()
+    # Nobody was told of the second update, so that it may be stored or not.
+    answer, after = server.get("count.php", session)
+    assert answer.text in ("2", "3") and after == session
+    assert parsed(server.file(session))[1] == f"n|i:{answer.text};".encode()
+
+
+def test_a_session_that_changed_behind_the_lock_is_not_overwritten(server: Server) -> None:
+    """As after a lock that was lost with its connection."""
+    session = server.counted(1)
+    server.get("meanwhile.php", session)
+    server.log("another request has changed it")
+    assert parsed(server.file(session)) == (9, b"n|i:900;")
+
+
+def test_binary_data_is_kept(server: Server) -> None:
+    _, session = server.get("binary.php")
+    assert server.get("binary.php", session)[0].text == hashlib.sha256(bytes(range(256)) * 40).hexdigest()
+
+
+def test_requests_of_one_session_take_turns(server: Server) -> None:
+    session = server.counted(1)
+    with ThreadPoolExecutor(WORKERS) as visitors:
+        answers = list(visitors.map(lambda _: server.get("count.php", session)[0].text, range(40)))
+    assert sorted(map(int, answers)) == list(range(2, 42))
+    assert parsed(server.file(session)) == (41, b"n|i:41;")
+
+
+def test_a_page_may_remove_all_buffers(server: Server) -> None:
+    """As pages do that send a file; the session is stored before anything leaves."""
+    session = server.counted(1)
+    answer, _ = server.get("clean.php", session)
+    assert (answer.status, answer.text) == (200, "a file")
+    assert server.get("look.php", session)[0].text == "7"
+    assert server.get("clean_and_count.php", session)[0].text == "9"
+    assert server.get("look.php", session)[0].text == "9"
+    answer, _ = server.get("doomed_clean.php", session)
+    assert answer.status == 503 and answer.headers["Retry-After"] == "1", answer
+    assert server.file(session).read_bytes() == b"garbage"
+    assert server.log("refused on").count("refused on") == 1
+
+
+def test_a_method_with_the_name_of_a_function_may_destroy_its_session(server: Server) -> None:
+    session = server.counted(3)
+    assert server.get("method.php", session)[0].text == "destroyed"
+    assert server.get("count.php", session)[0].text == "1"
+
+
+def test_no_session_is_opened_before_the_store_is_there(server: Server) -> None:
+    session = server.counted(3)
+    # PHP would follow the upload's progress in the session, before the page and what is prepended to it.
+    body = (
+        '--x\r\nContent-Disposition: form-data; name="PHP_SESSION_UPLOAD_PROGRESS"\r\n\r\none\r\n'
+        '--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
+        "Content-Type: text/plain\r\n\r\ntext\r\n--x--\r\n"
+    )
+    upload = urllib.request.Request(
+        server.url + "count.php",
+        body.encode(),
+        {"Cookie": f"PHPSESSID={session}", "Content-Type": "multipart/form-data; boundary=x"},
+    )
+    with urllib.request.urlopen(upload) as answer:
+        assert answer.read() == b"4"
+
+
+def test_a_site_cannot_put_something_else_in_the_place_of_the_store(
+    image: Image, extension: Path, tmp_path: Path
+) -> None:
+    """A firewall written in PHP, for example, installs itself by way of .user.ini."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "firewall.php").write_text("<?php header('X-Firewall: yes');")
+    (tmp_path / "site" / ".user.ini").write_text(
+        'auto_prepend_file = "/files/site/firewall.php"\nhighlight.string = "#123456"\n'
+    )
+    with serving(image, extension, tmp_path, SAFE) as server:
+        # It is read.
+        assert server.get("user_ini.php")[0].text == "#123456"
+        assert parsed(server.file(server.counted(3))) == (3, b"n|i:3;")

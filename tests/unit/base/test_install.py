@@ -1,0 +1,101 @@
+"""What the first step of a machine writes, with programs in place of those that would change this box."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.commands import PROJECT
+
+TABLE = "192.0.2.11 lb1\n192.0.2.12 lb2\n"
+OURS = f"# php-cluster: brick hosts\n{TABLE}# php-cluster: end\n"
+# As Debian 12 has it, shortened.
+TEMPLATE = "## template:jinja\n127.0.1.1 {{fqdn}} {{hostname}}\n127.0.0.1 localhost\n"
+
+PROGRAMS = {
+    "hostname": "echo lb1",
+    "dpkg-query": "true",
+    "nft": "true",
+    "systemctl": "echo 'NeedDaemonReload=no ActiveState=active'",
+    "mountpoint": "exit 1",
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    for name, body in PROGRAMS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "php-cluster-packet-filter.service").symlink_to("../php-cluster-packet-filter.service")
+    (tmp_path / "etc/hosts").write_text("127.0.1.1 old\n127.0.0.1 localhost\n")
+    return tmp_path
+
+
+def with_cloud_init(machine: Path) -> Path:
+    for folder in ("cloud.cfg.d", "templates"):
+        (machine / "etc/cloud" / folder).mkdir(parents=True)
+    template = machine / "etc/cloud/templates/hosts.debian.tmpl"
+    template.write_text(TEMPLATE)
+    return template
+
+
+def script(machine: Path, *files: str) -> str:
+    text = "".join((PROJECT / "scripts" / file).read_text() for file in files)
+    for place in ("/etc/", "/run/php-cluster", "/var/lib/"):
+        text = text.replace(place, f"{machine}{place}")
+    return text.replace("root:root", f"{machine.owner()}:{machine.group()}")
+
+
+def install(machine: Path, **variables: str) -> str:
+    environment = {
+        **{"STEP": "lb1-install", "PATH": f"{machine}:{os.environ['PATH']}", "HOST_NAME": "lb1", "HOST_TABLE": TABLE},
+        **{"PACKAGES": "", "PACKET_FILTER": "", "EXACT": "yes", **variables},
+    }
+    text = script(machine, "hosts/steps/lib.sh", "hosts/base/install.sh")
+    done = subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_names_come_after_what_is_there(machine: Path) -> None:
+    install(machine)
+    assert (machine / "etc/hosts").read_text() == f"127.0.1.1 old\n127.0.0.1 localhost\n{OURS}"
+    assert install(machine) == "0 packages installed (nothing to change)\n"
+    assert not (machine / "etc/cloud").exists()
+    (machine / "etc/hosts").write_text(f"192.0.2.1 gateway\n{OURS}192.0.2.2 printer\n".replace(".11", ".99"))
+    install(machine)
+    assert (machine / "etc/hosts").read_text() == (f"127.0.0.1 localhost\n192.0.2.1 gateway\n192.0.2.2 printer\n{OURS}")
+
+
+def test_a_file_that_is_a_mount_is_written_where_it_is(machine: Path) -> None:
+    (machine / "mountpoint").write_text("#!/bin/sh\nexit 0\n")
+    before = (machine / "etc/hosts").stat().st_ino
+    assert "writes the brick hosts to " in install(machine)
+    assert (machine / "etc/hosts").stat().st_ino == before and OURS in (machine / "etc/hosts").read_text()
+    assert install(machine) == "0 packages installed (nothing to change)\n"
+
+
+def test_names_outlast_a_boot_with_cloud_init(machine: Path) -> None:
+    template = with_cloud_init(machine)
+    install(machine)
+    settings = (machine / "etc/cloud/cloud.cfg.d/99-php-cluster.cfg").read_text()
+    assert "\npreserve_hostname: true\nmanage_etc_hosts: false\n" in settings
+    # Where the provider's own word counts more, this is what it makes at the next boot.
+    rendered = template.read_text().removeprefix("## template:jinja\n").replace("{{fqdn}} {{hostname}}", "lb1 lb1")
+    (machine / "etc/hosts").write_text(rendered)
+    assert rendered.endswith(OURS)
+    assert install(machine) == "0 packages installed (nothing to change)\n"
+
+
+def test_cloud_init_gets_its_files_back(machine: Path) -> None:
+    template = with_cloud_init(machine)
+    hosts = (machine / "etc/hosts").read_text()
+    install(machine)
+    (machine / "run").mkdir(exist_ok=True)
+    leave = script(machine, "existing/leave").removesuffix("main\n")
+    subprocess.run(["bash", "-s"], input=f"{leave}forget_names\n", text=True, check=True)
+    assert template.read_text() == TEMPLATE and (machine / "etc/hosts").read_text() == hosts
+    assert list((machine / "etc/cloud/cloud.cfg.d").iterdir()) == []
