@@ -18,8 +18,8 @@ from components.plan.existing_settings import ExistingSettings
 from components.plan.packages import packages_of
 from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import ARBITER_PORT, INNER_PORT, PlannedMachine, Role, Topology
-from components.steps import clocks
 from components.steps.pinned_ssh import ssh_command
+from components.substrates import clocks
 
 FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
 

@@ -10,7 +10,7 @@ from components.plan.config_values import NAMESPACE
 from components.plan.existing_settings import KEY, ExistingSettings
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
-from components.steps.clocks import furthest_apart
+from components.substrates.clocks import furthest_apart
 from components.substrates.existing.facts import Facts
 
 ARCHITECTURES = ("amd64", "arm64")
