@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pulumi.runtime import config
 
 from components.plan.config_values import NAMESPACE
-from components.plan.settings import declared_defaults
+from components.plan.settings import SubstrateSettings, known_keys
 
 _PREFIX = f"{NAMESPACE}:"
 
 
-def values() -> dict[str, Any]:
+def values(substrates: Mapping[str, type[SubstrateSettings]]) -> dict[str, Any]:
     """Every key of this project's namespace that is set, unknown ones included, with its value."""
-    defaults = declared_defaults()
+    defaults = known_keys(substrates)
     found: dict[str, Any] = {}
     for name, value in {**config.get_config_env(), **config.CONFIG.get()}.items():
         if name.startswith(_PREFIX):

@@ -9,13 +9,13 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_command as command
 
-from components.plan.aws_settings import AwsSettings
 from components.plan.topology import PlannedMachine, Role
 from components.steps.drift import Drift
 from components.steps.machine import ElasticIp, Machine
 from components.steps.remote import FIRST_DIAL_ERROR_LIMIT, with_scripts
 from components.substrates.aws.cloud_init import user_data
 from components.substrates.aws.names import tags
+from components.substrates.aws.settings import AwsSettings
 from components.substrates.ssh_keys import KeyPair, key_pair
 
 USER = "admin"
