@@ -21,6 +21,7 @@ drop_debug_messages()
 leave_quietly_when_told()
 
 try:
+    stack_config.check_project()
     settings, substrate = read_settings(stack_config.values(SUBSTRATES), stack_config.secret_keys(), SUBSTRATES)
     site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib, shared=settings.shared)
     web_root = (settings.app_dir / settings.application.web_root, settings.app_exclude)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PROJECT
+from tests.commands import PROJECT, another_checkout, said
 from tests.stack.cluster import Cluster
 
 # No right of root's, no network but the process's own loopback, and a PATH without the lab's tools.
@@ -69,3 +69,20 @@ def test_wrong_settings_are_refused_together_before_anything_is_made(stack: Clus
         assert "Traceback" not in said
     resources = stack.export()["deployment"].get("resources", [])
     assert [one["urn"] for one in resources if one["type"] != "pulumi:pulumi:Stack"] == []
+
+
+def test_another_name_of_the_project_is_refused_by_name(tmp_path: Path) -> None:
+    """`pulumi new` asks for one, and makes it the beginning of every config key."""
+    another_checkout(tmp_path / "clone")
+    said("git", "clone", "--quiet", "clone", "template", folder=tmp_path)
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    said(
+        "pulumi", "new", "../template", "--name", "shop", "--generate-only", "--yes", "--non-interactive", folder=folder
+    )
+    shop = Cluster(tmp_path / "state", {"phpNodes": "3"}, checkout=folder)
+    done = shop.pulumi("preview", "--stack", shop.name, check=False)
+    refusal = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "name in Pulumi.yaml is shop" in refusal and "Example: name: php-cluster" in refusal
+    assert "Traceback" not in refusal
