@@ -1,6 +1,7 @@
 """The one registry of substrates: what the machines of a cluster can be made of.
 
-Adding one is a folder beside this file and a line in `SUBSTRATES`. Nothing else asks which substrate it is.
+Adding one is a folder beside this file and a line in `SUBSTRATES`, with its import. Nothing else asks which substrate
+it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The program in the real engine before anything is made: what a preview needs, and what wrong settings get."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -86,3 +87,20 @@ def test_another_name_of_the_project_is_refused_by_name(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "name in Pulumi.yaml is shop" in refusal and "Example: name: php-cluster" in refusal
     assert "Traceback" not in refusal
+
+
+def test_a_substrate_is_added_by_a_folder_and_a_line_of_the_registry(tmp_path: Path) -> None:
+    clone = another_checkout(tmp_path / "clone")
+    substrates = clone / "components" / "substrates"
+    shutil.copytree(PROJECT / "tests" / "unit" / "substrates" / "incus", substrates / "incus")
+    registry = (substrates / "registry.py").read_text()
+    import_, line = "from components.substrates.existing import Existing\n", '    "existing": Existing,\n'
+    assert import_ in registry and line in registry
+    for old in (import_, line):
+        new = old.replace("existing", "incus").replace("Existing", "Incus")
+        registry = registry.replace(old, old + new)
+    (substrates / "registry.py").write_text(registry)
+    settings = {"substrate": "incus", "network": "198.18.5.0/24", "incus.pool": "fast"}
+    cluster = Cluster(tmp_path / "state", settings, checkout=clone)
+    planned = cluster.pulumi("preview", "--stack", cluster.name).stdout
+    assert "IncusSubstrate" in planned and "php2-machine" in planned and "volume-create" in planned
