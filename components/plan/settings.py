@@ -53,6 +53,20 @@ _RESERVED_INI = {
     "session.serialize_handler": "sessions of either profile must be readable for the other",
 }
 
+_NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
+_HOST_NAME_RULE = "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots"
+_PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
+_PATTERNS_RULE = "a list of patterns as in .gitignore, without blanks, quotes or backslashes"
+_URL_PATH_RULE = "the path of a page: a slash, then letters, digits and -._~/%?=&"
+_INI_RULE = "a map of ini names to single-line values without quotes; not " + ", ".join(
+    f"{name} ({why})" for name, why in _RESERVED_INI.items()
+)
+_VOLUME_OPTIONS_RULE = (
+    "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to plain "
+    f"values; {' and '.join(volume_options.TLS_OPTIONS)} are set by glusterTls, and profile safe keeps "
+    f"{', '.join(sorted(volume_options.RESERVED))} as they are"
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -207,60 +221,54 @@ def read_settings(
     """
     defaults = known_keys(substrates)
     reader = Reader(values, defaults)
-    profile = reader.read(
-        "profile",
-        Profile,
-        f"one of {', '.join(profile.value for profile in Profile)}",
-        "profile safe",
-        Profile.SAFE,
-    )
     chosen = reader.read(
         "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
     )
     # Before the other keys: as many machines as there are may be the default for the number of nodes.
     substrate = {name: each(reader, chosen=name == chosen) for name, each in substrates.items()}[chosen]
+    settings = _read_all(reader, defaults)
+    substrate.check(reader, settings, secret_keys)
+    _check_tls(reader, settings, secret_keys)
+    _check_folders(reader, settings)
+    if settings.proxy_protocol and not settings.trusted_proxies:
+        reader.refuse(
+            "proxyProtocol",
+            "false, or trustedProxies must name those who speak it",
+            "--path 'trustedProxies[0]' 203.0.113.0/24",
+        )
+    if reader.problems:
+        count = len(reader.problems)
+        heading = "1 config key needs" if count == 1 else f"{count} config keys need"
+        raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
+    return settings, substrate
+
+
+def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
+    """Reads each key that every substrate has."""
+    profiles = f"one of {', '.join(profile.value for profile in Profile)}"
+    profile = reader.read("profile", Profile, profiles, "profile safe", Profile.SAFE)
     app_dir = reader.read(
         "appDir", _app_dir, f"a readable folder, relative to {PROJECT_FOLDER}", "appDir app", PROJECT_FOLDER / "app"
     )
-    settings = Settings(
+    return Settings(
         php_nodes=reader.read(
             "phpNodes", integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
         ),
         profile=profile,
-        network=reader.read(
-            "network",
-            optional(private_network),
-            "an IPv4 network in CIDR notation without host bits",
-            "network 198.18.5.0/24",
-            None,
-        ),
+        network=reader.read("network", optional(private_network), _NETWORK_RULE, "network 198.18.5.0/24", None),
         floating_ip=reader.read("floatingIp", optional(address), "an IPv4 address", "floatingIp 198.18.5.10", None),
         site_name=reader.read(
-            "siteName",
-            optional(matching(_HOST_NAME)),
-            "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots",
-            "siteName www.example.org",
-            None,
+            "siteName", optional(matching(_HOST_NAME)), _HOST_NAME_RULE, "siteName www.example.org", None
         ),
         tls_certificate=reader.read(
             "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
         ),
         tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
         trusted_proxies=reader.read(
-            "trustedProxies",
-            list_of(any_network),
-            "a list of networks in CIDR notation without host bits, and not the whole world",
-            "--path 'trustedProxies[0]' 203.0.113.0/24",
-            (),
+            "trustedProxies", list_of(any_network), _PROXIES_RULE, "--path 'trustedProxies[0]' 203.0.113.0/24", ()
         ),
         proxy_protocol=reader.read("proxyProtocol", switch, "true or false", "proxyProtocol true", False),
-        deny_paths=reader.read(
-            "denyPaths",
-            list_of(pattern_text),
-            "a list of patterns as in .gitignore, without blanks, quotes or backslashes",
-            "--path 'denyPaths[0]' /data/",
-            (),
-        ),
+        deny_paths=reader.read("denyPaths", list_of(pattern_text), _PATTERNS_RULE, "--path 'denyPaths[0]' /data/", ()),
         app_dir=app_dir,
         app_exclude=reader.read(
             "appExclude", list_of(not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
@@ -269,21 +277,8 @@ def read_settings(
         application=read_application(reader, defaults, app_dir),
         # No folder that visitors see may be shared as a whole; where it is, another key may say.
         shared=read_shared_paths(reader, str(reader.values.get("webRoot", ""))),
-        health_path=reader.read(
-            "healthPath",
-            matching(_URL_PATH),
-            "the path of a page: a slash, then letters, digits and -._~/%?=&",
-            "healthPath /health.php",
-            "/",
-        ),
-        php_settings=reader.read(
-            "phpSettings",
-            _ini,
-            "a map of ini names to single-line values without quotes; not "
-            + ", ".join(f"{name} ({why})" for name, why in _RESERVED_INI.items()),
-            "--path phpSettings.memory_limit 256M",
-            {},
-        ),
+        health_path=reader.read("healthPath", matching(_URL_PATH), _URL_PATH_RULE, "healthPath /health.php", "/"),
+        php_settings=reader.read("phpSettings", _ini, _INI_RULE, "--path phpSettings.memory_limit 256M", {}),
         php_workers=reader.read("phpWorkers", integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
         request_seconds=reader.read(
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
@@ -299,25 +294,9 @@ def read_settings(
         volume_options=reader.read(
             "volumeOptions",
             _volume_options(profile),
-            "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to "
-            + f"plain values; {' and '.join(volume_options.TLS_OPTIONS)} are set by glusterTls, and profile safe keeps "
-            + f"{', '.join(sorted(volume_options.RESERVED))} as they are",
+            _VOLUME_OPTIONS_RULE,
             "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
             {},
         ),
         gluster_tls=reader.read("glusterTls", switch, "true or false", "glusterTls true", False),
     )
-    substrate.check(reader, settings, secret_keys)
-    _check_tls(reader, settings, secret_keys)
-    _check_folders(reader, settings)
-    if settings.proxy_protocol and not settings.trusted_proxies:
-        reader.refuse(
-            "proxyProtocol",
-            "false, or trustedProxies must name those who speak it",
-            "--path 'trustedProxies[0]' 203.0.113.0/24",
-        )
-    if reader.problems:
-        count = len(reader.problems)
-        heading = "1 config key needs" if count == 1 else f"{count} config keys need"
-        raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
-    return settings, substrate

@@ -89,17 +89,7 @@ class ExistingMachine(pulumi.ComponentResource):
                 address=planned.address,
                 interface=None,
                 brick_source=settings.brick,
-                connection=command.remote.ConnectionArgs(
-                    host=planned.address,
-                    user=settings.user,
-                    private_key=private_key,
-                    host_key=host_key,
-                    proxy=command.remote.ProxyConnectionArgs(
-                        host=bastion.host, user=bastion.user, private_key=private_key, host_key=bastion.host_key
-                    )
-                    if bastion
-                    else None,
-                ),
+                connection=_connection(settings, planned.name, private_key),
                 user=settings.user,
                 ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
                 resource=claimed,
@@ -109,6 +99,23 @@ class ExistingMachine(pulumi.ComponentResource):
             self,
         )
         self.register_outputs({"address": planned.address})
+
+
+def _connection(
+    existing: ExistingSettings, name: str, private_key: pulumi.Output[str]
+) -> command.remote.ConnectionArgs:
+    machine, bastion = existing.by_name[name], existing.bastion
+    return command.remote.ConnectionArgs(
+        host=machine.address,
+        user=existing.user,
+        private_key=private_key,
+        host_key=machine.host_key,
+        proxy=command.remote.ProxyConnectionArgs(
+            host=bastion.host, user=bastion.user, private_key=private_key, host_key=bastion.host_key
+        )
+        if bastion
+        else None,
+    )
 
 
 class ExistingSubstrate(pulumi.ComponentResource):

@@ -58,8 +58,7 @@ class LocalMachine(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("php-cluster:local:LocalMachine", planned.name, None, opts)
-        host_key = key_pair(f"{planned.name}-host-key", self)
-        step = f"{planned.name}-machine"
+        host_key, step = key_pair(f"{planned.name}-host-key", self), f"{planned.name}-machine"
         lost = drift.gone_reason(step, planned.name)
         running = command.local.Command(
             step,
