@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.substrates.ssh_keys import SEED_BYTES, public_key
 from tests.commands import PROJECT, another_checkout, said
 from tests.stack.cluster import Cluster
 
@@ -104,3 +105,19 @@ def test_a_substrate_is_added_by_a_folder_and_a_line_of_the_registry(tmp_path: P
     cluster = Cluster(tmp_path / "state", settings, checkout=clone)
     planned = cluster.pulumi("preview", "--stack", cluster.name).stdout
     assert "IncusSubstrate" in planned and "php2-machine" in planned and "volume-create" in planned
+
+
+def test_what_a_substrate_finds_wrong_is_told_like_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("no key")
+    settings = {"substrate": "existing", "network": "192.0.2.0/24", "floatingIp": "192.0.2.10"}
+    settings |= {"existing.brick": "/dev/vdb", "existing.privateKeyFile": str(tmp_path / "key")}
+    for number, place in enumerate(("balancers[0]", "balancers[1]", "nodes[0]"), start=11):
+        settings[f"existing.{place}.address"] = f"192.0.2.{number}"
+        settings[f"existing.{place}.hostKey"] = public_key(bytes([number]) * SEED_BYTES)
+    cluster = Cluster(tmp_path / "state", settings)
+    done = cluster.pulumi("preview", "--stack", cluster.name, check=False)
+    refusal = done.stdout + done.stderr
+    cluster.pulumi("stack", "rm", "--yes", cluster.name)
+    assert done.returncode != 0
+    assert "error: php-cluster:existing.privateKeyFile must be an SSH private key without a passphrase" in refusal
+    assert "Traceback" not in refusal
