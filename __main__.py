@@ -15,21 +15,22 @@ from components.sessions.profile_switch import ProfileSwitch
 from components.site.package import pack_site
 from components.site.rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
 from components.steps.drift import look
-from components.substrates import SUBSTRATES
+from components.substrates.registry import SUBSTRATES
 
 drop_debug_messages()
 leave_quietly_when_told()
 
 try:
-    settings = read_settings(stack_config.values(), stack_config.secret_keys(), SUBSTRATES)
+    stack_config.check_project()
+    settings, substrate = read_settings(stack_config.values(SUBSTRATES), stack_config.secret_keys(), SUBSTRATES)
     site = pack_site(settings.app_dir, settings.app_exclude, settings.app_max_mib, shared=settings.shared)
     web_root = (settings.app_dir / settings.application.web_root, settings.app_exclude)
     site = replace(site, post_max_sizes=post_max_sizes(*web_root), closed_folders=closed_folders(*web_root))
-    substrate = SUBSTRATES[settings.substrate]
     plan = substrate.plan(settings)
     drift = look(substrate.states)
     gluster_tls.check_choice(settings.gluster_tls, drift.known)
     ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes], drift.gone)
+    machines = substrate.create(settings, plan, drift)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
 
@@ -38,7 +39,6 @@ if news := preset_news(settings.application):
 if warning := warning_about(unfollowed_rules(*web_root)):
     pulumi.warn(warning)
 
-machines = substrate.create(settings, plan, drift)
 cluster = PhpCluster("cluster", settings, plan, machines, site)
 
 pulumi.export("url", cluster.url)

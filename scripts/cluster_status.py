@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from components.plan.topology import BALANCERS
-from components.steps import clocks
 from components.steps.drift import CHECK_ALL_STEPS, differences
 from components.steps.pinned_ssh import ssh_command
+from components.substrates import clocks
 
 WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 NAMESPACE = "php-cluster"
-SECRET_KEYS = frozenset({"tlsKey", "privateKey", "appEnvironment"})
+SECRET_KEYS = frozenset({"tlsKey", "appEnvironment"})
 
 T = TypeVar("T")
 
@@ -25,7 +25,16 @@ class ConfigError(Exception):
 class Reader:
     """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
 
-    def __init__(self, given: Any, defaults: Mapping[str, Any], *, group: str = "", example: str = "") -> None:
+    def __init__(
+        self,
+        given: Any,
+        defaults: Mapping[str, Any],
+        *,
+        group: str = "",
+        example: str = "",
+        secret_keys: Collection[str] = SECRET_KEYS,
+        problems: list[str] | None = None,
+    ) -> None:
         """Reads what is given, and for the rest the defaults, whose keys are all that there are.
 
         Args:
@@ -33,9 +42,12 @@ class Reader:
             defaults: Every known key with its default.
             group: Name of the key below which these stand; empty for those at the top.
             example: A key of the group and a value that works, for someone who has set no map there.
+            secret_keys: Keys whose values are never shown.
+            problems: Gets what is wrong.
         """
         self.group = group
-        self.problems: list[str] = []
+        self.problems: list[str] = [] if problems is None else problems
+        self._defaults, self._secret_keys = defaults, secret_keys
         set_here = given if isinstance(given, Mapping) else {}
         self.values: Mapping[str, Any] = {**defaults, **set_here}
         if set_here is not given:
@@ -51,9 +63,22 @@ class Reader:
                 f"    Remove it: pulumi config rm {'--path ' if group else ''}{key}"
             )
 
+    def below(
+        self, key: str, defaults: Mapping[str, Any], *, example: str, secret_keys: Collection[str] = ()
+    ) -> Reader:
+        """A reader of the map below a key; what is wrong there is noted here."""
+        return Reader(
+            self.values[key], defaults, group=key, example=example, secret_keys=secret_keys, problems=self.problems
+        )
+
+    def default_to(self, key: str, value: Any) -> None:
+        """Gives a key another default. The engine hands out the declared one as if it were set."""
+        if str(self.values[key]) == str(self._defaults[key]):
+            self.values = {**self.values, key: value}
+
     def refuse(self, key: str, rule: str, example: str, *, shown: str | None = None) -> None:
         """Notes that a key's value breaks a rule. Secrets are never shown."""
-        value = "[secret]" if key in SECRET_KEYS else shown or json.dumps(self.values.get(key), default=str)
+        value = "[secret]" if key in self._secret_keys else shown or json.dumps(self.values.get(key), default=str)
         if len(value) > 80:
             value = value[:77] + "..."
         if self.group:

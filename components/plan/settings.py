@@ -1,27 +1,25 @@
 """Every config key, typed and checked before any resource exists. No look at the box, no Pulumi engine.
 
-`Pulumi.yaml` declares the keys, their types and defaults; this module knows what a value must be beyond its type. All
-wrong keys are reported at once, each with its value, the rule and a value that works.
+`Pulumi.yaml` declares the keys, their types and defaults; this module knows what a value must be beyond its type, and
+asks each substrate about the keys that are its own. All wrong keys are reported at once, each with its value, the rule
+and a value that works.
 """
 
 from __future__ import annotations
 
-import enum
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from components.plan import topology, volume_options
+from components.plan import volume_options
 from components.plan.application_settings import ApplicationSettings, read_application
-from components.plan.aws_settings import AwsSettings, check_aws, read_aws
 from components.plan.config_values import (
     ConfigError,
     Reader,
@@ -38,7 +36,6 @@ from components.plan.config_values import (
     text,
     text_as_is,
 )
-from components.plan.existing_settings import ExistingSettings, check_existing, read_existing
 from components.plan.path_patterns import pattern_text
 from components.plan.shared_paths import SharedPaths, read_shared_paths
 from components.plan.topology import MAX_PHP_NODES, Profile
@@ -56,20 +53,25 @@ _RESERVED_INI = {
     "session.serialize_handler": "sessions of either profile must be readable for the other",
 }
 
-
-class Image(enum.Enum):
-    """What a local machine starts from: a tree with the packages in it, or a bare Debian that installs its own."""
-
-    PREBUILT = "prebuilt"
-    STOCK = "stock"
+_NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
+_HOST_NAME_RULE = "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots"
+_PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
+_PATTERNS_RULE = "a list of patterns as in .gitignore, without blanks, quotes or backslashes"
+_URL_PATH_RULE = "the path of a page: a slash, then letters, digits and -._~/%?=&"
+_INI_RULE = "a map of ini names to single-line values without quotes; not " + ", ".join(
+    f"{name} ({why})" for name, why in _RESERVED_INI.items()
+)
+_VOLUME_OPTIONS_RULE = (
+    "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to plain "
+    f"values; {' and '.join(volume_options.TLS_OPTIONS)} are set by glusterTls, and profile safe keeps "
+    f"{', '.join(sorted(volume_options.RESERVED))} as they are"
+)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Checked settings; Pulumi.yaml describes each."""
+    """Checked settings; Pulumi.yaml describes each. What only one substrate asks for, it keeps itself."""
 
-    substrate: str
-    image: Image
     php_nodes: int
     profile: Profile
     network: str | None
@@ -93,8 +95,31 @@ class Settings:
     brick_gib: int
     volume_options: Mapping[str, str]
     gluster_tls: bool
-    aws: AwsSettings
-    existing: ExistingSettings
+
+
+class SubstrateSettings(Protocol):
+    """What a substrate has to say of the config (components/substrates/registry.py has the whole of a substrate).
+
+    Attributes:
+        KEYS: The keys that are its own, each with its default.
+    """
+
+    KEYS: Mapping[str, Any]
+
+    def __init__(self, reader: Reader, *, chosen: bool) -> None:
+        """Reads and keeps its own keys; what is wrong is noted, whether or not it is the chosen one."""
+
+    def check(self, reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
+        """Notes what breaks its rules about several keys at once; asked of the chosen one only."""
+
+
+S = TypeVar("S", bound=SubstrateSettings)
+
+
+def known_keys(substrates: Mapping[str, type[SubstrateSettings]]) -> dict[str, Any]:
+    """Each key that there is, with its default."""
+    of_substrates = {key: default for each in substrates.values() for key, default in each.KEYS.items()}
+    return of_substrates | declared_defaults()
 
 
 def declared_defaults() -> dict[str, Any]:
@@ -139,32 +164,6 @@ def _app_dir(value: Any) -> Path:
     return folder
 
 
-def _check_network(reader: Reader, settings: Settings) -> None:
-    """Rules about several keys at once: the planner's own, asked before it plans."""
-    if settings.network is None:
-        if settings.floating_ip is not None:
-            reader.refuse("floatingIp", "set together with network, which it lies in", "network 198.18.5.0/24")
-        return
-    needed = topology.required_addresses(settings.php_nodes)
-    network = ipaddress.IPv4Network(settings.network)
-    if network.num_addresses < needed:
-        prefix = 32 - (needed - 1).bit_length()
-        reader.refuse(
-            "network",
-            f"large enough for {settings.php_nodes} PHP nodes, at least {needed} addresses (a /{prefix})",
-            f"network {ipaddress.IPv4Network((int(network.network_address), 24), strict=False)}",
-        )
-        return
-    try:
-        topology.plan(settings.network, settings.php_nodes, settings.profile, settings.floating_ip)
-    except ValueError as problem:
-        reader.refuse(
-            "floatingIp",
-            f"a free address in {settings.network}, but {problem}",
-            f"floatingIp {network[topology.FLOATING_IP_OFFSET]}",
-        )
-
-
 def _check_tls(reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
     certificate, key = settings.tls_certificate, settings.tls_key
     if key and "tlsKey" not in secret_keys:
@@ -205,84 +204,71 @@ def _check_folders(reader: Reader, settings: Settings) -> None:
 
 
 def read_settings(
-    values: Mapping[str, Any], secret_keys: Collection[str] = (), substrates: Collection[str] = ("local",)
-) -> Settings:
+    values: Mapping[str, Any], secret_keys: Collection[str], substrates: Mapping[str, type[S]]
+) -> tuple[Settings, S]:
     """Checks the config values of this project's namespace.
 
     Args:
         values: Key (without namespace) to value, as Pulumi stores it; what is absent takes its declared default.
         secret_keys: The keys that are stored as secrets.
-        substrates: The names that `substrate` may have.
+        substrates: What `substrate` may be, by name.
+
+    Returns:
+        The settings of all substrates, and the chosen substrate, which has its own.
 
     Raises:
         ConfigError: with every wrong key at once.
     """
-    defaults = declared_defaults()
+    defaults = known_keys(substrates)
     reader = Reader(values, defaults)
-    profile = reader.read(
-        "profile",
-        Profile,
-        f"one of {', '.join(profile.value for profile in Profile)}",
-        "profile safe",
-        Profile.SAFE,
-    )
-    substrate = reader.read(
+    chosen = reader.read(
         "substrate", one_of(substrates), f"one of {', '.join(sorted(substrates))}", "substrate local", "local"
     )
-    if substrate == "existing" and str(reader.values["phpNodes"]) == str(defaults["phpNodes"]):
-        # As many as are listed; the engine hands out the default as if it were set.
-        nodes = reader.values["existing"].get("nodes") if isinstance(reader.values["existing"], dict) else None
-        reader.values = {**reader.values, "phpNodes": len(nodes) if isinstance(nodes, list) and nodes else 1}
+    # Before the other keys: as many machines as there are may be the default for the number of nodes.
+    substrate = {name: each(reader, chosen=name == chosen) for name, each in substrates.items()}[chosen]
+    settings = _read_all(reader, defaults)
+    substrate.check(reader, settings, secret_keys)
+    _check_tls(reader, settings, secret_keys)
+    _check_folders(reader, settings)
+    if settings.proxy_protocol and not settings.trusted_proxies:
+        reader.refuse(
+            "proxyProtocol",
+            "false, or trustedProxies must name those who speak it",
+            "--path 'trustedProxies[0]' 203.0.113.0/24",
+        )
+    if reader.problems:
+        count = len(reader.problems)
+        heading = "1 config key needs" if count == 1 else f"{count} config keys need"
+        raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
+    return settings, substrate
+
+
+def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
+    """Reads each key that every substrate has."""
+    profiles = f"one of {', '.join(profile.value for profile in Profile)}"
+    profile = reader.read("profile", Profile, profiles, "profile safe", Profile.SAFE)
     app_dir = reader.read(
         "appDir", _app_dir, f"a readable folder, relative to {PROJECT_FOLDER}", "appDir app", PROJECT_FOLDER / "app"
     )
-    settings = Settings(
-        substrate=substrate,
-        image=reader.read(
-            "image",
-            Image,
-            f"one of {', '.join(image.value for image in Image)}",
-            "image prebuilt",
-            Image.PREBUILT,
-        ),
+    return Settings(
         php_nodes=reader.read(
             "phpNodes", integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
         ),
         profile=profile,
-        network=reader.read(
-            "network",
-            optional(private_network),
-            "an IPv4 network in CIDR notation without host bits",
-            "network 198.18.5.0/24",
-            None,
-        ),
+        network=reader.read("network", optional(private_network), _NETWORK_RULE, "network 198.18.5.0/24", None),
         floating_ip=reader.read("floatingIp", optional(address), "an IPv4 address", "floatingIp 198.18.5.10", None),
         site_name=reader.read(
-            "siteName",
-            optional(matching(_HOST_NAME)),
-            "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots",
-            "siteName www.example.org",
-            None,
+            "siteName", optional(matching(_HOST_NAME)), _HOST_NAME_RULE, "siteName www.example.org", None
         ),
         tls_certificate=reader.read(
             "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
         ),
         tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
         trusted_proxies=reader.read(
-            "trustedProxies",
-            list_of(any_network),
-            "a list of networks in CIDR notation without host bits, and not the whole world",
-            "--path 'trustedProxies[0]' 203.0.113.0/24",
-            (),
+            "trustedProxies", list_of(any_network), _PROXIES_RULE, "--path 'trustedProxies[0]' 203.0.113.0/24", ()
         ),
         proxy_protocol=reader.read("proxyProtocol", switch, "true or false", "proxyProtocol true", False),
-        deny_paths=reader.read(
-            "denyPaths",
-            list_of(pattern_text),
-            "a list of patterns as in .gitignore, without blanks, quotes or backslashes",
-            "--path 'denyPaths[0]' /data/",
-            (),
-        ),
+        deny_paths=reader.read("denyPaths", list_of(pattern_text), _PATTERNS_RULE, "--path 'denyPaths[0]' /data/", ()),
         app_dir=app_dir,
         app_exclude=reader.read(
             "appExclude", list_of(not_empty), "a list of shell patterns", "--path 'appExclude[0]' '*.log'", ()
@@ -291,21 +277,8 @@ def read_settings(
         application=read_application(reader, defaults, app_dir),
         # No folder that visitors see may be shared as a whole; where it is, another key may say.
         shared=read_shared_paths(reader, str(reader.values.get("webRoot", ""))),
-        health_path=reader.read(
-            "healthPath",
-            matching(_URL_PATH),
-            "the path of a page: a slash, then letters, digits and -._~/%?=&",
-            "healthPath /health.php",
-            "/",
-        ),
-        php_settings=reader.read(
-            "phpSettings",
-            _ini,
-            "a map of ini names to single-line values without quotes; not "
-            + ", ".join(f"{name} ({why})" for name, why in _RESERVED_INI.items()),
-            "--path phpSettings.memory_limit 256M",
-            {},
-        ),
+        health_path=reader.read("healthPath", matching(_URL_PATH), _URL_PATH_RULE, "healthPath /health.php", "/"),
+        php_settings=reader.read("phpSettings", _ini, _INI_RULE, "--path phpSettings.memory_limit 256M", {}),
         php_workers=reader.read("phpWorkers", integer(1, 256), "a whole number from 1 to 256", "phpWorkers 8", 8),
         request_seconds=reader.read(
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
@@ -321,39 +294,9 @@ def read_settings(
         volume_options=reader.read(
             "volumeOptions",
             _volume_options(profile),
-            "a map of options of Gluster (client, cluster, diagnostics, network, performance, server, storage) to "
-            + f"plain values; {' and '.join(volume_options.TLS_OPTIONS)} are set by glusterTls, and profile safe keeps "
-            + f"{', '.join(sorted(volume_options.RESERVED))} as they are",
+            _VOLUME_OPTIONS_RULE,
             "--path 'volumeOptions[\"performance.cache-size\"]' 64MB",
             {},
         ),
         gluster_tls=reader.read("glusterTls", switch, "true or false", "glusterTls true", False),
-        aws=read_aws(reader.values["aws"], reader.problems),
-        existing=read_existing(reader.values["existing"], reader.problems, chosen=substrate == "existing"),
     )
-    if substrate == "aws":
-        check_aws(reader, settings.aws, settings.network, settings.php_nodes)
-    elif substrate == "existing":
-        check_existing(
-            reader,
-            settings.existing,
-            settings.network,
-            settings.floating_ip,
-            php_nodes=settings.php_nodes,
-            key_is_secret="existing" in secret_keys,
-        )
-    else:
-        _check_network(reader, settings)
-    _check_tls(reader, settings, secret_keys)
-    _check_folders(reader, settings)
-    if settings.proxy_protocol and not settings.trusted_proxies:
-        reader.refuse(
-            "proxyProtocol",
-            "false, or trustedProxies must name those who speak it",
-            "--path 'trustedProxies[0]' 203.0.113.0/24",
-        )
-    if reader.problems:
-        count = len(reader.problems)
-        heading = "1 config key needs" if count == 1 else f"{count} config keys need"
-        raise ConfigError(f"{heading} another value; nothing was changed.\n\n" + "\n\n".join(reader.problems))
-    return settings

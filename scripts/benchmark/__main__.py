@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.plan.settings import PROJECT_FOLDER, Image
+from components.plan.settings import PROJECT_FOLDER
+from components.substrates.local.settings import Image
 from scripts.benchmark import calls, collector, emulated_aws, floor, picture, report, timeline
 from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table

@@ -18,7 +18,7 @@ IMAGES=$BOX_STATE/images
 LABS=$BOX_STATE/labs
 export SCRIPTS PROJECT BOX_STATE IMAGES LABS
 
-# What components/substrates/local.py and scripts/bench pass; kept when a script asks sudo for more rights.
+# What components/substrates/local/machines.py and scripts/bench pass; kept when a script asks sudo for more rights.
 LAB_VARIABLES=LAB,STACK,CHECKOUT,NETWORK,GATEWAY,NAME,ADDRESS,PREFIX,IMAGE,BRICK_GIB,AUTHORIZED_KEY,PACKAGES,GRACE_SECONDS
 LAB_VARIABLES+=,PHP_CLUSTER_LAB_DISKS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.substrates.local import default_network
+from components.substrates.local.identity import default_network
 from tests.applications.applications import Person
 from tests.applications.database import Database, planned_database, running_database
 from tests.applications.site_folder import make_site, settings_for

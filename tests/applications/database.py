@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from components.substrates.local import checkout_identity
+from components.substrates.local.identity import checkout_identity
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.commands import said
 from tests.stack.cluster import Cluster, wait_for

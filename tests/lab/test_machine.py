@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from components.substrates.local import checkout_identity, default_network, lab_id
+from components.substrates.local.identity import checkout_identity, default_network, lab_id
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.commands import PROJECT, said
 from tests.lab.conftest import Image

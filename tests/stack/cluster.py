@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import pytest
 
 from components.plan.topology import ARBITER_FOLDER
-from components.substrates.local import checkout_identity, lab_id
+from components.substrates.local.identity import checkout_identity, lab_id
 from tests.commands import PROJECT
 
 JOURNALS = PROJECT / ".cluster" / "journals"

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.substrates.local import checkout_identity, default_network, image_packages, lab_id
+from components.substrates.local.identity import checkout_identity, default_network, lab_id
+from components.substrates.local.machines import image_packages
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.commands import said
 from tests.stack.cluster import leftovers

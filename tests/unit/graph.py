@@ -13,12 +13,13 @@ from pulumi.runtime import mocks, rpc
 
 from components.cluster import PhpCluster
 from components.plan import topology
-from components.plan.settings import Settings, read_settings
+from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Topology
 from components.site.package import Site
 from components.steps.drift import Drift, no_drift
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
+from tests.unit.settings import read_settings
 
 SECRET = "a password that only the mocks know"
 NETWORK = "198.18.7.0/24"

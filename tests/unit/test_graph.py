@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from components.steps.drift import no_drift
-from components.substrates import local
-from tests.unit.graph import SECRET, Graph, cluster_graph, everything_before, graph_of, planned
+from tests.unit.graph import NETWORK, SECRET, Graph, cluster_graph, everything_before, graph_of
+from tests.unit.settings import read_with_substrate
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
@@ -137,8 +137,8 @@ def test_one_node_collects(safe: Graph) -> None:
 
 
 def test_local_machines() -> None:
-    settings, plan = planned(phpNodes=2)
-    graph = graph_of(lambda: local.create(settings, plan, no_drift()))
+    settings, local = read_with_substrate({"network": NETWORK, "phpNodes": 2})
+    graph = graph_of(lambda: local.create(settings, local.plan(settings), no_drift()))
     for name in ("lb1", "lb2", "php1", "php2"):
         node = graph[f"{name}-machine"]
         assert {"image", "network", f"{name}-host-key", "login-key"} <= everything_before(graph, f"{name}-machine")

@@ -1,43 +1,54 @@
 """Machines in Amazon's cloud: a network of the stack's own, instances in two or three zones, and an Elastic IP.
 
-The SDK of pulumi-aws takes seconds to import on a busy box, so nothing here imports it before it is asked for machines.
+The SDK of pulumi-aws takes seconds to import on a busy box, and a stack of another substrate has no use for it. So what
+needs it is imported when it is asked for.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import pulumi
 
-from components.plan import zones
+from components.plan.config_values import Reader
 from components.plan.settings import Settings
-from components.plan.topology import Topology
 from components.steps.drift import Drift, States
 from components.steps.machine import Machine
+from components.substrates.aws import zones
+from components.substrates.aws.settings import KEY, check_aws, read_aws
 
 
-def plan(settings: Settings) -> Topology:
-    """Plans the cluster over the configured zones, or over those that the account has.
+class Aws:
+    """The substrate `aws`."""
 
-    Raises:
-        ConfigError: the account, as far as it may be asked, has not what the settings name.
-    """
-    region = importlib.import_module("components.substrates.aws.account").check(
-        settings.aws, settings.network, settings.php_nodes
-    )
-    network = settings.network or zones.default_network(pulumi.get_stack())
-    return zones.plan(network, region.zones, settings.php_nodes, settings.profile)
+    KEYS: Mapping[str, Any] = {KEY: {}}
 
+    def __init__(self, reader: Reader, *, chosen: bool) -> None:
+        self.settings = read_aws(reader)
 
-def create(settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
-    """Makes the machines of a plan."""
-    made: Mapping[str, Machine] = importlib.import_module("components.substrates.aws.cloud").create(
-        settings, plan, drift
-    )
-    return made
+    def check(self, reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
+        """Notes what breaks rules about several keys at once."""
+        check_aws(reader, self.settings, settings)
 
+    def plan(self, settings: Settings) -> zones.CloudTopology:
+        """Plans the cluster over the configured zones, or over those that the account has.
 
-def states(_: tuple[str, ...]) -> States:
-    """Nothing: the provider itself sees with `pulumi up --refresh` what has become of an instance."""
-    return {}
+        Raises:
+            ConfigError: the account, as far as it may be asked, has not what the settings name.
+        """
+        from components.substrates.aws import account  # noqa: PLC0415 - see above
+
+        region = account.look_up(self.settings, settings.network, settings.php_nodes)
+        network = settings.network or zones.default_network(pulumi.get_stack())
+        return zones.plan(network, region, settings.php_nodes, settings.profile)
+
+    def states(self, names: tuple[str, ...]) -> States:
+        """Nothing: the provider itself sees with `pulumi up --refresh` what has become of an instance."""
+        return {}
+
+    def create(self, settings: Settings, plan: zones.CloudTopology, drift: Drift) -> Mapping[str, Machine]:
+        """Makes the machines of a plan."""
+        from components.substrates.aws import cloud  # noqa: PLC0415 - see above
+
+        return cloud.create(settings, self.settings, plan, drift)

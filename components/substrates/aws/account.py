@@ -10,17 +10,16 @@ import functools
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from components.plan import zones
-from components.plan.aws_settings import KEY, AwsSettings
 from components.plan.config_values import NAMESPACE, ConfigError
+from components.substrates.aws import zones
 from components.substrates.aws.advice import advice
 from components.substrates.aws.names import STACK_TAG
+from components.substrates.aws.settings import KEY, AwsSettings
 
 DEBIAN = "136693071363"
 """The account that publishes Debian's official images (wiki.debian.org, Cloud/AmazonEC2Image/Bookworm)."""
@@ -32,25 +31,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 
 
-@dataclass(frozen=True)
-class Region:
-    """Where the cluster goes.
-
-    Attributes:
-        name: The region.
-        zones: Two or three availability zones of it.
-        images: Instance type to the image that its machines start from.
-        gateway: Internet gateway of an existing VPC; None where the stack makes its own.
-    """
-
-    name: str
-    zones: tuple[str, ...]
-    images: dict[str, str]
-    gateway: str | None
-
-
-@functools.cache
-def check(wanted: AwsSettings, network: str | None, php_nodes: int) -> Region:
+def look_up(wanted: AwsSettings, network: str | None, php_nodes: int) -> zones.Region:
     """Looks up what the settings leave open, and checks what they name.
 
     Raises:
@@ -64,7 +45,7 @@ def check(wanted: AwsSettings, network: str | None, php_nodes: int) -> Region:
             "    Example: pulumi config set aws:region eu-central-1"
         )
     found = _Account(region, problems) if _may_be_asked() else _NoAccount(region, problems)
-    result = Region(
+    result = zones.Region(
         region,
         found.zones(wanted.zones),
         found.images(wanted.ami, {wanted.balancer_type, wanted.node_type}),

@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components.plan.aws_settings import Egress
 from components.plan.settings import Settings
-from components.plan.topology import PlannedMachine, Role, Topology
-from components.plan.zones import balancer_beside, subnet_of, subnets, visitors_address
+from components.plan.topology import PlannedMachine, Role
 from components.steps.drift import Drift
 from components.steps.machine import ElasticIp, Machine
 from components.steps.remote import remote_step
-from components.substrates.aws.account import Region, check
 from components.substrates.aws.advice import give_advice
 from components.substrates.aws.floating_address import FloatingAddress
 from components.substrates.aws.instances import AwsMachine, Interface, Place, interface_ids
 from components.substrates.aws.names import prefix, tags
 from components.substrates.aws.network import Network
 from components.substrates.aws.security import ARBITER, SecurityGroups
+from components.substrates.aws.settings import AwsSettings, Egress
+from components.substrates.aws.zones import CloudTopology, balancer_beside, subnet_of, subnets, visitors_address
 from components.substrates.ssh_keys import KeyPair, key_pair
 
 KEY_PREFIX_LENGTH = 200
@@ -32,14 +31,14 @@ class AwsSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology, region: Region, drift: Drift) -> None:
+    def __init__(self, settings: Settings, aws_settings: AwsSettings, plan: CloudTopology, drift: Drift) -> None:
         super().__init__("php-cluster:aws:AwsSubstrate", "aws", None)
-        self._settings, self._plan, self._region, self._drift = settings, plan, region, drift
-        self._subnets = subnets(plan.network, region.zones)
-        self._network = Network(plan, self._subnets, settings.aws.vpc_id, region.gateway)
+        self._brick_gib, self._aws, self._plan, self._drift = settings.brick_gib, aws_settings, plan, drift
+        self._subnets = subnets(plan.network, plan.region.zones)
+        self._network = Network(plan, self._subnets, aws_settings.vpc_id, plan.region.gateway)
         self._groups = SecurityGroups(
             self._network.vpc_id,
-            settings.aws,
+            aws_settings,
             tls=settings.tls_certificate is not None,
             # Once there they stay: an arbiter that leaves is in use until it has left.
             arbiter=plan.arbiter is not None or ARBITER in drift.known,
@@ -58,36 +57,36 @@ class AwsSubstrate(pulumi.ComponentResource):
         self.machines = {planned.name: made[planned.name].machine for planned in plan.machines}
         pulumi.export("sshPrivateKey", self._login.private)
         pulumi.export("knownHosts", pulumi.Output.all(*[one.known_host for one in made.values()]).apply("\n".join))
-        self.register_outputs({"region": region.name})
+        self.register_outputs({"region": plan.region.name})
+
+    def _instance_type(self, planned: PlannedMachine) -> str:
+        return self._aws.balancer_type if planned.role is Role.LOAD_BALANCER else self._aws.node_type
 
     def _place(self, planned: PlannedMachine, before: Sequence[pulumi.Resource]) -> Place:
-        aws_settings = self._settings.aws
-        kind = aws_settings.balancer_type if planned.role is Role.LOAD_BALANCER else aws_settings.node_type
         return Place(
             zone=self._network.zone(planned),
             subnet_id=self._network.subnet_id(planned),
             groups=self._groups.of(planned),
-            image=self._region.images[kind],
+            image=self._plan.region.images[self._instance_type(planned)],
             before=before,
         )
 
     def _machine(self, planned: PlannedMachine, before: Sequence[pulumi.Resource], **more: object) -> AwsMachine:
-        aws_settings = self._settings.aws
         return AwsMachine(
             planned,
             self._place(planned, before),
-            aws_settings,
-            instance_type=aws_settings.balancer_type if planned.role is Role.LOAD_BALANCER else aws_settings.node_type,
+            self._aws,
+            instance_type=self._instance_type(planned),
             login=self._login,
             key_name=self._key_name,
-            brick_gib=self._settings.brick_gib,
+            brick_gib=self._brick_gib,
             drift=self._drift,
             parent=self,
             **more,  # type: ignore[arg-type]
         )
 
     def _balancers(self) -> dict[str, AwsMachine]:
-        plan, routes = self._plan, self._settings.aws.egress is Egress.BALANCERS
+        plan, routes = self._plan, self._aws.egress is Egress.BALANCERS
         floating = FloatingAddress()
         local = {planned.name: visitors_address(subnet_of(planned, self._subnets)) for planned in plan.balancers}
         self._interfaces = {
@@ -112,14 +111,14 @@ class AwsSubstrate(pulumi.ComponentResource):
                 elastic_ip=ElasticIp(
                     floating.address,
                     local[planned.name],
-                    floating.settings(planned.name, self._region.name, movers),
+                    floating.settings(planned.name, plan.region.name, movers),
                 ),
             )
             for planned in plan.balancers
         }
 
     def _nodes(self, balancers: Mapping[str, AwsMachine]) -> dict[str, AwsMachine]:
-        plan, egress = self._plan, self._settings.aws.egress
+        plan, egress = self._plan, self._aws.egress
         routing = (
             [
                 remote_step(
@@ -149,7 +148,7 @@ class AwsSubstrate(pulumi.ComponentResource):
         }
 
 
-def create(settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
-    """Makes the machines of a plan in the region that the settings name."""
+def create(settings: Settings, aws_settings: AwsSettings, plan: CloudTopology, drift: Drift) -> Mapping[str, Machine]:
+    """Makes the machines of a plan."""
     give_advice()
-    return AwsSubstrate(settings, plan, check(settings.aws, settings.network, settings.php_nodes), drift).machines
+    return AwsSubstrate(settings, aws_settings, plan, drift).machines

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_command as command
 
-from components.plan.aws_settings import AwsSettings
 from components.plan.topology import PlannedMachine, Role
 from components.steps.drift import Drift
 from components.steps.machine import ElasticIp, Machine
 from components.steps.remote import FIRST_DIAL_ERROR_LIMIT, with_scripts
 from components.substrates.aws.cloud_init import user_data
 from components.substrates.aws.names import tags
+from components.substrates.aws.settings import AwsSettings
 from components.substrates.ssh_keys import KeyPair, key_pair
 
 USER = "admin"
@@ -139,8 +140,51 @@ class AwsMachine(pulumi.ComponentResource):
         parent: pulumi.Resource,
     ) -> None:
         super().__init__("php-cluster:aws:AwsMachine", planned.name, None, pulumi.ResourceOptions(parent=parent))
-        role = planned.role.value
         host_key = key_pair(f"{planned.name}-host-key", self)
+        instance = self._instance(
+            planned,
+            place,
+            host_key,
+            interface,
+            instance_type=instance_type,
+            key_name=key_name,
+            iam_instance_profile=profile,
+            disable_api_termination=settings.termination_protection,
+        )
+        host = interface.address if interface else pulumi.Output.from_input(planned.address)
+        self.known_host = pulumi.Output.concat(host, " ", host_key.public)
+        reached: dict[str, Any] = {
+            "host": host,
+            "user": USER,
+            "private_key": login.private,
+            "host_key": host_key.public,
+        }
+        self.proxy = command.remote.ProxyConnectionArgs(**reached, dial_error_limit=FIRST_DIAL_ERROR_LIMIT)
+        self.machine = with_scripts(
+            Machine(
+                name=planned.name,
+                role=planned.role,
+                identity=instance.id,
+                address=planned.address,
+                interface=None,
+                brick_source=self._brick(planned, place, brick_gib, instance) if planned.has_brick else "",
+                connection=command.remote.ConnectionArgs(**reached, proxy=through.proxy if through else None),
+                user=USER,
+                ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
+                resource=instance,
+                drift=drift,
+                through=pulumi.Output.concat(USER, "@", through.proxy.host) if through else "",
+                packages=MOVER_PACKAGES if planned.role is Role.LOAD_BALANCER else (),
+                elastic_ip=elastic_ip,
+            ),
+            self,
+        )
+        self.register_outputs({"address": planned.address})
+
+    def _instance(
+        self, planned: PlannedMachine, place: Place, host_key: KeyPair, interface: Interface | None, **inputs: Any
+    ) -> aws.ec2.Instance:
+        """The instance itself, with its own root disk."""
         where = (
             {
                 "primary_network_interface": aws.ec2.InstancePrimaryNetworkInterfaceArgs(
@@ -155,13 +199,11 @@ class AwsMachine(pulumi.ComponentResource):
                 "associate_public_ip_address": False,
             }
         )
-        instance = aws.ec2.Instance(
+        return aws.ec2.Instance(
             f"{planned.name}-machine",
             ami=place.image,
-            instance_type=instance_type,
-            key_name=key_name,
-            iam_instance_profile=profile,
             **where,
+            **inputs,
             metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
@@ -170,13 +212,12 @@ class AwsMachine(pulumi.ComponentResource):
                 volume_size=ROOT_GIB,
                 encrypted=True,
                 delete_on_termination=True,
-                tags=tags(f"{planned.name}-root", role=role),
+                tags=tags(f"{planned.name}-root", role=planned.role.value),
             ),
-            disable_api_termination=settings.termination_protection,
             user_data=pulumi.Output.all(host_key.private, host_key.public).apply(
                 lambda keys: user_data(planned.role, keys[0], keys[1])
             ),
-            tags=tags(planned.name, role=role),
+            tags=tags(planned.name, role=planned.role.value),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*place.before, *([interface.association] if interface else [])],
@@ -186,41 +227,6 @@ class AwsMachine(pulumi.ComponentResource):
                 delete_before_replace=True,
             ),
         )
-        host = interface.address if interface else pulumi.Output.from_input(planned.address)
-        self.known_host = pulumi.Output.concat(host, " ", host_key.public)
-        self.proxy = command.remote.ProxyConnectionArgs(
-            host=host,
-            user=USER,
-            private_key=login.private,
-            host_key=host_key.public,
-            dial_error_limit=FIRST_DIAL_ERROR_LIMIT,
-        )
-        self.machine = with_scripts(
-            Machine(
-                name=planned.name,
-                role=planned.role,
-                identity=instance.id,
-                address=planned.address,
-                interface=None,
-                brick_source=self._brick(planned, place, brick_gib, instance) if planned.has_brick else "",
-                connection=command.remote.ConnectionArgs(
-                    host=host,
-                    user=USER,
-                    private_key=login.private,
-                    host_key=host_key.public,
-                    proxy=through.proxy if through else None,
-                ),
-                user=USER,
-                ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
-                resource=instance,
-                drift=drift,
-                through=pulumi.Output.concat(USER, "@", through.proxy.host) if through else "",
-                packages=MOVER_PACKAGES if planned.role is Role.LOAD_BALANCER else (),
-                elastic_ip=elastic_ip,
-            ),
-            self,
-        )
-        self.register_outputs({"address": planned.address})
 
     def _brick(
         self, planned: PlannedMachine, place: Place, brick_gib: int, instance: aws.ec2.Instance

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components.plan.aws_settings import Egress
 from components.plan.topology import PlannedMachine, Topology
-from components.plan.zones import Subnet, balancer_beside, subnet_of
 from components.substrates.aws.names import tags
+from components.substrates.aws.settings import Egress
+from components.substrates.aws.zones import Subnet, balancer_beside, subnet_of
 
 EVERYWHERE = "0.0.0.0/0"
 

@@ -13,10 +13,10 @@ import pulumi
 import pulumi_aws as aws
 
 from components.balancer.load_balancer import MEMBERS_PORT, STATISTICS_PORT
-from components.plan.aws_settings import AwsSettings, Egress
 from components.plan.topology import ARBITER_HOST, ARBITER_PORT, INNER_PORT, PlannedMachine, Role
 from components.substrates.aws.names import name, tags
 from components.substrates.aws.network import EVERYWHERE
+from components.substrates.aws.settings import AwsSettings, Egress
 
 BALANCERS, NODES, ARBITER = "balancers", "nodes", "arbiter"
 

@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.plan.existing_settings import ExistingSettings
 from components.plan.packages import packages_of
 from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import ARBITER_PORT, INNER_PORT, PlannedMachine, Role, Topology
-from components.steps import clocks
 from components.steps.pinned_ssh import ssh_command
+from components.substrates import clocks
+from components.substrates.existing.settings import ExistingSettings
 
 FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
 
@@ -73,7 +73,9 @@ def ssh_to(existing: ExistingSettings, name: str, private_key: str, folder: Path
     return [*client, f"{existing.user}@{machine.address}"]
 
 
-def questions(settings: Settings, plan: Topology, planned: PlannedMachine, known: Iterable[str]) -> str:
+def questions(
+    settings: Settings, existing: ExistingSettings, plan: Topology, planned: PlannedMachine, known: Iterable[str]
+) -> str:
     """The shell text that asks a machine. To machines that an update has reached before, it need not look for a way."""
     serves = planned.role is Role.PHP
     ports = [*(NODE_PORTS if serves else BALANCER_PORTS)]
@@ -86,7 +88,7 @@ def questions(settings: Settings, plan: Topology, planned: PlannedMachine, known
     ]
     variables = {
         "SERVES": "yes" if serves else "no",
-        "BRICK": settings.existing.brick if planned.has_brick else "",
+        "BRICK": existing.brick if planned.has_brick else "",
         "FLOATING_IP": "" if serves else plan.floating_ip or "",
         "PACKAGES": " ".join(packages_of(planned, settings.extra_packages)),
         "PORTS": " ".join(map(str, ports)),
@@ -111,16 +113,14 @@ def ports_wanted(machine: PlannedMachine, other: PlannedMachine) -> Sequence[int
     return wanted
 
 
-def ask_all(settings: Settings, plan: Topology, private_key: str, known: Iterable[str]) -> dict[str, Facts]:
+def ask_all(
+    settings: Settings, existing: ExistingSettings, plan: Topology, private_key: str, known: Iterable[str]
+) -> dict[str, Facts]:
     """Asks every machine at once."""
     with ThreadPoolExecutor(len(plan.machines)) as pool:
         asked = {
             planned.name: pool.submit(
-                _ask,
-                settings.existing,
-                planned.name,
-                private_key,
-                questions(settings, plan, planned, known),
+                _ask, existing, planned.name, private_key, questions(settings, existing, plan, planned, known)
             )
             for planned in plan.machines
         }

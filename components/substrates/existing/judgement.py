@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
-from components.plan.existing_settings import KEY, ExistingSettings
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
-from components.steps.clocks import furthest_apart
+from components.substrates.clocks import furthest_apart
 from components.substrates.existing.facts import Facts
+from components.substrates.existing.settings import KEY, ExistingSettings
 
 ARCHITECTURES = ("amd64", "arm64")
 SYSTEM = ("debian", "12")
@@ -33,6 +33,7 @@ class Judge:
 
     Attributes:
         settings: The user's.
+        existing: Those of this substrate.
         plan: What each machine is to be.
         found: What each machine said.
         owner: The word of this stack; empty before it has one.
@@ -42,6 +43,7 @@ class Judge:
     """
 
     settings: Settings
+    existing: ExistingSettings
     plan: Topology
     found: Mapping[str, Facts]
     owner: str
@@ -51,11 +53,6 @@ class Judge:
 
     def __post_init__(self) -> None:
         self.failures: list[str] = []
-
-    @property
-    def existing(self) -> ExistingSettings:
-        """The settings of this substrate."""
-        return self.settings.existing
 
     def is_ours(self, name: str) -> bool:
         """Whether a machine has this stack's mark, or has lost nothing but the mark: leaving would have taken more."""

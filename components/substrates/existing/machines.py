@@ -11,8 +11,7 @@ import pulumi_command as command
 import pulumi_random as random
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
-from components.plan.config_values import NAMESPACE
-from components.plan.existing_settings import KEY, ExistingSettings
+from components.plan.config_values import NAMESPACE, ConfigError
 from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.steps.drift import Drift
@@ -20,6 +19,7 @@ from components.steps.machine import Machine
 from components.steps.remote import with_scripts
 from components.substrates.existing.facts import ask_all, unreachable
 from components.substrates.existing.judgement import Judge
+from components.substrates.existing.settings import KEY, ExistingSettings
 
 MACHINE_SCRIPT = "scripts/existing/machine"
 """Relative to the project, where the engine runs commands."""
@@ -89,17 +89,7 @@ class ExistingMachine(pulumi.ComponentResource):
                 address=planned.address,
                 interface=None,
                 brick_source=settings.brick,
-                connection=command.remote.ConnectionArgs(
-                    host=planned.address,
-                    user=settings.user,
-                    private_key=private_key,
-                    host_key=host_key,
-                    proxy=command.remote.ProxyConnectionArgs(
-                        host=bastion.host, user=bastion.user, private_key=private_key, host_key=bastion.host_key
-                    )
-                    if bastion
-                    else None,
-                ),
+                connection=_connection(settings, planned.name, private_key),
                 user=settings.user,
                 ssh_command=f"scripts/ssh --stack {pulumi.get_stack()} {planned.name}",
                 resource=claimed,
@@ -111,14 +101,31 @@ class ExistingMachine(pulumi.ComponentResource):
         self.register_outputs({"address": planned.address})
 
 
+def _connection(
+    existing: ExistingSettings, name: str, private_key: pulumi.Output[str]
+) -> command.remote.ConnectionArgs:
+    machine, bastion = existing.by_name[name], existing.bastion
+    return command.remote.ConnectionArgs(
+        host=machine.address,
+        user=existing.user,
+        private_key=private_key,
+        host_key=machine.host_key,
+        proxy=command.remote.ProxyConnectionArgs(
+            host=bastion.host, user=bastion.user, private_key=private_key, host_key=bastion.host_key
+        )
+        if bastion
+        else None,
+    )
+
+
 class ExistingSubstrate(pulumi.ComponentResource):
     """All machines of a stack, with the word by which they know it."""
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology, private_key: str, drift: Drift) -> None:
+    def __init__(self, existing: ExistingSettings, plan: Topology, private_key: str, drift: Drift) -> None:
         super().__init__("php-cluster:existing:ExistingSubstrate", "existing", None)
-        existing, child = settings.existing, pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self)
         login = pulumi.Output.secret(private_key)
         owner = pulumi.Output.unsecret(random.RandomPassword(OWNER, length=16, special=False, opts=child).result)
         made: dict[str, ExistingMachine] = {}
@@ -147,16 +154,16 @@ def _leave_version() -> str:
     return hashlib.sha256((PROJECT_FOLDER / "scripts" / "existing" / "leave").read_bytes()).hexdigest()[:12]
 
 
-def create(settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
+def create(settings: Settings, existing: ExistingSettings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
     """Looks at the machines of a plan, and makes them the stack's.
 
     Raises:
-        pulumi.RunError: some are not fit; the text names every failure of each of them.
+        ConfigError: some are not fit; the text names every failure of each of them.
     """
-    private_key = login_key(settings.existing, drift)
+    private_key = login_key(existing, drift)
     if private_key:
-        check(settings, plan, private_key, drift)
-    return ExistingSubstrate(settings, plan, private_key, drift).machines
+        check(settings, existing, plan, private_key, drift)
+    return ExistingSubstrate(existing, plan, private_key, drift).machines
 
 
 def login_key(existing: ExistingSettings, drift: Drift) -> str:
@@ -168,9 +175,7 @@ def login_key(existing: ExistingSettings, drift: Drift) -> str:
             key = (PROJECT_FOLDER / path).read_text()
         except (OSError, UnicodeDecodeError) as problem:
             if not pulumi.runtime.is_dry_run():
-                raise pulumi.RunError(
-                    f"{name} is {existing.private_key_file}\n    It cannot be read: {problem}"
-                ) from None
+                raise ConfigError(f"{name} is {existing.private_key_file}\n    It cannot be read: {problem}") from None
             pulumi.log.warn(f"the machines are not looked at: {name}, {existing.private_key_file}, is not here")
             last = next(iter(drift.connections.values()), {})
             return str(last.get("privateKey", ""))
@@ -179,20 +184,20 @@ def login_key(existing: ExistingSettings, drift: Drift) -> str:
     try:
         load(key.encode(), password=None)
     except (ValueError, TypeError) as problem:
-        raise pulumi.RunError(
+        raise ConfigError(
             f"{name} must be an SSH private key without a passphrase: {problem}\n"
             f"    Make one for this: ssh-keygen -t ed25519 -N '' -f cluster-key"
         ) from None
     return key
 
 
-def check(settings: Settings, plan: Topology, private_key: str, drift: Drift) -> None:
+def check(settings: Settings, existing: ExistingSettings, plan: Topology, private_key: str, drift: Drift) -> None:
     """Looks at all machines. One that has lost the stack's mark is another machine, and gets everything again.
 
     Raises:
-        pulumi.RunError: some are not fit.
+        ConfigError: some are not fit.
     """
-    by_name = settings.existing.by_name
+    by_name = existing.by_name
     known = frozenset(
         name
         for name, last in drift.connections.items()
@@ -211,12 +216,12 @@ def check(settings: Settings, plan: Topology, private_key: str, drift: Drift) ->
     )
     belonged = {last["ADDRESS"]: name for name, last in claimed.items()}
     owner = str(drift.known.get(OWNER, {}).get("result", ""))
-    found = ask_all(settings, plan, private_key, known)
-    judge = Judge(settings, plan, found, owner, known, replaced, belonged)
+    found = ask_all(settings, existing, plan, private_key, known)
+    judge = Judge(settings, existing, plan, found, owner, known, replaced, belonged)
     failures = judge.judge(must_answer=not pulumi.runtime.is_dry_run())
     if failures:
         count = f"{len(failures)} things are" if len(failures) > 1 else "1 thing is"
-        raise pulumi.RunError(f"{count} in the way on your machines; nothing was changed.\n\n" + "\n\n".join(failures))
+        raise ConfigError(f"{count} in the way on your machines; nothing was changed.\n\n" + "\n\n".join(failures))
     if silent := unreachable(found):
         pulumi.log.warn(f"{', '.join(silent)} cannot be reached from here: what they are like is not checked")
     for name in known & found.keys():

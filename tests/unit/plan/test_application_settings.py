@@ -8,7 +8,8 @@ import yaml
 
 from components.plan.application_settings import PRESETS, ApplicationSettings, CronEntry, Worker, preset_news
 from components.plan.config_values import ConfigError
-from components.plan.settings import PROJECT_FOLDER, declared_defaults, read_settings
+from components.plan.settings import PROJECT_FOLDER, declared_defaults
+from tests.unit.settings import read_settings
 
 
 @pytest.fixture

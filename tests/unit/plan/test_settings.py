@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from components.plan.config_values import ConfigError
-from components.plan.settings import PROJECT_FOLDER, declared_defaults, read_settings
+from components.plan.settings import PROJECT_FOLDER, declared_defaults
 from components.plan.topology import Profile
+from tests.unit.settings import read_settings
 
 
 def refusal(values: dict[str, Any], secret_keys: frozenset[str] = frozenset()) -> str:
@@ -43,7 +44,7 @@ def self_signed() -> tuple[str, str]:
 
 def test_defaults_are_a_working_configuration() -> None:
     settings = read_settings({})
-    assert (settings.substrate, settings.php_nodes, settings.profile) == ("local", 2, Profile.SAFE)
+    assert (settings.php_nodes, settings.profile) == (2, Profile.SAFE)
     assert settings.network is None and settings.tls_key is None
     assert settings.app_dir == PROJECT_FOLDER / "app"
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from components.cluster import PhpCluster
 from components.plan.application_settings import CronEntry, Worker
-from components.plan.settings import read_settings
 from components.site.jobs import environment_file, jobs_of
 from components.site.package import Site
 from components.site.release import release_name
 from components.steps.drift import Drift
 from tests.unit.graph import cluster_graph, everything_before, graph_of, machine, planned
+from tests.unit.settings import read_settings
 
 VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), max_size=40)
 

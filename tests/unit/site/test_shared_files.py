@@ -13,12 +13,12 @@ import pytest
 from components.php.mount import files_fstab_line
 from components.php.node import WebRules, nginx_site
 from components.plan.config_values import ConfigError, Reader
-from components.plan.settings import read_settings
 from components.plan.shared_paths import SharedPaths, read_shared_paths
 from components.plan.volume_options import FILES_OPTIONS, SAFE_OPTIONS
 from components.site.package import pack
 from components.site.shared_files import no_longer_shared
 from tests.unit.graph import Graph, cluster_graph, everything_before, planned
+from tests.unit.settings import read_settings
 
 KEYS: dict[str, Any] = {"sharedDirs": ["uploads", "storage/app/"], "sharedFiles": ["config/local.php"]}
 SHARED = SharedPaths(("uploads", "storage/app"), ("config/local.php",))

@@ -8,16 +8,15 @@ import pulumi
 import pytest
 
 from components.cluster import PhpCluster
-from components.plan import zones
-from components.plan.settings import read_settings
 from components.plan.topology import Profile
 from components.site.package import Site
 from components.steps.drift import Drift
-from components.substrates import aws
+from components.substrates.aws import zones
 from components.substrates.aws.floating_address import move_policy
 from components.substrates.aws.instances import brick_device
 from tests.aws_schema import problems_of_inputs
 from tests.unit.graph import Graph, everything_before, graph_of
+from tests.unit.settings import read_with_substrate
 
 WITHOUT_ACCOUNT = {"aws:region": "eu-central-1", "aws:skipCredentialsValidation": "true"}
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
@@ -33,7 +32,7 @@ def cloud(
     Args:
         whole: With the cluster on the machines.
     """
-    settings = read_settings(
+    settings, aws = read_with_substrate(
         {
             "substrate": "aws",
             "network": "10.64.0.0/20",
@@ -42,7 +41,6 @@ def cloud(
             **values,
         },
         {"tlsKey"},
-        ("local", "aws"),
     )
     pulumi.runtime.set_all_config(WITHOUT_ACCOUNT)
     left = {name: node.inputs for name, node in (known or {}).items() if node.type.startswith("aws:")}
@@ -392,8 +390,12 @@ def test_one_more_node_is_one_more_machine() -> None:
     assert {name for name in before if before[name].inputs != after[name].inputs} == set()
 
 
+def region(names: list[str]) -> zones.Region:
+    return zones.Region("eu-central-1", tuple(names), {}, gateway=None)
+
+
 def test_a_machines_place_follows_from_its_name_alone() -> None:
-    plans = [zones.plan("10.64.0.0/20", ZONES, count, Profile.SAFE) for count in (1, 7, 64)]
+    plans = [zones.plan("10.64.0.0/20", region(ZONES), count, Profile.SAFE) for count in (1, 7, 64)]
     addresses = [{machine.name: machine.address for machine in plan.machines} for plan in plans]
     assert addresses[0].items() <= addresses[1].items() <= addresses[2].items()
     assert len(set(addresses[2].values())) == 66
@@ -401,7 +403,7 @@ def test_a_machines_place_follows_from_its_name_alone() -> None:
 
 def test_with_two_zones_the_arbiter_is_beside_one_balancer() -> None:
     """One zone has two of the bricks and the arbiter, whatever one does: without it sessions stop."""
-    plan = zones.plan("10.64.0.0/20", ZONES[:2], 3, Profile.SAFE)
+    plan = zones.plan("10.64.0.0/20", region(ZONES[:2]), 3, Profile.SAFE)
     parts = zones.subnets(plan.network, ZONES[:2])
     placed = {machine.name: zones.subnet_of(machine, parts).zone for machine in plan.machines}
     assert [placed["lb1"], placed["lb2"]] == ZONES[:2]
@@ -419,7 +421,7 @@ def test_a_brick_is_found_by_its_volume() -> None:
 @pytest.mark.parametrize("there", [2, 3])
 def test_the_smallest_network_that_is_accepted_has_room(count: int, there: int) -> None:
     network = ipaddress.ip_network(f"10.64.0.0/{zones.required_network(count)}")
-    plan = zones.plan(str(network), ZONES[:there], count, Profile.SAFE)
+    plan = zones.plan(str(network), region(ZONES[:there]), count, Profile.SAFE)
     parts = zones.subnets(plan.network, ZONES[:there])
     for machine in plan.machines:
         subnet = zones.subnet_of(machine, parts)

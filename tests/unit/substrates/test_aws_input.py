@@ -9,21 +9,16 @@ import pulumi
 import pytest
 
 from components.plan.config_values import ConfigError
-from components.plan.settings import read_settings
-from components.substrates import aws
 from components.substrates.aws.advice import advice
 from tests.commands import PROJECT
 from tests.unit.graph import graph_of
+from tests.unit.settings import read_settings, read_with_substrate
 from tests.unit.substrates.test_aws import SETTINGS, WITHOUT_ACCOUNT
 
 
 def refusal(aws_settings: dict[str, Any], **values: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        read_settings(
-            {"substrate": "aws", "aws": {"sshCidrs": ["203.0.113.7/32"], **aws_settings}, **values},
-            (),
-            ("local", "aws"),
-        )
+        read_settings({"substrate": "aws", "aws": {"sshCidrs": ["203.0.113.7/32"], **aws_settings}, **values})
     return str(caught.value)
 
 
@@ -71,7 +66,7 @@ def refusal_of_map() -> str:
 
 def test_a_local_stack_needs_nothing_of_the_cloud() -> None:
     read_settings({"phpNodes": 2})
-    program = "import components.substrates, components.cluster, sys; sys.exit('pulumi_aws' in sys.modules)"
+    program = "import components.substrates.registry, components.cluster, sys; sys.exit('pulumi_aws' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False).returncode == 0
     components = PROJECT / "components"
     users = [path for path in components.rglob("*.py") if "import pulumi_aws" in path.read_text()]
@@ -79,7 +74,7 @@ def test_a_local_stack_needs_nothing_of_the_cloud() -> None:
 
 
 def planning(aws_settings: dict[str, Any], config: dict[str, str]) -> Callable[[], object]:
-    settings = read_settings({"substrate": "aws", "aws": {**SETTINGS, **aws_settings}}, (), ("local", "aws"))
+    settings, aws = read_with_substrate({"substrate": "aws", "aws": {**SETTINGS, **aws_settings}})
     pulumi.runtime.set_all_config(config)
     return lambda: graph_of(lambda: aws.plan(settings))
 

@@ -11,16 +11,17 @@ import pytest
 
 from components.base.packet_filter import names_nodes, packet_filter
 from components.plan.config_values import ConfigError
-from components.plan.existing_settings import host_key
-from components.plan.settings import Settings, read_settings
+from components.plan.settings import Settings
 from components.plan.topology import INNER_PORT, Topology
 from components.steps.drift import Drift, no_drift
-from components.substrates import SUBSTRATES, existing
+from components.substrates.existing import Existing
 from components.substrates.existing.facts import Facts, failure_of, parse, ports_wanted, questions
 from components.substrates.existing.judgement import Judge
 from components.substrates.existing.machines import ExistingSubstrate
+from components.substrates.existing.settings import ExistingSettings, host_key
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.unit.graph import Graph, everything_before, graph_of
+from tests.unit.settings import read_settings, read_with_substrate
 
 OWNER = "0123456789abcdef"
 
@@ -48,8 +49,10 @@ def values(count: int = 2, **more: Any) -> dict[str, Any]:
     }
 
 
-def read(given: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Settings:
-    return read_settings(given, secrets, SUBSTRATES)
+def read(given: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> tuple[Settings, Existing]:
+    settings, substrate = read_with_substrate(given, secrets)
+    assert isinstance(substrate, Existing)
+    return settings, substrate
 
 
 def refusal(given: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> str:
@@ -59,17 +62,19 @@ def refusal(given: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> 
 
 
 def test_as_many_nodes_as_are_listed() -> None:
-    settings = read(values(count=3, bastion={"host": "gate.example.org", "hostKey": f"gate.example.org {key(1)} me"}))
+    bastion = {"host": "gate.example.org", "hostKey": f"gate.example.org {key(1)} me"}
+    settings, substrate = read(values(count=3, bastion=bastion))
+    existing = substrate.settings
     assert settings.php_nodes == 3
-    assert settings.existing.bastion and settings.existing.bastion.host_key == key(1)
-    assert settings.existing.user == "root" and not settings.existing.delete_sessions
-    assert [settings.existing.key_of(name) for name in ("lb2", "php3")] == [
+    assert existing.bastion and existing.bastion.host_key == key(1)
+    assert existing.user == "root" and not existing.delete_sessions
+    assert [existing.key_of(name) for name in ("lb2", "php3")] == [
         "php-cluster:existing.balancers[1]",
         "php-cluster:existing.nodes[2]",
     ]
-    assert read({**values(count=3), "phpNodes": 3}).php_nodes == 3
+    assert read_settings({**values(count=3), "phpNodes": 3}).php_nodes == 3
     # The engine hands out the default.
-    assert read({**values(count=3), "phpNodes": "2"}).php_nodes == 3
+    assert read_settings({**values(count=3), "phpNodes": "2"}).php_nodes == 3
 
 
 @pytest.mark.parametrize(
@@ -113,11 +118,11 @@ def test_wrong_settings_are_refused(changed: dict[str, Any], said: str | None) -
 
 def test_a_secret_key_is_taken() -> None:
     given = values(privateKeyFile="", privateKey="hidden")
-    assert read(given, frozenset({"existing"})).existing.private_key == "hidden"
+    assert read(given, frozenset({"existing"}))[1].settings.private_key == "hidden"
 
 
 def test_another_substrate_needs_no_machines() -> None:
-    assert read({"existing": {}}).existing.balancers == ()
+    assert read_settings({"existing": {}}).php_nodes == 2
 
 
 def test_a_host_key_is_a_whole_key() -> None:
@@ -127,9 +132,9 @@ def test_a_host_key_is_a_whole_key() -> None:
             host_key(wrong)
 
 
-def planned(**more: Any) -> tuple[Settings, Topology]:
-    settings = read(values(**more))
-    return settings, existing.plan(settings)
+def planned(**more: Any) -> tuple[Settings, ExistingSettings, Topology]:
+    settings, substrate = read(values(**more))
+    return settings, substrate.settings, substrate.plan(settings)
 
 
 WELL = """clock 1000.5
@@ -163,8 +168,8 @@ def said_by_all(plan: Topology, **more: str) -> dict[str, Facts]:
 def failures(
     found: Mapping[str, Facts], *, owner: str = OWNER, known: str = "", answer: bool = True, **more: Any
 ) -> list[str]:
-    settings, plan = planned()
-    return Judge(settings, plan, found, owner, frozenset(known.split()), **more).judge(must_answer=answer)
+    settings, existing, plan = planned()
+    return Judge(settings, existing, plan, found, owner, frozenset(known.split()), **more).judge(must_answer=answer)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +205,14 @@ def failures(
     ],
 )
 def test_a_machine_that_is_not_fit_is_named(machine: str, line: str, said: str) -> None:
-    _, plan = planned()
+    *_, plan = planned()
     found = failures(said_by_all(plan, **{machine: line}))
     assert any(said in one for one in found), found
     assert all("php-cluster:" in one for one in found)
 
 
 def test_machines_that_are_well_are_taken() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     assert failures(said_by_all(plan)) == []
     # As they are when the cluster runs.
     mine = f"+owner {OWNER} dev\nfree_mib 10\n+listens 80 haproxy\n+cut_off lb1 24007\n+foreign /session"
@@ -220,7 +225,7 @@ def test_machines_that_are_well_are_taken() -> None:
 
 
 def test_a_machine_that_has_lost_its_mark_alone_is_taken() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     found = said_by_all(plan, lb2="+runs keepalived\n+listens 80 haproxy\n+leave yes")
     assert failures(found, known="lb2") == []
     # Known or not, one that an earlier stack has is not.
@@ -230,7 +235,7 @@ def test_a_machine_that_has_lost_its_mark_alone_is_taken() -> None:
 
 
 def test_a_machine_keeps_its_name() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     last = {"192.0.2.11": "lb1", "192.0.2.12": "lb2", "192.0.2.21": "php1"}
     assert failures(said_by_all(plan), belonged={**last, "192.0.2.29": "php2"}) == []
     # The second of three nodes was taken from the list.
@@ -239,7 +244,7 @@ def test_a_machine_keeps_its_name() -> None:
 
 
 def test_a_balancer_that_leaves_may_have_the_floating_ip() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     taken = said_by_all(plan, **dict.fromkeys(("lb1", "lb2"), "+floating_ip taken 52:54:00:12:34:56"))
     assert len(failures(taken)) == 2
     assert len(failures(taken, replaced=frozenset({"php1"}))) == 2
@@ -247,7 +252,7 @@ def test_a_balancer_that_leaves_may_have_the_floating_ip() -> None:
 
 
 def test_clocks_are_compared_with_each_other() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     found = said_by_all(plan)
     for facts in found.values():
         # It is this box's clock that is wrong.
@@ -260,7 +265,7 @@ def test_clocks_are_compared_with_each_other() -> None:
 
 
 def test_sessions_are_taken_over_whole_or_not_at_all() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     kept = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2")}
     assert failures(said_by_all(plan, **kept)) == []
     swapped = {**kept, "lb1": kept["lb2"], "lb2": kept["lb1"]}
@@ -270,26 +275,26 @@ def test_sessions_are_taken_over_whole_or_not_at_all() -> None:
     mine = f"+owner {OWNER} dev"
     late = said_by_all(plan, lb1=mine, lb2=kept["lb2"])
     assert failures(late) == []
-    settings, _ = planned()
-    judge = Judge(settings, plan, late, OWNER, frozenset(), frozenset({"lb2"}))
+    settings, existing, _ = planned()
+    judge = Judge(settings, existing, plan, late, OWNER, frozenset(), frozenset({"lb2"}))
     assert ["has gone on without it" in one for one in judge.judge(must_answer=True)] == [True]
 
 
 def test_a_volume_keeps_its_choice_of_tls_when_it_is_taken_over() -> None:
     plain = {name: f"brick disk 4096 xfs\nbrick_kept {name} id" for name in ("lb1", "lb2")}
     encrypted = {name: f"{facts}\n+brick_kept_tls yes" for name, facts in plain.items()}
-    _, plan = planned()
+    *_, plan = planned()
     said = failures(said_by_all(plan, **encrypted))
     assert len(said) == 2 and all("php-cluster:glusterTls: set it to true" in one for one in said)
-    settings, _ = planned()
+    settings, existing, _ = planned()
     wanting = dataclasses.replace(settings, gluster_tls=True)
     for kept, refused in ((plain, 2), (encrypted, 0)):
-        judge = Judge(wanting, plan, said_by_all(plan, **kept), OWNER, frozenset(), frozenset())
+        judge = Judge(wanting, existing, plan, said_by_all(plan, **kept), OWNER, frozenset(), frozenset())
         assert len(judge.judge(must_answer=True)) == refused
 
 
 def test_who_does_not_answer() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     found = said_by_all(plan)
     found["lb1"].failure, found["php2"].failure = "unreachable", "unreachable"
     assert failures(found, answer=False) == []
@@ -316,22 +321,22 @@ def test_why_a_machine_says_nothing(words: str, failure: str) -> None:
 
 
 def test_who_has_to_reach_whom() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     lb1, lb2, php1, php2 = plan.machines
     assert ports_wanted(lb1, lb2) == [24007, 49152, 8404]
     assert ports_wanted(lb1, php2) == [80, INNER_PORT]
     assert ports_wanted(php2, lb1) == [24007, 49152, 8405]
     assert ports_wanted(php2, php1) == [49200]
     assert ports_wanted(php1, php2) == []
-    settings, _ = planned()
-    asked = questions(settings, plan, php2, ["lb1", "lb2"])
+    settings, existing, _ = planned()
+    asked = questions(settings, existing, plan, php2, ["lb1", "lb2"])
     assert "PEERS='php1 192.0.2.21 49200'\n" in asked and "BRICK=''" in asked
 
 
 def machines_graph(drift: Drift | None = None, **more: Any) -> Graph:
-    settings, plan = planned(**more)
+    _, existing, plan = planned(**more)
     login = private_key(b"l" * SEED_BYTES)
-    return graph_of(lambda: ExistingSubstrate(settings, plan, login, drift or no_drift()))
+    return graph_of(lambda: ExistingSubstrate(existing, plan, login, drift or no_drift()))
 
 
 def test_each_machine_is_claimed_and_leaves() -> None:
@@ -367,7 +372,7 @@ def test_a_machine_without_its_mark_is_another_one() -> None:
 
 
 def test_the_packet_filter_lets_in_those_that_are_named() -> None:
-    _, plan = planned()
+    *_, plan = planned()
     rules = packet_filter(plan, plan.balancers[0])
     assert "define php_nodes = { 192.0.2.21, 192.0.2.22 }\n" in rules
     assert names_nodes(plan)

@@ -1,30 +1,26 @@
-"""Machines on this Linux box: systemd-nspawn, a bridge of the stack's own, and the scripts of `scripts/lab/`."""
+"""The machines of a stack on this box, and what they share."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 import subprocess
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_command as command
 
-from components.plan import topology
 from components.plan.packages import packages_of
-from components.plan.settings import PROJECT_FOLDER, Image, Settings
+from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.steps.drift import GONE, OFF, Drift, States
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
+from components.substrates.local.identity import checkout_identity, lab_id
 from components.substrates.ssh_keys import KeyPair, key_pair
 
 LAB_SCRIPTS = "scripts/lab"
 """Relative to the project, where the engine runs commands: no path of this box gets into a stack's state."""
 
-IDENTITY_FILE = PROJECT_FOLDER / ".cluster" / "identity"
 GRACE_SECONDS = 20
 """How long a machine that leaves may take to shut down before it is ended."""
 
@@ -32,42 +28,8 @@ INTERFACE = "host0"
 BRICK_SOURCE = "/data"
 
 
-def checkout_identity(file: Path = IDENTITY_FILE) -> str:
-    """A random name that this checkout keeps, so that a second clone with a stack of the same name is another one."""
-    if not file.exists():
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            with file.open("x") as new:
-                new.write(secrets.token_hex(8) + "\n")
-        except FileExistsError:
-            pass  # another run of this checkout was faster; its name counts
-    return file.read_text().strip()
-
-
-def lab_id(stack: str, identity: str) -> str:
-    """Six hexadecimal digits that begin the names of a stack's machines, bridge and tables.
-
-    So few because the kernel's interface names end after 15 characters: `vb-` + six + `-php64`.
-    """
-    return hashlib.sha256(f"{identity}/{stack}".encode()).hexdigest()[:6]
-
-
-def default_network(stack: str) -> str:
-    """One of the 512 networks of size 24 in 198.18.0.0/15, which RFC 2544 sets aside and no LAN or VPN uses."""
-    index = int(lab_id(stack, checkout_identity()), 16) % 512
-    return f"198.{18 + index // 256}.{index % 256}.0/24"
-
-
-def plan(settings: Settings) -> Topology:
-    """Plans the cluster in the configured network, or in the stack's own."""
-    network = settings.network or default_network(pulumi.get_stack())
-    return topology.plan(network, settings.php_nodes, settings.profile, settings.floating_ip)
-
-
 def image_packages(settings: Settings, plan: Topology) -> list[str]:
-    """What the image holds beyond Debian's base: all that any machine needs, so that one image serves them all."""
-    if settings.image is Image.STOCK:
-        return []
+    """What a prebuilt image has beyond Debian's base: all that any machine needs, so that one image serves them all."""
     return sorted({package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)})
 
 
@@ -96,8 +58,7 @@ class LocalMachine(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("php-cluster:local:LocalMachine", planned.name, None, opts)
-        host_key = key_pair(f"{planned.name}-host-key", self)
-        step = f"{planned.name}-machine"
+        host_key, step = key_pair(f"{planned.name}-host-key", self), f"{planned.name}-machine"
         lost = drift.gone_reason(step, planned.name)
         running = command.local.Command(
             step,
@@ -150,7 +111,7 @@ class LocalSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology, drift: Drift) -> None:
+    def __init__(self, settings: Settings, plan: Topology, packages: Sequence[str], drift: Drift) -> None:
         stack = pulumi.get_stack()
         super().__init__("php-cluster:local:LocalSubstrate", "local", None)
         identity = checkout_identity()
@@ -167,7 +128,7 @@ class LocalSubstrate(pulumi.ComponentResource):
             "image",
             create=f"{LAB_SCRIPTS}/image up",
             delete=f"{LAB_SCRIPTS}/image down",
-            environment={"PACKAGES": " ".join(image_packages(settings, plan))},
+            environment={"PACKAGES": " ".join(packages)},
             add_previous_output_in_env=False,
             opts=child,
         )
@@ -197,11 +158,6 @@ class LocalSubstrate(pulumi.ComponentResource):
         pulumi.export("sshPrivateKey", login.private)
         pulumi.export("knownHosts", pulumi.Output.all(*[one.known_host for one in made]).apply("\n".join))
         self.register_outputs({"network": str(plan.network)})
-
-
-def create(settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
-    """Makes the machines of a plan on this box."""
-    return LocalSubstrate(settings, plan, drift).machines
 
 
 def states(names: tuple[str, ...]) -> States:

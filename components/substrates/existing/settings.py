@@ -6,7 +6,7 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from components.plan.config_values import (
     text,
     text_as_is,
 )
+from components.plan.settings import Settings
 from components.plan.topology import BALANCERS, MAX_PHP_NODES
 
 KEY = "existing"
@@ -139,18 +140,20 @@ def _bastion(value: Any) -> Bastion | None:
     )
 
 
-def read_existing(values: Any, problems: list[str], *, chosen: bool) -> ExistingSettings:
-    """Checks what is set below `existing`; what is absent takes its default, and what is wrong is added to `problems`.
+def read_existing(top: Reader, *, chosen: bool) -> ExistingSettings:
+    """Checks what is set below `existing`; what is absent takes its default, and what is wrong is noted.
 
     Args:
-        values: What is set.
-        problems: Gets what is wrong.
-        chosen: Whether the substrate is this one, so that machines must be there.
+        top: Reads the keys at the top.
+        chosen: Whether the substrate is this one, so that machines must be there, and as many nodes as are listed.
     """
-    reader = Reader(values, DEFAULTS, group=KEY, example="user admin")
+    reader = top.below(KEY, DEFAULTS, example="user admin", secret_keys={"privateKey"})
+    if chosen:
+        listed = reader.values["nodes"]
+        top.default_to("phpNodes", len(listed) if isinstance(listed, list) and listed else 1)
     least = 1 if chosen else 0
     two = len(BALANCERS)
-    settings = ExistingSettings(
+    return ExistingSettings(
         balancers=reader.read(
             "balancers",
             _machines(two * least, two),
@@ -197,22 +200,14 @@ def read_existing(values: Any, problems: list[str], *, chosen: bool) -> Existing
             "deleteSessionsOnDestroy", switch, "true or false", "deleteSessionsOnDestroy true", False
         ),
     )
-    problems += reader.problems
-    return settings
 
 
 def check_existing(
-    reader: Reader,
-    settings: ExistingSettings,
-    network: str | None,
-    floating_ip: str | None,
-    *,
-    php_nodes: int,
-    key_is_secret: bool,
+    reader: Reader, existing: ExistingSettings, settings: Settings, secret_keys: Collection[str]
 ) -> None:
     """Rules that hold when the substrate is `existing`, and about several keys at once."""
-    _check_login(reader, settings, key_is_secret=key_is_secret)
-    if not settings.brick:
+    _check_login(reader, existing, key_is_secret=KEY in secret_keys)
+    if not existing.brick:
         _lacks(
             reader,
             f"{KEY}.brick",
@@ -220,20 +215,20 @@ def check_existing(
             "system of its own.",
             f"--path {KEY}.brick /dev/sdb",
         )
-    if settings.nodes and php_nodes != len(settings.nodes):
+    if existing.nodes and settings.php_nodes != len(existing.nodes):
         reader.problems.append(
-            f"{NAMESPACE}:phpNodes is {php_nodes}\n    {KEY}.nodes lists {len(settings.nodes)}, and that list counts.\n"
-            f"    Remove it: pulumi config rm phpNodes"
+            f"{NAMESPACE}:phpNodes is {settings.php_nodes}\n    {KEY}.nodes lists {len(existing.nodes)}, and that list "
+            "counts.\n    Remove it: pulumi config rm phpNodes"
         )
     owners: dict[str, str] = {}
-    for name, machine in settings.by_name.items():
+    for name, machine in existing.by_name.items():
         if machine.address in owners:
             reader.problems.append(
-                f"{settings.key_of(name)}.address is {machine.address}\n    It must be another machine than "
-                f"{settings.key_of(owners[machine.address])}: each does one job."
+                f"{existing.key_of(name)}.address is {machine.address}\n    It must be another machine than "
+                f"{existing.key_of(owners[machine.address])}: each does one job."
             )
         owners.setdefault(machine.address, name)
-    _check_network(reader, settings, network, floating_ip, owners)
+    _check_network(reader, existing, settings, owners)
 
 
 def _lacks(reader: Reader, key: str, why: str, example: str) -> None:
@@ -241,27 +236,22 @@ def _lacks(reader: Reader, key: str, why: str, example: str) -> None:
         reader.problems.append(f"{NAMESPACE}:{key} is not set\n    {why}\n    Example: pulumi config set {example}")
 
 
-def _check_login(reader: Reader, settings: ExistingSettings, *, key_is_secret: bool) -> None:
-    if bool(settings.private_key) == bool(settings.private_key_file):
+def _check_login(reader: Reader, existing: ExistingSettings, *, key_is_secret: bool) -> None:
+    if bool(existing.private_key) == bool(existing.private_key_file):
         reader.problems.append(
             f"{NAMESPACE}:{KEY}.privateKey and {KEY}.privateKeyFile: exactly one must be set\n"
             f"    It logs in to every machine.\n"
             f"    Example: pulumi config set --path {KEY}.privateKeyFile '~/.ssh/id_ed25519'"
         )
-    elif settings.private_key and not key_is_secret:
+    elif existing.private_key and not key_is_secret:
         reader.problems.append(
             f"{NAMESPACE}:{KEY}.privateKey is [secret]\n    It must be stored as a secret.\n"
             f'    Example: pulumi config set --secret --path {KEY}.privateKey -- "$(cat ~/.ssh/id_ed25519)"'
         )
 
 
-def _check_network(
-    reader: Reader,
-    settings: ExistingSettings,
-    network: str | None,
-    floating_ip: str | None,
-    owners: Mapping[str, str],
-) -> None:
+def _check_network(reader: Reader, existing: ExistingSettings, settings: Settings, owners: Mapping[str, str]) -> None:
+    network, floating_ip = settings.network, settings.floating_ip
     if floating_ip is None:
         _lacks(reader, "floatingIp", "It must be a free address of the balancers' network.", "floatingIp 192.0.2.10")
     if network is None:
@@ -273,15 +263,15 @@ def _check_network(
         )
         return
     net = ipaddress.IPv4Network(network)
-    for name in BALANCERS[: len(settings.balancers)]:
-        address = settings.by_name[name].address
+    for name in BALANCERS[: len(existing.balancers)]:
+        address = existing.by_name[name].address
         if ipaddress.IPv4Address(address) not in net:
             reader.problems.append(
-                f"{settings.key_of(name)}.address is {address}\n    It must lie in network, {network}, as the floating "
+                f"{existing.key_of(name)}.address is {address}\n    It must lie in network, {network}, as the floating "
                 f"IP does: either balancer has to be able to take that."
             )
     example = f"floatingIp {net[10 % net.num_addresses]}"
     if floating_ip is not None and floating_ip in owners:
-        reader.refuse("floatingIp", f"free, but it is {settings.key_of(owners[floating_ip])}", example)
+        reader.refuse("floatingIp", f"free, but it is {existing.key_of(owners[floating_ip])}", example)
     elif floating_ip is not None and not net[0] < ipaddress.IPv4Address(floating_ip) < net[-1]:
         reader.refuse("floatingIp", f"a free address in {network}", example)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.plan import zones
 from components.plan.config_values import (
     NAMESPACE,
     Reader,
@@ -20,6 +19,8 @@ from components.plan.config_values import (
     private_network,
     switch,
 )
+from components.plan.settings import Settings
+from components.substrates.aws import zones
 
 KEY = "aws"
 
@@ -63,11 +64,11 @@ class AwsSettings:
     termination_protection: bool
 
 
-def read_aws(values: Any, problems: list[str]) -> AwsSettings:
-    """Checks what is set below `aws`; what is absent takes its default, and what is wrong is added to `problems`."""
-    reader = Reader(values, DEFAULTS, group=KEY, example="egress nat")
+def read_aws(top: Reader) -> AwsSettings:
+    """Checks what is set below `aws`; what is absent takes its default, and what is wrong is noted."""
+    reader = top.below(KEY, DEFAULTS, example="egress nat")
     cidrs = "a list of IPv4 networks in CIDR notation without host bits"
-    settings = AwsSettings(
+    return AwsSettings(
         vpc_id=reader.read(
             "vpcId", optional(matching(_VPC_ID)), "the id of a VPC", "vpcId vpc-0123456789abcdef0", None
         ),
@@ -102,11 +103,9 @@ def read_aws(values: Any, problems: list[str]) -> AwsSettings:
             "terminationProtection", switch, "true or false", "terminationProtection true", False
         ),
     )
-    problems += reader.problems
-    return settings
 
 
-def check_aws(reader: Reader, aws: AwsSettings, network: str | None, php_nodes: int) -> None:
+def check_aws(reader: Reader, aws: AwsSettings, settings: Settings) -> None:
     """Rules that hold when the substrate is `aws`, and about several keys at once."""
     if reader.values["floatingIp"]:
         reader.refuse("floatingIp", "absent: the cloud gives the address", "siteName www.example.org")
@@ -115,19 +114,17 @@ def check_aws(reader: Reader, aws: AwsSettings, network: str | None, php_nodes: 
             f"{NAMESPACE}:{KEY}.sshCidrs is not set\n    It must name the networks from which you log in: this program "
             f"does, too.\n    Example: pulumi config set --path '{KEY}.sshCidrs[0]' 203.0.113.7/32"
         )
-    if network is None:
+    if settings.network is None:
         if aws.vpc_id:
             reader.refuse("network", f"set together with {KEY}.vpcId: a free part of that VPC", "network 10.64.16.0/20")
         return
-    smallest = zones.required_network(php_nodes)
-    if not zones.LARGEST_PREFIX <= ipaddress.IPv4Network(network).prefixlen <= smallest:
+    network, smallest = ipaddress.IPv4Network(settings.network), zones.required_network(settings.php_nodes)
+    if not zones.LARGEST_PREFIX <= network.prefixlen <= smallest:
         reader.refuse(
             "network",
-            f"a /{zones.LARGEST_PREFIX} to /{smallest}: the cloud has none larger, and {php_nodes} PHP nodes need that "
-            f"many addresses in each of {zones.PARTS} equal parts",
-            f"network {ipaddress.IPv4Network(network).network_address}/{smallest}"
-            if ipaddress.IPv4Network(network).prefixlen > smallest
-            else "network 10.64.0.0/20",
+            f"a /{zones.LARGEST_PREFIX} to /{smallest}: the cloud has none larger, and {settings.php_nodes} PHP nodes "
+            f"need that many addresses in each of {zones.PARTS} equal parts",
+            f"network {network.network_address}/{smallest}" if network.prefixlen > smallest else "network 10.64.0.0/20",
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.plan.topology import (
@@ -43,6 +43,34 @@ class Subnet:
     zone: str
     network: ipaddress.IPv4Network
     public: bool
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the cluster goes.
+
+    Attributes:
+        name: The region.
+        zones: Two or three availability zones of it.
+        images: Instance type to the image that its machines start from.
+        gateway: Internet gateway of an existing VPC; None where the stack makes its own.
+    """
+
+    name: str
+    zones: tuple[str, ...]
+    images: Mapping[str, str]
+    gateway: str | None
+
+
+@dataclass(frozen=True)
+class CloudTopology(Topology):
+    """A plan that knows where it goes, so that the account is looked at once.
+
+    Attributes:
+        region: What the account has for it.
+    """
+
+    region: Region
 
 
 def default_network(stack: str) -> str:
@@ -92,22 +120,23 @@ def _zone_of_node(number: int, zones: int) -> int:
     return number % ZONES_OF_BALANCERS
 
 
-def plan(network: str, zones: Sequence[str], php_nodes: int, profile: Profile) -> Topology:
-    """Plans a cluster over these zones, two or three; the floating IP comes from the cloud."""
-    net = ipaddress.IPv4Network(network)
+def plan(network: str, region: Region, php_nodes: int, profile: Profile) -> CloudTopology:
+    """Plans a cluster over the zones of a region; the floating IP comes from the cloud."""
+    net, zones = ipaddress.IPv4Network(network), len(region.zones)
     # Of each subnet the cloud keeps the first four addresses and the last for itself; machines begin at the eleventh.
     balancers = [str(_part(net, index)[FLOATING_IP_OFFSET + 1 + index]) for index in range(ZONES_OF_BALANCERS)]
     nodes = [
-        str(_part(net, FIRST_PRIVATE_PART + _zone_of_node(number, len(zones)))[FIRST_PHP_OFFSET + number])
+        str(_part(net, FIRST_PRIVATE_PART + _zone_of_node(number, zones))[FIRST_PHP_OFFSET + number])
         for number in range(1, php_nodes + 1)
     ]
-    return Topology(
+    return CloudTopology(
         net,
         gateway="",
         floating_ip=None,
         machines=machines_at(balancers, nodes, profile),
         # Nothing but PHP nodes is in the private subnets.
-        php_addresses=(f"{_part(net, FIRST_PRIVATE_PART)[0]}-{_part(net, FIRST_PRIVATE_PART + len(zones) - 1)[-1]}",),
+        php_addresses=(f"{_part(net, FIRST_PRIVATE_PART)[0]}-{_part(net, FIRST_PRIVATE_PART + zones - 1)[-1]}",),
+        region=region,
     )
 
 

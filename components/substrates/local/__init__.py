@@ -1,0 +1,45 @@
+"""Machines on this Linux box: systemd-nspawn, a bridge of the stack's own, and the scripts of `scripts/lab/`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pulumi
+
+from components.plan import topology
+from components.plan.config_values import Reader
+from components.plan.settings import Settings
+from components.plan.topology import Topology
+from components.steps.drift import Drift, States
+from components.steps.machine import Machine
+from components.substrates.local import machines
+from components.substrates.local.identity import default_network
+from components.substrates.local.settings import Image, check_network, read_image
+
+
+class Local:
+    """The substrate `local`."""
+
+    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value}
+
+    def __init__(self, reader: Reader, *, chosen: bool) -> None:
+        self.image = read_image(reader)
+
+    def check(self, reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
+        """Notes what breaks rules about several keys at once."""
+        check_network(reader, settings)
+
+    def plan(self, settings: Settings) -> Topology:
+        """Plans the cluster in the configured network, or in the stack's own."""
+        network = settings.network or default_network(pulumi.get_stack())
+        return topology.plan(network, settings.php_nodes, settings.profile, settings.floating_ip)
+
+    def states(self, names: tuple[str, ...]) -> States:
+        """Looks at the machines of the current stack with these names. Nothing is known of them without root."""
+        return machines.states(names)
+
+    def create(self, settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
+        """Makes the machines of a plan on this box."""
+        packages = machines.image_packages(settings, plan) if self.image is Image.PREBUILT else []
+        return machines.LocalSubstrate(settings, plan, packages, drift).machines

@@ -1,0 +1,37 @@
+"""What tells the machines of one stack on this box from those of another."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from components.plan.settings import PROJECT_FOLDER
+
+IDENTITY_FILE = PROJECT_FOLDER / ".cluster" / "identity"
+
+
+def checkout_identity(file: Path = IDENTITY_FILE) -> str:
+    """A random name that this checkout keeps, so that a second clone with a stack of the same name is another one."""
+    if not file.exists():
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            with file.open("x") as new:
+                new.write(secrets.token_hex(8) + "\n")
+        except FileExistsError:
+            pass  # another run of this checkout was faster; its name counts
+    return file.read_text().strip()
+
+
+def lab_id(stack: str, identity: str) -> str:
+    """Six hexadecimal digits that begin the names of a stack's machines, bridge and tables.
+
+    So few because the kernel's interface names end after 15 characters: `vb-` + six + `-php64`.
+    """
+    return hashlib.sha256(f"{identity}/{stack}".encode()).hexdigest()[:6]
+
+
+def default_network(stack: str) -> str:
+    """One of the 512 networks of size 24 in 198.18.0.0/15, which RFC 2544 sets aside and no LAN or VPN uses."""
+    index = int(lab_id(stack, checkout_identity()), 16) % 512
+    return f"198.{18 + index // 256}.{index % 256}.0/24"
