@@ -55,7 +55,7 @@ def _refusal(key: str, kind: str) -> str:
         return next(
             paragraph for paragraph in str(problem).split("\n\n") if paragraph.startswith(f"php-cluster:{key} ")
         )
-    raise AssertionError(f"{key} takes anything")
+    raise AssertionError(f"{key} takes a map: its parser refuses too little")
 
 
 def _default(value: Any) -> str:
