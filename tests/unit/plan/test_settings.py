@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from components.plan.config_values import ConfigError
-from components.plan.settings import PROJECT_FOLDER, declared_defaults
+from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import Profile
 from tests.unit.settings import read_settings
 
@@ -54,11 +54,6 @@ def test_every_key_is_described() -> None:
     for key, declaration in project["config"].items():
         assert declaration["description"].endswith("."), key
         assert "type" in declaration and "default" in declaration, key
-
-
-def test_every_key_is_in_the_readme() -> None:
-    readme = (PROJECT_FOLDER / "README.md").read_text()
-    assert [key for key in declared_defaults() if f"| `{key}` |" not in readme] == []
 
 
 @pytest.mark.parametrize(
