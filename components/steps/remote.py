@@ -20,7 +20,7 @@ import pulumi
 import pulumi_command as command
 
 from components.steps.drift import SCRIPTS, SCRIPTS_FOLDER
-from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS, archive, stored_name
+from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS, archive, libraries, stored_name
 from components.steps.machine import Machine
 
 DIAL_ERROR_LIMIT = 5
@@ -82,7 +82,7 @@ def script_text(step: str, script: str, variables: Mapping[str, str], files: Map
             raise ValueError(f"{name!r} is no name for a variable of a host script")
         if _END_OF_STEP in variables.get(name, ""):
             raise ValueError(f"the value of {name} must not contain {_END_OF_STEP}")
-    sourced = [stored_name(each) for each in ("steps/lib.sh", script)]
+    sourced = [stored_name(each) for each in (*libraries(script), script)]
     contents = {name: stored_name(file) for name, file in files.items()}
     runner = {
         "STEP": step,

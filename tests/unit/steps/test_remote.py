@@ -1,6 +1,7 @@
 """How a step is put together, and what a machine makes of it."""
 
 import io
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.steps import host_scripts
-from components.steps.host_scripts import HOST_SCRIPTS, pack, stored_name
+from components.steps.host_scripts import HOST_SCRIPTS, libraries, pack, stored_name
 from components.steps.remote import ARRIVAL, render, script_text
 
 LIBRARY = "steps/lib.sh"
@@ -44,6 +45,14 @@ def test_every_script_is_bash_and_ends_with_news(script: str) -> None:
     body = (HOST_SCRIPTS / script).read_text()
     assert "report " in body or script == "gluster/volume-info.sh"
     assert "# Input: " in body
+
+
+def test_a_step_has_the_library_of_its_own_room_alone() -> None:
+    assert libraries("gluster/volume-start.sh") == [LIBRARY, "gluster/lib.sh"]
+    assert libraries("balancer/haproxy.sh") == [LIBRARY]
+    text = script_text("volume-start", "gluster/volume-start.sh", {})
+    read = re.findall(r'^\. "\$scripts/(\S+)"$', text, re.MULTILINE)
+    assert read == [stored_name(file) for file in (LIBRARY, "gluster/lib.sh", "gluster/volume-start.sh")]
 
 
 def test_a_text_that_is_cut_off_runs_nothing(folder: Path) -> None:
