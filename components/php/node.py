@@ -251,9 +251,13 @@ class PhpNode(pulumi.ComponentResource):
         """Makes the step after which PHP runs. No request arrives before the site, which waits for the mount too."""
         args = self._args
         safe = args.profile is Profile.SAFE
-        files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"}
+        files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php", "FPM_SERVICE": "php/fpm@.service"}
         if safe and self.name == FIRST_NODE:
-            files |= {"COLLECT_PHP": "sessions/collect_sessions.php"}
+            files |= {
+                "COLLECT_PHP": "sessions/collect_sessions.php",
+                "COLLECT_SERVICE": "sessions/collect.service",
+                "COLLECT_TIMER": "sessions/collect.timer",
+            }
         running = remote_step(
             f"{self.name}-php",
             args.machine,

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Gives the volume its arbiter, or takes it.
 #
-# Input: VOLUME, ARBITER ("php1:/folder", or empty), ARBITER_PORT.
+# Input: VOLUME, ARBITER ("php1:/folder", or empty), ARBITER_PORT, BRICKS_GO_ON_DROP_IN (unit file).
 # Postcondition: all members of the pool know the volume with this arbiter and no other, its clients have been told, and all its
 # bricks are reached if it was started. A second run changes nothing; one that was interrupted is finished.
 
@@ -59,7 +59,7 @@ change_arbiter() {
         || fail "this version of Gluster notes its volumes in another way than php-cluster knows: $home/info"
     ! is_started "$info" || wait_until 60 "all bricks of $VOLUME are reached" all_reached
     mkdir -p "$(dirname "$bricks_go_on")"
-    printf '[Service]\nKillMode=process\n' >"$bricks_go_on"
+    printf '%s' "$BRICKS_GO_ON_DROP_IN" >"$bricks_go_on"
     systemctl daemon-reload
     systemctl stop glusterd
     write_volume

@@ -97,6 +97,16 @@ replace_file() {
     return 1
 }
 
+# put_unit NAME CONTENT [VARIABLE…]: writes a unit of systemd, or a drop-in, with the variables' values in place of their names
+# between @ and @.
+put_unit() {
+    local content=$2 variable
+    for variable in "${@:3}"; do
+        content=${content//@$variable@/"${!variable}"}
+    done
+    put_file "/etc/systemd/system/$1" 0644 "$content"
+}
+
 # wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails with WHAT and its last words after SECONDS.
 wait_until() {
     local limit=$1 what=$2 deadline said
