@@ -91,6 +91,10 @@ class PhpCluster(pulumi.ComponentResource):
                         [*packages_of(planned, settings.extra_packages), *machines[planned.name].packages]
                     ),
                 },
+                files={
+                    "PACKET_FILTER_SERVICE": "base/packet-filter.service",
+                    "NFTABLES_DROP_IN": "base/nftables.drop-in.conf",
+                },
                 limit_seconds=900,
             )
             for planned in plan.machines

@@ -196,6 +196,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
                         "TLS_PATH": TLS_PATH,
                         "DRAIN_SECONDS": str(DRAIN_SECONDS),
                     },
+                    files={"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf"},
                     depends_on=[packages, *args.nodes_serving],
                 )
             )
@@ -233,7 +234,11 @@ class FloatingIp(pulumi.ComponentResource):
                     "WITNESS": plan.php_nodes[0].address,
                     "ADDRESS": machine.address,
                 },
-                files={"WATCH_BALANCER": "balancer/watch-balancer"},
+                files={
+                    "WATCH_BALANCER": "balancer/watch-balancer",
+                    "BALANCER_SERVICE": "balancer/balancer.service",
+                    "KEEPALIVED_DROP_IN": "balancer/keepalived.drop-in.conf",
+                },
                 # Not after HAProxy: until that serves, watch-balancer keeps the address away.
                 depends_on=[
                     installed[machine.name],
@@ -264,7 +269,7 @@ class FloatingIp(pulumi.ComponentResource):
                 "balancer/elastic-ip.sh",
                 parent=self,
                 variables={"SETTINGS": machine.elastic_ip.settings},
-                files={"PROGRAM": "balancer/elastic-ip"},
+                files={"PROGRAM": "balancer/elastic-ip", "ELASTIC_IP_SERVICE": "balancer/elastic-ip.service"},
                 depends_on=[installed],
             )
         ]

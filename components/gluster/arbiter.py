@@ -49,6 +49,7 @@ def arbiter_runs(
             "VOLUME_ID": volume_id,
             "VOLUME_FILE": render("gluster/arbiter.vol.j2", folder=ARBITER_FOLDER, port=ARBITER_PORT, tls=tls),
         },
+        files={"ARBITER_SERVICE": "gluster/arbiter.service"},
         depends_on=depends_on,
     )
 

@@ -63,6 +63,7 @@ class TrustedPool(pulumi.ComponentResource):
                     "BRICK": topology.BRICK,
                     "PEERS": " ".join(other.machine.name for other in hosts if other is not host),
                 },
+                files={"GLUSTERD_DROP_IN": "gluster/glusterd.drop-in.conf"},
                 depends_on=[host.installed, *host.trusting],
             )
             for host in hosts
@@ -182,6 +183,7 @@ class Volume(pulumi.ComponentResource):
                 "ARBITER": self._layout["ARBITER"],
                 "ARBITER_PORT": str(topology.ARBITER_PORT),
             },
+            files={"BRICKS_GO_ON_DROP_IN": "gluster/bricks-go-on.drop-in.conf"},
             # A brick that is put back has its daemon started again, and the pool takes one change at a time.
             depends_on=[*self.restored, *after],
         )

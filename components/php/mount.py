@@ -73,6 +73,13 @@ def fstab_line(profile: Profile) -> str:
     return f"{BALANCERS[0]}:/{VOLUME} {MOUNT_POINT} glusterfs {mount_options(profile)} 0 0"
 
 
+_KEEPER_FILES = {
+    "KEEP_MOUNTED": "php/keep-mounted",
+    "KEEPER_SERVICE": "php/keep-mounted.service",
+    "MOUNT_DROP_IN": "php/mount.drop-in.conf",
+}
+
+
 def _members(plan: Topology) -> str:
     """The balancers' pages that list the nodes, as `keep-mounted` asks for them."""
     return " ".join(f"http://{each.address}:{MEMBERS_PORT}/members;csv" for each in plan.balancers)
@@ -111,7 +118,7 @@ def files_mounted(
             "KNOCK_PORT": _knock_port(tls=tls),
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
-        files={"KEEP_MOUNTED": "php/keep-mounted"},
+        files=_KEEPER_FILES,
         depends_on=depends_on,
     )
 
@@ -156,7 +163,7 @@ class Mount(pulumi.ComponentResource):
                 "KNOCK_PORT": _knock_port(tls=tls),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
-            files={"KEEP_MOUNTED": "php/keep-mounted"} if safe else {},
+            files=_KEEPER_FILES if safe else {},
             depends_on=depends_on,
         )
         self.register_outputs({"line": self.line})

@@ -56,18 +56,16 @@ class WebServer:
         root: The folder that it serves.
         release: The folder of the release, for pages to hand out files of.
         socket: The name of PHP's socket.
-        answers_checks: Whether balancers of an earlier version ask it how the node is.
     """
 
     listen: str
     root: str
     release: str
     socket: str = "site.sock"
-    answers_checks: bool = False
 
 
 SITE_SERVERS = (
-    WebServer("80 default_server", "/srv/site/web", "/srv/site/current", answers_checks=True),
+    WebServer("80 default_server", "/srv/site/web", "/srv/site/current"),
     # For a release that is tried before it serves (site-try.sh); nobody outside reaches it.
     WebServer("127.0.0.1:8081", "/srv/site/trial", "/srv/site/trial-release"),
 )
@@ -251,9 +249,13 @@ class PhpNode(pulumi.ComponentResource):
         """Makes the step after which PHP runs. No request arrives before the site, which waits for the mount too."""
         args = self._args
         safe = args.profile is Profile.SAFE
-        files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"}
+        files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php", "FPM_SERVICE": "php/fpm@.service"}
         if safe and self.name == FIRST_NODE:
-            files |= {"COLLECT_PHP": "sessions/collect_sessions.php"}
+            files |= {
+                "COLLECT_PHP": "sessions/collect_sessions.php",
+                "COLLECT_SERVICE": "sessions/collect.service",
+                "COLLECT_TIMER": "sessions/collect.timer",
+            }
         running = remote_step(
             f"{self.name}-php",
             args.machine,

@@ -29,6 +29,7 @@ from typing import Any, cast
 
 import pulumi
 
+from components.steps.host_scripts import HOST_SCRIPTS
 from components.steps.pinned_ssh import ssh_command
 
 OFF, GONE = "off", "gone"
@@ -57,20 +58,7 @@ _REPLACED = " replaced"
 
 _ASSIGNED_REASON = re.compile(r"^REASON=(.*)$", re.MULTILINE)
 
-# Prints a JSON object a line: {"step": …, "reason": …}, and {"rolled_back_from": …, "to": …} where the site was rolled
-# back (scripts/hosts/site/site-release). One after the other: Gluster's daemon takes one question at a time.
-CHECK_ALL_STEPS = r"""
-if read -r from to 2>/dev/null </srv/site/rolled-back; then
-    printf '{"rolled_back_from": "%s", "to": "%s"}\n' "${from//[^0-9a-f]/}" "${to//[^0-9a-f]/}"
-fi
-cd /var/lib/php-cluster/steps 2>/dev/null || exit 0
-for step in *; do
-    [[ -f $step ]] || continue
-    said=$(CHECK=yes timeout 15 bash "./$step" </dev/null 2>&1) && continue
-    said=$(tail --lines 1 <<<"$said" | tr --complement --delete '[:print:]' | tr '"\\' "'/")
-    printf '{"step": "%s", "reason": "%s"}\n' "$step" "${said:-it ends with an error}"
-done
-"""
+CHECK_ALL_STEPS = (HOST_SCRIPTS / "steps" / "check-all.sh").read_text()
 
 
 class Drift:

@@ -19,6 +19,9 @@ from components.steps.kept_files import keep
 
 HOST_SCRIPTS = PROJECT_FOLDER / "scripts" / "hosts"
 
+LIBRARY = Path("steps", "lib.sh")
+"""Functions that scripts of several folders use. What those of one folder share is in a file of that name there."""
+
 TEMPLATE = ".j2"
 """How a file is called that is made into a configuration file here, and so no business of a machine."""
 
@@ -34,6 +37,12 @@ def stored_name(file: str) -> str:
     """What a file of `scripts/hosts/` is called on machines: `php/serve-php` is `serve-php.<hash>` there."""
     path = HOST_SCRIPTS / file
     return f"{path.name}.{hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_CHARACTERS]}"
+
+
+def libraries(script: str) -> list[str]:
+    """What is read before a script: the library of all, and that of its folder if there is one."""
+    own = f"{Path(script).parent}/{LIBRARY.name}"
+    return [str(LIBRARY), *([own] if (HOST_SCRIPTS / own).is_file() else [])]
 
 
 def pack() -> bytes:

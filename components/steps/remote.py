@@ -20,7 +20,7 @@ import pulumi
 import pulumi_command as command
 
 from components.steps.drift import SCRIPTS, SCRIPTS_FOLDER
-from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS, archive, stored_name
+from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS, archive, libraries, stored_name
 from components.steps.machine import Machine
 
 DIAL_ERROR_LIMIT = 5
@@ -34,35 +34,14 @@ DIAL_TIMEOUT_SECONDS = 10
 STEPS_FOLDER = "/var/lib/php-cluster/steps"
 """Where a machine keeps the text of the steps that ran on it, secrets included: for root alone."""
 
-ARRIVAL = "/var/tmp/php-cluster-scripts-"  # noqa: S108 - for the connection's user to write; see _UNPACK
+ARRIVAL = "/var/tmp/php-cluster-scripts-"  # noqa: S108 - for the connection's user to write; see steps/run.sh
 """How the names of their archives begin, until a step has unpacked them."""
-
-_UNPACK = f"""\
-mkdir --parents --mode=700 {STEPS_FOLDER} {SCRIPTS_FOLDER}
-cd {SCRIPTS_FOLDER}
-is_right() {{ [[ ${{1:0:{HASH_CHARACTERS}}} == "${{2##*.}}" ]]; }}
-arrived() {{ sha256sum $files 2>&1 | while read -r hash file; do is_right "$hash" "$file" || exit 1; done; }}
-arrived || (
-    flock 9
-    for archive in {ARRIVAL}*.tar; do
-        [[ -f $archive && ! -L $archive ]] || continue
-        [[ -O $archive || $(stat --format=%U "$archive") == "${{SUDO_USER-}}" ]] || continue
-        new=$(mktemp --directory .XXXXXX)
-        tar --extract --no-same-owner --file "$archive" --directory "$new" || true
-        find "$new" -type f -exec sha256sum {{}} + | while read -r hash file; do
-            ! is_right "$hash" "$file" || mv "$file" .
-        done
-        rm -rf "$new" "$archive"
-    done
-) 9>.lock
-arrived || {{ echo "not here: $files; pulumi up --replace '**-scripts' brings them again" >&2; exit 1; }}
-"""
-"""Anybody on a machine may write to the folder where archives arrive. Unpacked are those of root and of the
-connection's user; taken is what has the content that its name tells, and used what the step has named. A power cut may
-leave a file empty, so its content counts when it is used, too."""
 
 _END_OF_STEP = "END-OF-STEP-64QF2Z"
 """A line that is in no script, template or value."""
+
+_RUN = re.sub(r"^ *#.*\n", "", (HOST_SCRIPTS / "steps" / "run.sh").read_text(), flags=re.MULTILINE)
+"""Without its comments: the engine writes the text down twice for each step (docs/decisions/13)."""
 
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -85,10 +64,7 @@ def render(template: str, **values: object) -> str:
 
 
 def script_text(step: str, script: str, variables: Mapping[str, str], files: Mapping[str, str] | None = None) -> str:
-    """The whole text that `bash -s` reads: it unpacks the host scripts if need be, and runs one with its variables.
-
-    The machine keeps what ran on it, to be looked at and run again there: under a name of its own while it runs, so
-    that a second run cannot change the text under the first, and under the step's name when it has ended well.
+    """The whole text that `bash -s` reads: `steps/run.sh`, and the step that it runs: a script with its variables.
 
     Args:
         step: Its name.
@@ -106,24 +82,28 @@ def script_text(step: str, script: str, variables: Mapping[str, str], files: Map
             raise ValueError(f"{name!r} is no name for a variable of a host script")
         if _END_OF_STEP in variables.get(name, ""):
             raise ValueError(f"the value of {name} must not contain {_END_OF_STEP}")
-    assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in {"STEP": step, **variables}.items())
-    library, body = stored_name("steps/lib.sh"), stored_name(script)
+    sourced = [stored_name(each) for each in (*libraries(script), script)]
     contents = {name: stored_name(file) for name, file in files.items()}
-    taken = "".join(f'take {name} "$scripts/{file}"\n' for name, file in contents.items())
-    return f"""set -euo pipefail
-umask 022
-files="{" ".join([library, body, *contents.values()])}"
-{_UNPACK}text=$(mktemp {STEPS_FOLDER}/.{step}.XXXXXX)
-trap 'rm -f "$text"' EXIT
-cat >"$text" <<'{_END_OF_STEP}'
+    runner = {
+        "STEP": step,
+        "FILES": " ".join([*sourced, *contents.values()]),
+        "SCRIPTS": SCRIPTS_FOLDER,
+        "STEPS": STEPS_FOLDER,
+        "ARRIVALS": ARRIVAL,
+        "HASH_CHARACTERS": str(HASH_CHARACTERS),
+    }
+    *read_before, body = (f'. "$scripts/{file}"\n' for file in sourced)
+    taken = (f'take {name} "$scripts/{file}"\n' for name, file in contents.items())
+    return f"""{_assignments(runner)}{_RUN}cat >"$text" <<'{_END_OF_STEP}'
 set -eu
 scripts={SCRIPTS_FOLDER}
-{assignments}. "$scripts/{library}"
-{taken}. "$scripts/{body}"
-{_END_OF_STEP}
-bash "$text" </dev/null
-mv "$text" {STEPS_FOLDER}/{step}
+{_assignments({"STEP": step, **variables})}{"".join([*read_before, *taken, body])}{_END_OF_STEP}
+run_text
 """
+
+
+def _assignments(variables: Mapping[str, str]) -> str:
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def as_root(machine: Machine, shell_command: str) -> str:

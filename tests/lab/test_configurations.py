@@ -1,5 +1,6 @@
 """Every configuration file, judged by the daemon that reads it, inside the image: none is installed on this box."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from components.base.packet_filter import packet_filter
 from components.php.mount import fstab_line
 from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
 from components.plan import topology
+from components.plan.application_settings import ApplicationSettings, CronEntry, Worker
 from components.plan.settings import declared_defaults
 from components.plan.topology import Profile
+from components.site.jobs import jobs_of
+from components.steps.host_scripts import HOST_SCRIPTS
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.unit.plan.test_settings import self_signed
@@ -108,6 +112,91 @@ def test_daemons_take_it(image: Image, tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").write_text(text.replace(right, wrong))
     done = image.run(JUDGES[kind], tmp_path)
     assert done.returncode != 0 or "syntax error" in done.stdout, f"the mistake {wrong!r} was not seen"
+
+
+# Where each unit file of scripts/hosts lies on a machine, below /etc/systemd/system. A drop-in is judged with its unit.
+UNITS = {
+    "balancer/balancer.service": "php-cluster-balancer.service",
+    "balancer/elastic-ip.service": "php-cluster-elastic-ip.service",
+    "balancer/haproxy.drop-in.conf": "haproxy.service.d/php-cluster.conf",
+    "balancer/keepalived.drop-in.conf": "keepalived.service.d/php-cluster.conf",
+    "base/nftables.drop-in.conf": "nftables.service.d/php-cluster.conf",
+    "base/packet-filter.service": "php-cluster-packet-filter.service",
+    "base/router.service": "php-cluster-router.service",
+    "gluster/arbiter.service": "php-cluster-arbiter.service",
+    "gluster/bricks-go-on.drop-in.conf": "glusterd.service.d/php-cluster.conf",
+    "gluster/glusterd.drop-in.conf": "glusterd.service.d/php-cluster.conf",
+    "php/fpm@.service": "php-cluster-fpm@a.service",
+    "php/keep-mounted.service": "php-cluster-sessions.service",
+    "php/mount.drop-in.conf": "media-sessions.mount.d/php-cluster.conf",
+    "sessions/collect.service": "php-cluster-collect.service",
+    "sessions/collect.timer": "php-cluster-collect.timer",
+    "site/cron.service.j2": "php-cluster-cron-hourly.service",
+    "site/cron.timer.j2": "php-cluster-cron-hourly.timer",
+    "site/worker.service.j2": "php-cluster-worker-mail@1.service",
+}
+VALUES = {
+    "version": "8.2",
+    "etc": "/etc/php/8.2/fpm",
+    "conf": "/etc/php-cluster/fpm.conf",
+    "program": "/usr/lib/php-cluster/keep-mounted",
+    "answered": "/run/php-cluster/mount-answered",
+    "unit": "media-sessions.mount",
+    "volume_file": "/etc/php-cluster/arbiter.vol",
+    "MOUNT_POINT": topology.MOUNT_POINT,
+    "BRICK_DISK": topology.SHARED_BRICK_DISK,
+    "MEMBERS": "http://198.18.7.11:8405/members;csv http://198.18.7.12:8405/members;csv",
+    "KNOCK_PORT": "24007",
+    "DRAIN_SECONDS": "30",
+    "PEER": "lb2",
+    "FLOATING_IP": "198.18.7.10",
+    "WITNESS": "198.18.7.21",
+    "BRICK_ADDRESSES": "198.18.7.11 198.18.7.12",
+}
+"""What put_unit puts in the place of names between @ and @."""
+
+WORKERS, CRON = (Worker("mail", "php worker.php", 1, 30),), (CronEntry("hourly", "hourly", "php cron.php"),)
+JOBS = jobs_of(ApplicationSettings("", (), {}, (), (), 60, CRON, WORKERS, {}))
+
+VERIFY = """
+mkdir -p "$(dirname /etc/systemd/system/UNIT)" /usr/lib/php-cluster
+cp /files/file /etc/systemd/system/UNIT
+for program in watch-balancer elastic-ip keep-mounted serve-php run-once; do
+    install --mode=755 /bin/true /usr/lib/php-cluster/$program
+done
+printf '[Mount]\\nWhat=x\\nWhere=/media/sessions\\n' >/etc/systemd/system/media-sessions.mount
+! systemd-analyze verify --man=no NAME 2>&1 | grep php-cluster
+"""
+
+
+def unit_text(file: str) -> str:
+    if file.endswith(".j2"):
+        [text] = [text for path, text in JOBS.files.items() if Path(path).name == UNITS[file].replace("@1", "@")]
+        return text
+    return re.sub(r"@(\w+)@", lambda name: VALUES[name[1]], (HOST_SCRIPTS / file).read_text())
+
+
+@pytest.mark.parametrize("file", UNITS)
+def test_systemd_takes_it(image: Image, tmp_path: Path, file: str) -> None:
+    name = UNITS[file].partition(".d/")[0]
+    verify = VERIFY.replace("UNIT", UNITS[file]).replace("NAME", name)
+    text = unit_text(file)
+    (tmp_path / "file").write_text(text)
+    done = image.run(verify, tmp_path)
+    assert done.returncode == 0, done.stdout
+
+    # A key of another name, which systemd ignores with a warning.
+    (tmp_path / "file").write_text(text.replace("=", "s=", 1))
+    done = image.run(verify, tmp_path)
+    assert done.returncode != 0 and "Unknown key" in done.stdout, done.stdout
+
+
+def test_no_unit_is_left_out() -> None:
+    endings = (".service", ".timer", ".drop-in.conf", ".service.j2", ".timer.j2")
+    files = {str(path.relative_to(HOST_SCRIPTS)) for path in HOST_SCRIPTS.rglob("*") if path.name.endswith(endings)}
+    assert files == set(UNITS)
+    for script in HOST_SCRIPTS.rglob("*.sh"):
+        assert "[Unit]" not in script.read_text() and "[Service]" not in script.read_text(), script
 
 
 def test_php_files_compile(image: Image) -> None:

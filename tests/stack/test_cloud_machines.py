@@ -67,7 +67,11 @@ def installed(machines: OwnMachines) -> OwnMachines:
             "PACKAGES": " ".join([*packages_of(planned, ()), *MOVER_PACKAGES]),
         }
         machines.enter(NUMBERS[planned.name], f"cat >{ARRIVAL}test.tar", stdin=pack().decode())
-        run_step(machines, planned.name, "base/install.sh", variables)
+        files = {
+            "PACKET_FILTER_SERVICE": "base/packet-filter.service",
+            "NFTABLES_DROP_IN": "base/nftables.drop-in.conf",
+        }
+        run_step(machines, planned.name, "base/install.sh", variables, files)
     return machines
 
 
@@ -90,14 +94,15 @@ def disk(installed: OwnMachines, tmp_path: Path) -> Iterator[str]:
 
 def test_a_brick_gets_its_own_disk_which_is_never_formatted_twice(installed: OwnMachines, disk: str) -> None:
     variables = {"BRICK_SOURCE": disk, "BRICK_DISK": SHARED_BRICK_DISK, "BRICK": BRICK, "PEERS": "lb2"}
-    assert f"formats {disk}" in run_step(installed, "lb1", "gluster/brick.sh", variables)
+    files = {"GLUSTERD_DROP_IN": "gluster/glusterd.drop-in.conf"}
+    assert f"formats {disk}" in run_step(installed, "lb1", "gluster/brick.sh", variables, files)
     assert installed.enter(1, f"findmnt --noheadings --output FSTYPE,OPTIONS {SHARED_BRICK_DISK}").startswith("xfs")
     assert "noatime" in installed.enter(1, f"findmnt --noheadings --output OPTIONS {SHARED_BRICK_DISK}")
     installed.enter(
         1, f"touch {BRICK}/kept; systemctl stop glusterd; umount {SHARED_BRICK_DISK}; sed -i '/xfs/d' /etc/fstab"
     )
     # As a new instance finds the disk of the old one.
-    again = run_step(installed, "lb1", "gluster/brick.sh", variables)
+    again = run_step(installed, "lb1", "gluster/brick.sh", variables, files)
     assert "formats" not in again and "mounts" in again
     assert installed.enter(1, f"ls {BRICK}/kept")
 
@@ -109,7 +114,8 @@ def test_private_machines_reach_the_world_through_a_balancer(installed: OwnMachi
     installed.enter(3, f"ip route replace {gateway}/32 via {INSIDE}.1 src {INSIDE}.3")
     reaches = f"ping -c 1 -W 2 -I {INSIDE}.3 {gateway} >/dev/null && echo reaches || true"
     assert installed.enter(3, reaches) == ""
-    run_step(installed, "lb1", "base/router.sh", {"NETWORK": f"{INSIDE}.0/24"})
+    files = {"ROUTER_SERVICE": "base/router.service"}
+    run_step(installed, "lb1", "base/router.sh", {"NETWORK": f"{INSIDE}.0/24"}, files)
     assert installed.enter(3, reaches) == "reaches"
     boot = installed.enter(1, first_process)
     installed.enter(1, "systemctl --no-block reboot")
@@ -198,11 +204,11 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
             name,
             "balancer/elastic-ip.sh",
             {"SETTINGS": api.settings(name)},
-            {"PROGRAM": "balancer/elastic-ip"},
+            {"PROGRAM": "balancer/elastic-ip", "ELASTIC_IP_SERVICE": "balancer/elastic-ip.service"},
         )
         configuration = haproxy_configuration(plan, index, "hidden", tls=False, request_seconds=60)
         haproxy = {"HAPROXY_CFG": configuration, "TLS_PEM": "", "TLS_PATH": "/etc/pem", "DRAIN_SECONDS": "1"}
-        run_step(installed, name, "balancer/haproxy.sh", haproxy)
+        run_step(installed, name, "balancer/haproxy.sh", haproxy, {"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf"})
     assert api.holder() is None
     for index, (name, peer) in enumerate((("lb1", "lb2"), ("lb2", "lb1"))):
         watching = {
@@ -212,7 +218,12 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
             "WITNESS": plan.php_nodes[0].address,
             "ADDRESS": plan.balancers[index].address,
         }
-        run_step(installed, name, "balancer/keepalived.sh", watching, {"WATCH_BALANCER": "balancer/watch-balancer"})
+        files = {
+            "WATCH_BALANCER": "balancer/watch-balancer",
+            "BALANCER_SERVICE": "balancer/balancer.service",
+            "KEEPALIVED_DROP_IN": "balancer/keepalived.drop-in.conf",
+        }
+        run_step(installed, name, "balancer/keepalived.sh", watching, files)
     wait_for("both have a state", lambda: state_of(installed, "lb1") and state_of(installed, "lb2"))
     wait_for("the address is taken", api.holder)
     keys = "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"

@@ -127,6 +127,7 @@ class AwsSubstrate(pulumi.ComponentResource):
                     "base/router.sh",
                     parent=one,
                     variables={"NETWORK": str(plan.network)},
+                    files={"ROUTER_SERVICE": "base/router.service"},
                 )
                 for name, one in balancers.items()
             ]

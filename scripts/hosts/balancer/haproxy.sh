@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Makes HAProxy serve with the given configuration.
 #
-# Input: HAPROXY_CFG (text), TLS_PEM (certificate chain and key, or empty), TLS_PATH (where it belongs), DRAIN_SECONDS.
+# Input: HAPROXY_CFG (text), TLS_PEM (certificate chain and key, or empty), TLS_PATH (where it belongs), DRAIN_SECONDS,
+# HAPROXY_DROP_IN (unit file).
 # Postcondition: HAProxy is enabled and runs with this configuration; a wrong one is refused before it replaces anything.
 # A second run changes nothing. A change reloads: established connections are served to their end. A PHP node that leaves
 # the list gets no new requests, and up to DRAIN_SECONDS to answer those that it has.
@@ -68,12 +69,7 @@ if ! holds /etc/haproxy/haproxy.cfg "$HAPROXY_CFG"; then
 fi
 put_file /etc/haproxy/haproxy.cfg 0640 "$HAPROXY_CFG" root:haproxy
 # Debian restarts it on failure, but gives up after a few: a balancer never gives up.
-put_file /etc/systemd/system/haproxy.service.d/php-cluster.conf 0644 "[Unit]
-StartLimitIntervalSec=0
-[Service]
-Restart=always
-RestartSec=1
-"
+put_unit haproxy.service.d/php-cluster.conf "$HAPROXY_DROP_IN"
 enabled_and_running haproxy reload
 
 answers() { curl --silent --fail --max-time 2 http://127.0.0.1:8404/.php-cluster/balancer; }

@@ -2,7 +2,8 @@
 # Makes keepalived watch the other load balancer and HAProxy, and own the floating IP when it is due.
 #
 # Input: KEEPALIVED_CONF, WATCH_BALANCER (texts), FLOATING_IP, PEER (the other balancer's name), WITNESS (address of a PHP node),
-# ADDRESS (the machine's own: the interface that has it is @INTERFACE@ in the text).
+# ADDRESS (the machine's own: the interface that has it is @INTERFACE@ in the text), BALANCER_SERVICE, KEEPALIVED_DROP_IN (unit
+# files).
 # Postcondition: keepalived is enabled and runs with this configuration. A wrong one is refused before it replaces anything.
 # A second run changes nothing.
 
@@ -11,19 +12,7 @@ interface=$(ip -oneline -4 address show to "$ADDRESS" | awk '{ print $2; exit }'
 KEEPALIVED_CONF=${KEEPALIVED_CONF//@INTERFACE@/$interface}
 
 put_file /usr/lib/php-cluster/watch-balancer 0755 "$WATCH_BALANCER"
-put_file /etc/systemd/system/php-cluster-balancer.service 0644 "[Unit]
-Description=Say whether this balancer may hold the floating IP
-After=haproxy.service
-StartLimitIntervalSec=0
-[Service]
-# After a boot, not before this balancer has been looked at.
-ExecStartPre=/bin/sh -c 'mkdir -p /run/php-cluster; test -e /run/php-cluster/may-hold || echo -254 >/run/php-cluster/may-hold'
-ExecStart=/usr/lib/php-cluster/watch-balancer $PEER $FLOATING_IP $WITNESS
-Restart=always
-RestartSec=1
-[Install]
-WantedBy=multi-user.target
-"
+put_unit php-cluster-balancer.service "$BALANCER_SERVICE" PEER FLOATING_IP WITNESS
 enabled_and_running php-cluster-balancer restart
 
 if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
@@ -33,12 +22,6 @@ if ! holds /etc/keepalived/keepalived.conf "$KEEPALIVED_CONF"; then
     rm "$candidate"
 fi
 put_file /etc/keepalived/keepalived.conf 0644 "$KEEPALIVED_CONF"
-put_file /etc/systemd/system/keepalived.service.d/php-cluster.conf 0644 "[Unit]
-After=haproxy.service php-cluster-balancer.service
-StartLimitIntervalSec=0
-[Service]
-Restart=always
-RestartSec=1
-"
+put_unit keepalived.service.d/php-cluster.conf "$KEEPALIVED_DROP_IN"
 enabled_and_running keepalived reload
 report "keepalived watches the other load balancer"

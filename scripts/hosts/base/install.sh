@@ -2,7 +2,8 @@
 # Gives a machine its packages, the names of the brick hosts, and the rules for packets from elsewhere.
 #
 # Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules), EXACT
-# ("no": PHP nodes that these rules let in already, they still do, until packet-filter.sh runs).
+# ("no": PHP nodes that these rules let in already, they still do, until packet-filter.sh runs), PACKET_FILTER_SERVICE,
+# NFTABLES_DROP_IN (unit files).
 # Postcondition: every package is installed, every brick host's name resolves, the rules hold, now and from before any daemon
 # starts at a boot. cloud-init, if it is there, leaves the names alone.
 # A second run changes nothing.
@@ -65,26 +66,9 @@ if [[ $EXACT == no && -f $filter ]]; then
     PACKET_FILTER+=$'\n'
 fi
 put_file "$filter" 0644 "$PACKET_FILTER"
-put_file /etc/systemd/system/php-cluster-packet-filter.service 0644 "[Unit]
-Description=Take packets of the cluster's machines only
-DefaultDependencies=no
-Before=network-pre.target shutdown.target
-After=nftables.service
-Wants=network-pre.target
-Conflicts=shutdown.target
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft --file /etc/php-cluster/packet-filter.nft
-[Install]
-WantedBy=multi-user.target
-"
+put_unit php-cluster-packet-filter.service "$PACKET_FILTER_SERVICE"
 # A firewall of the user's own may begin with a flush of all rules, whenever it is started or reloaded.
-load="-/usr/sbin/nft --file $filter"
-put_file /etc/systemd/system/nftables.service.d/php-cluster.conf 0644 "[Service]
-ExecStartPost=$load
-ExecReload=$load
-"
+put_unit nftables.service.d/php-cluster.conf "$NFTABLES_DROP_IN"
 reread_if_changed nftables
 if ! unchanged; then
     said=$(nft --check --file "$filter" 2>&1) || fail "nft refuses the packet filter: $said"

@@ -2,7 +2,7 @@
 # Takes a brick host's ports from PHP nodes that have left.
 #
 # Input: PACKET_FILTER (nftables rules).
-# Postcondition: exactly these rules hold. They are loaded by the unit that install.sh has made.
+# Postcondition: exactly these rules hold, loaded by the unit that install.sh has made.
 # A second run changes nothing.
 
 put_file /etc/php-cluster/packet-filter.nft 0644 "$PACKET_FILTER"

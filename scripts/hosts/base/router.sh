@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Makes a load balancer the way out for machines without public addresses.
 #
-# Input: NETWORK (whose machines it serves).
+# Input: NETWORK (whose machines it serves), ROUTER_SERVICE (unit file).
 # Postcondition: what comes from NETWORK and leaves it goes out under this machine's own address, now and after a reboot.
 # A second run changes nothing.
 
@@ -26,14 +26,6 @@ table ip php_cluster_router {
     }
 }
 "
-put_file /etc/systemd/system/php-cluster-router.service 0644 "[Unit]
-Description=The way out for machines without public addresses
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft --file /etc/php-cluster/router.nft
-[Install]
-WantedBy=multi-user.target
-"
+put_unit php-cluster-router.service "$ROUTER_SERVICE"
 enabled_and_running php-cluster-router restart
 report "routes for $NETWORK"

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Runs the arbiter, the one whose word counts when the bricks cannot agree.
 #
-# Input: FOLDER (where it notes which brick is outdated), PORT, VOLUME_FILE (how it is built), VOLUME, VOLUME_ID.
+# Input: FOLDER (where it notes which brick is outdated), PORT, VOLUME_FILE (how it is built), VOLUME, VOLUME_ID, ARBITER_SERVICE
+# (unit file).
 # Postcondition: the arbiter runs and listens, now and after a boot, at a port that no outgoing connection gets. A second run
 # changes nothing. What it has noted stays.
 
@@ -37,18 +38,7 @@ if ! holds "$reserved_at_boot" "$line"$'\n' || [[ $(<"$reserved_ports") != "$res
 fi
 arbiter_notes
 put_file "$volume_file" 0644 "$VOLUME_FILE"
-put_file "/etc/systemd/system/$unit.service" 0644 "[Unit]
-Description=Arbiter of the sessions' bricks
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec=0
-[Service]
-ExecStart=/usr/sbin/glusterfsd --no-daemon --volfile=$volume_file --log-file=/var/log/glusterfs/arbiter.log
-Restart=always
-RestartSec=1
-[Install]
-WantedBy=multi-user.target
-"
+put_unit "$unit.service" "$ARBITER_SERVICE" volume_file
 enabled_and_running "$unit" restart
 wait_until 60 "the arbiter listens" listens
 forget_steps '*-arbiter-left'

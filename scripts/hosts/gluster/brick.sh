@@ -2,7 +2,7 @@
 # Makes a brick host: the brick's disk mounted at its place, and the Gluster daemon.
 #
 # Input: BRICK_SOURCE (an empty block device, or a folder on a file system of its own), BRICK_DISK (mount point), BRICK,
-# PEERS (names of the other brick hosts).
+# PEERS (names of the other brick hosts), GLUSTERD_DROP_IN (unit file).
 # Postcondition: BRICK_DISK is mounted, now and after a reboot; BRICK exists on it; glusterd runs, never before the mount,
 # and with the identity by which the pool knows a machine of this name, if it knows one.
 # A second run changes nothing. A disk that holds a file system is never formatted. One with sessions that an earlier stack on
@@ -74,14 +74,7 @@ fi
 
 # Debian's unit knows neither the brick's disk nor a crash of the daemon with exit code 0. It comes before
 # network-online.target (mounts wait for that one), so it can only be ordered after what that target waits for.
-put_file /etc/systemd/system/glusterd.service.d/php-cluster.conf 0644 "[Unit]
-RequiresMountsFor=$BRICK_DISK
-After=systemd-networkd-wait-online.service NetworkManager-wait-online.service ifupdown-wait-online.service
-StartLimitIntervalSec=0
-[Service]
-Restart=always
-RestartSec=2
-"
+put_unit glusterd.service.d/php-cluster.conf "$GLUSTERD_DROP_IN" BRICK_DISK
 # Every start of the daemon configures geo-replication, which is not used here, by seventeen Python programs one after the
 # other: 2.2 s on an idle machine, 5 s when three start at once, 0.1 s without. A package update leaves a diversion alone.
 gsyncd=$(dpkg --listfiles glusterfs-common | grep '/gsyncd$')

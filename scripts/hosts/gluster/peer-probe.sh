@@ -5,6 +5,11 @@
 # Postcondition: this machine knows PEER by that name and sees it as `Peer in Cluster (Connected)`.
 # A second run changes nothing.
 
+# is_member PEER: whether Gluster's pool lists a machine under exactly this name.
+is_member() {
+    gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'
+}
+
 # state_of PEER: its state as `peer status` words it, found by any of its names.
 state_of() {
     gluster --mode=script peer status | awk -v peer="$1" '

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Gives the volume its arbiter, or takes it.
 #
-# Input: VOLUME, ARBITER ("php1:/folder", or empty), ARBITER_PORT.
+# Input: VOLUME, ARBITER ("php1:/folder", or empty), ARBITER_PORT, BRICKS_GO_ON_DROP_IN (unit file).
 # Postcondition: all members of the pool know the volume with this arbiter and no other, its clients have been told, and all its
 # bricks are reached if it was started. A second run changes nothing; one that was interrupted is finished.
 
@@ -11,7 +11,6 @@ port_option=client.ta-brick-port
 bricks_go_on=/run/systemd/system/glusterd.service.d/php-cluster-bricks-go-on.conf
 
 arbiter_of() { sed --quiet 's/^Thin-arbiter-path: //p' <<<"$1"; }
-is_started() { [[ $'\n'$info$'\n' == *$'\nStatus: Started\n'* ]]; }
 
 # daemon_answers: the daemon is started where an interrupted run has stopped it.
 daemon_answers() {
@@ -58,9 +57,9 @@ write_volume() {
 change_arbiter() {
     { grep --quiet '^tier-enabled=' "$home/info" && grep --quiet '^brick-1=' "$home/info"; } \
         || fail "this version of Gluster notes its volumes in another way than php-cluster knows: $home/info"
-    ! is_started || wait_until 60 "all bricks of $VOLUME are reached" all_reached
+    ! is_started "$info" || wait_until 60 "all bricks of $VOLUME are reached" all_reached
     mkdir -p "$(dirname "$bricks_go_on")"
-    printf '[Service]\nKillMode=process\n' >"$bricks_go_on"
+    printf '%s' "$BRICKS_GO_ON_DROP_IN" >"$bricks_go_on"
     systemctl daemon-reload
     systemctl stop glusterd
     write_volume
@@ -102,6 +101,6 @@ if ! clients_were_told; then
     # Whichever option is set: with it, all members write anew what clients get.
     said=$(gluster --mode=script volume set "$VOLUME" "$port_option" "$ARBITER_PORT" 2>&1) || fail "volume set failed: $said"
     [[ -n $ARBITER ]] || gluster --mode=script volume reset "$VOLUME" "$port_option" >/dev/null || fail "cannot reset $port_option"
-    ! is_started || wait_until 60 "all bricks of $VOLUME are reached" all_reached
+    ! is_started "$info" || wait_until 60 "all bricks of $VOLUME are reached" all_reached
 fi
 report "${ARBITER:-no arbiter} decides between the bricks of $VOLUME"

@@ -6,7 +6,7 @@
 # Postcondition: the volume is started, and every brick of it is reached. A second run changes nothing.
 
 info=$(gluster --mode=script volume info "$VOLUME") || true
-if [[ $'\n'$info$'\n' != *$'\nStatus: Started\n'* ]]; then
+if ! is_started "$info"; then
     changing "starts $VOLUME"
     said=$(gluster --mode=script volume start "$VOLUME" 2>&1) || fail "volume start failed: $said"
 fi

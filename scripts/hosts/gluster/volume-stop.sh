@@ -4,7 +4,7 @@
 # Input: VOLUME. Postcondition: no brick of it runs, now or after a boot. A second run changes nothing.
 
 info=$(gluster --mode=script volume info "$VOLUME" 2>/dev/null) || true
-if [[ $'\n'$info$'\n' == *$'\nStatus: Started\n'* ]]; then
+if is_started "$info"; then
     changing "stops $VOLUME"
     said=$(gluster --mode=script volume stop "$VOLUME" force 2>&1) || fail "volume stop failed: $said"
 fi

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Mounts the sessions, the article's `mount.glusterfs`, now and at every boot; and what a site shares beside them.
 #
-# Input: NAME (of the volume: "sessions" or "files"), FSTAB_LINE, MOUNT_POINT, GUARDED ("yes": profile safe), KEEP_MOUNTED (if guarded), BRICK_ADDRESSES (of the other
-# machines with bricks), KNOCK_PORT (where those are asked whether they live), MEMBERS (the balancers' pages that list the
-# nodes), DRAIN_SECONDS.
+# Input: NAME (of the volume: "sessions" or "files"), FSTAB_LINE, MOUNT_POINT, DRAIN_SECONDS, GUARDED ("yes": profile safe). If
+# guarded: KEEP_MOUNTED (program), KEEPER_SERVICE, MOUNT_DROP_IN (unit files), BRICK_ADDRESSES (of the other machines with bricks),
+# KNOCK_PORT (where those are asked whether they live), MEMBERS (the balancers' pages that list the nodes).
 # Postcondition: FSTAB_LINE is in /etc/fstab and the volume is mounted with its options, owned by PHP's user. Guarded: the
 # bare mount point takes no files, and a service mounts again whatever gets lost. A second run changes nothing. When other
 # options make a new mount necessary, requests wait for it, on this node or on others; those under way are answered before.
@@ -123,25 +123,9 @@ else
     fi
     # systemd tries a mount once; a node that boots before the volume is there would stay without.
     put_file "$program" 0755 "$KEEP_MOUNTED"
-    put_file "/etc/systemd/system/$unit.d/php-cluster.conf" 0644 "[Unit]
-StartLimitIntervalSec=0
-"
+    put_unit "$unit.d/php-cluster.conf" "$MOUNT_DROP_IN"
     reread_if_changed "$unit"
-    put_file "/etc/systemd/system/$keeper" 0644 "[Unit]
-Description=Keep $MOUNT_POINT mounted, and say whether it answers
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec=0
-[Service]
-Environment=\"MEMBERS=$MEMBERS\" KNOCK_PORT=$KNOCK_PORT ANSWERED=$answered
-ExecStart=$program $MOUNT_POINT $unit $BRICK_ADDRESSES
-Restart=always
-RestartSec=1
-# Whoever asks a mount that hangs cannot be ended.
-TimeoutStopSec=2
-[Install]
-WantedBy=multi-user.target
-"
+    put_unit "$keeper" "$KEEPER_SERVICE" MOUNT_POINT MEMBERS KNOCK_PORT answered program unit BRICK_ADDRESSES
 fi
 
 if ! is_mounted; then

@@ -2,7 +2,8 @@
 # Makes nginx and PHP serve the site, with sessions on the mount.
 #
 # Input: GUARDED ("yes": profile safe), NGINX_SITE, FPM_CONF, PHP_INI (the extension that it names is there: php-extension.sh),
-# HEALTH_PHP, COLLECT_PHP (none: no collector on this node), SERVE_PHP, DRAIN_SECONDS.
+# HEALTH_PHP, SERVE_PHP, FPM_SERVICE (unit file), DRAIN_SECONDS; on one node, which removes expired sessions for all, COLLECT_PHP,
+# COLLECT_SERVICE and COLLECT_TIMER (unit files).
 # Postcondition: both run with this configuration; a wrong one is refused before it replaces anything that serves.
 # A second run changes nothing. Requests under way are answered, those of PHP within DRAIN_SECONDS.
 
@@ -41,27 +42,7 @@ put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP"
 put_file "$ini" 0644 "$PHP_INI"
 put_file "$conf" 0644 "$FPM_CONF"
 put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP"
-put_file /etc/systemd/system/php-cluster-fpm@.service 0644 "[Unit]
-Description=PHP of the site, %i of two
-After=remote-fs.target
-StartLimitIntervalSec=0
-[Service]
-Type=notify
-Environment=FPM=%i
-EnvironmentFile=-/etc/php-cluster/environment
-RuntimeDirectory=php-cluster
-RuntimeDirectoryPreserve=yes
-ExecStart=/usr/sbin/php-fpm$version --nodaemonize --fpm-config $conf
-ExecStartPost=/usr/lib/php-cluster/serve-php point %i
-# Lets requests under way end.
-KillSignal=SIGQUIT
-KillMode=mixed
-TimeoutStopSec=$DRAIN_SECONDS
-Restart=on-failure
-RestartSec=1
-[Install]
-WantedBy=multi-user.target
-"
+put_unit php-cluster-fpm@.service "$FPM_SERVICE" version conf DRAIN_SECONDS
 /usr/lib/php-cluster/serve-php is-current || changing "starts PHP"
 if ! unchanged; then
     # The other instance starts with what is new, and takes over.
@@ -74,36 +55,15 @@ if [[ -e /etc/nginx/sites-enabled/default || -L /etc/nginx/sites-enabled/default
     changing "removes nginx's default site"
     rm /etc/nginx/sites-enabled/default
 fi
-if [[ -e /srv/site/current && ! -e /srv/site/web ]]; then
-    changing "names the web root of the site that serves"
-    # Until site-switch.sh says otherwise it is the release itself: nobody has moved it before there was a name for it.
-    ln --symbolic --no-dereference "$(readlink /srv/site/current)" /srv/site/web
-fi
 put_file "$site" 0644 "$NGINX_SITE"
 enabled_and_running nginx reload
 
 if [[ -n ${COLLECT_PHP-} ]]; then
     put_file /usr/lib/php-cluster/collect_sessions.php 0644 "$COLLECT_PHP"
-    put_file /etc/systemd/system/php-cluster-collect.service 0644 "[Unit]
-Description=Remove expired sessions
-[Service]
-Type=oneshot
-User=www-data
-# With the settings of the PHP that serves, but none of the site's own code.
-Environment=PHP_INI_SCAN_DIR=$etc/conf.d
-ExecStart=/usr/bin/php -c $etc -d auto_prepend_file= -d auto_append_file= /usr/lib/php-cluster/collect_sessions.php
-"
-    put_file /etc/systemd/system/php-cluster-collect.timer 0644 "[Unit]
-Description=Remove expired sessions every half hour
-[Timer]
-OnBootSec=10min
-OnUnitActiveSec=30min
-[Install]
-WantedBy=timers.target
-"
+    put_unit php-cluster-collect.service "$COLLECT_SERVICE" etc
+    put_unit php-cluster-collect.timer "$COLLECT_TIMER"
     reread_if_changed php-cluster-collect.service
     enabled_and_running php-cluster-collect.timer
-    # Debian's own collector knows neither the record format nor the locks of other nodes.
 fi
 if [[ $GUARDED == no && -e /etc/systemd/system/php-cluster-collect.timer ]]; then
     changing "leaves expired sessions to Debian's collector"
@@ -118,7 +78,7 @@ if [[ $GUARDED == no && -e /var/lib/php-cluster/disabled-phpsessionclean ]]; the
 fi
 if [[ $GUARDED == yes ]] && is_enabled phpsessionclean.timer; then
     changing "disables phpsessionclean.timer"
-    # Whoever unconfigures the machine puts it back.
+    # It knows neither the record format nor the locks of other nodes. Whoever unconfigures the machine puts it back.
     : >/var/lib/php-cluster/disabled-phpsessionclean
     systemctl disable --quiet --now phpsessionclean.timer
 fi

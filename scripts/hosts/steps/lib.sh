@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Common ground of every host script, read before it (components/steps/remote.py).
+# What scripts of several folders share, read before each of them (components/steps/remote.py). What those of one folder share
+# is in the lib.sh there.
 #
 # A step's variables arrive on standard input of `bash -s`, so nothing they carry is seen in a command line; the step stays
 # on the machine as /var/lib/php-cluster/steps/STEP, for root alone. Run that file by hand to do it again. With CHECK=yes it
@@ -96,6 +97,16 @@ replace_file() {
     return 1
 }
 
+# put_unit NAME CONTENT [VARIABLE…]: writes a unit of systemd, or a drop-in, with the variables' values in place of their names
+# between @ and @.
+put_unit() {
+    local content=$2 variable
+    for variable in "${@:3}"; do
+        content=${content//@$variable@/"${!variable}"}
+    done
+    put_file "/etc/systemd/system/$1" 0644 "$content"
+}
+
 # wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails with WHAT and its last words after SECONDS.
 wait_until() {
     local limit=$1 what=$2 deadline said
@@ -105,24 +116,6 @@ wait_until() {
         if checking; then changing "waits until $what: ${said:-no answer}"; fi
         ((SECONDS < deadline)) || fail "waited ${limit} s in vain until $what: ${said:-no answer}"
         sleep 0.2
-    done
-}
-
-# apt_get WORD…: apt-get, as soon as no other one is at work, as Debian's own updates are after a boot; says which one it waits
-# for. apt's own time limit is not for the lists and downloads, and forgets who holds the lock.
-APT_SECONDS=240
-apt_get() {
-    local said locked told='' deadline=$((SECONDS + APT_SECONDS))
-    until said=$(apt-get --yes --quiet --quiet -o DPkg::Lock::Timeout=0 "$@" 2>&1); do
-        locked=$(sed --quiet '/^E: Could not get lock / { s/^E: //p; q }' <<<"$said")
-        if [[ -z $locked ]]; then
-            tail --lines 5 <<<"$said" >&2
-            return 1
-        fi
-        ((SECONDS < deadline)) || fail "waited $APT_SECONDS s in vain until no other apt is at work: $locked"
-        [[ $locked == "$told" ]] || echo "waits for another apt: $locked"
-        told=$locked
-        sleep 1
     done
 }
 
@@ -166,46 +159,6 @@ enabled_and_running() {
         systemctl start "$unit" || fail "$unit does not start: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
     elif [[ -n $on_change ]] && ((changes > 0)); then
         systemctl "$on_change" "$unit" || fail "$unit does not $on_change: $(journalctl --unit "$unit" --lines 5 --output cat | tr '\n' ' ')"
-    fi
-}
-
-# is_member PEER: whether Gluster's pool lists a machine under exactly this name.
-is_member() {
-    gluster --mode=script pool list | awk -v peer="$1" 'NR > 1 && $2 == peer { found = 1 } END { exit !found }'
-}
-
-# all_reached: whether all bricks of VOLUME are, and which are not. The way a client asks: `volume status` would say more, but
-# takes the whole pool's lock, and while a member that has just died is waited for, nobody else gets it.
-all_reached() {
-    local said
-    said=$(timeout 600 gluster --mode=script volume heal "$VOLUME" info 2>&1) || {
-        tail --lines 1 <<<"$said"
-        return 1
-    }
-    awk '/^Brick / { bricks++; brick = $2 } /^Status: / { if ($2 == "Connected") reached++; else print brick ": " substr($0, 9) }
-         END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
-}
-
-# arbiter_notes: the arbiter's FOLDER has the file for its notes on VOLUME. The first client would make it, under a number of
-# its own; all others, and those who heal, remember that number as long as they live. An arbiter that is made again has to
-# have the same, or they would not find it any more: the volume's id.
-arbiter_notes() {
-    local notes=$FOLDER/trusted.afr.$VOLUME-ta-2.$VOLUME_ID numbered
-    [[ $VOLUME_ID =~ ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$ ]] || fail "the volume's id is $VOLUME_ID"
-    if [[ ! -d $FOLDER/.glusterfs/indices ]]; then
-        changing "makes the folder $FOLDER"
-        mkdir --parents "$FOLDER/.glusterfs/indices"
-        chmod 700 "$FOLDER"
-    fi
-    if [[ ! -e $notes ]]; then
-        changing "makes the file for the arbiter's notes on $VOLUME"
-        numbered=$FOLDER/.glusterfs/${VOLUME_ID:0:2}/${VOLUME_ID:2:2}/$VOLUME_ID
-        mkdir --parents "$(dirname "$numbered")"
-        rm -f "$FOLDER/.new" "$numbered"
-        : >"$FOLDER/.new"
-        setfattr --name=trusted.gfid --value="0x${VOLUME_ID//-/}" "$FOLDER/.new"
-        ln "$FOLDER/.new" "$numbered"
-        mv "$FOLDER/.new" "$notes"
     fi
 }
 

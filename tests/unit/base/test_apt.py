@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PROJECT
+from components.steps.host_scripts import HOST_SCRIPTS, libraries
 
 HELD = "Could not get lock /var/lib/apt/lists/lock. It is held by process 870 (unattended-upgr)"
 
@@ -36,7 +36,7 @@ def programs(tmp_path: Path) -> Path:
 def step(programs: Path, body: str, held: int) -> subprocess.CompletedProcess[str]:
     """A step on a machine whose lists are held for so many looks."""
     (programs / "apt-get.held").write_text(f"{held}\n")
-    library = (PROJECT / "scripts" / "hosts" / "steps" / "lib.sh").read_text()
+    library = "".join((HOST_SCRIPTS / file).read_text() for file in libraries("base/install.sh"))
     for place in ("/run/php-cluster", "/var/lib/php-cluster"):
         library = library.replace(place, f"{programs}{place}")
     # No time is lost between two looks of this test.
@@ -67,6 +67,6 @@ def test_another_failure_is_one_at_once(programs: Path) -> None:
 
 @pytest.mark.parametrize("script", ["base/install.sh", "base/router.sh"])
 def test_every_step_asks_apt_that_way(script: str) -> None:
-    text = (PROJECT / "scripts" / "hosts" / script).read_text()
+    text = (HOST_SCRIPTS / script).read_text()
     commands = re.findall(r"^ *(apt[-_]get) (\w+)", text, re.MULTILINE)
     assert commands == [("apt_get", "update"), ("apt_get", "install")]

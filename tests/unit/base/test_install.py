@@ -52,9 +52,10 @@ def script(machine: Path, *files: str) -> str:
 def install(machine: Path, **variables: str) -> str:
     environment = {
         **{"STEP": "lb1-install", "PATH": f"{machine}:{os.environ['PATH']}", "HOST_NAME": "lb1", "HOST_TABLE": TABLE},
-        **{"PACKAGES": "", "PACKET_FILTER": "", "EXACT": "yes", **variables},
+        **{"PACKAGES": "", "PACKET_FILTER": "", "EXACT": "yes", "PACKET_FILTER_SERVICE": "", "NFTABLES_DROP_IN": ""},
+        **variables,
     }
-    text = script(machine, "hosts/steps/lib.sh", "hosts/base/install.sh")
+    text = script(machine, "hosts/steps/lib.sh", "hosts/base/lib.sh", "hosts/base/install.sh")
     done = subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

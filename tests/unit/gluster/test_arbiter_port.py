@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from components.plan.topology import ARBITER_PORT
-from tests.commands import PROJECT
+from components.steps.host_scripts import HOST_SCRIPTS, libraries
 
 
 def step(machine: Path, script: str, **variables: str) -> str:
     """The part of a script that has to do with the port, with files in place of the kernel's."""
-    text = (PROJECT / "scripts/hosts/steps/lib.sh").read_text() + (PROJECT / "scripts/hosts" / script).read_text()
+    text = "".join((HOST_SCRIPTS / file).read_text() for file in (*libraries(script), script))
     for place in ("/etc/", "/run/php-cluster", "/var/lib/php-cluster", "/proc/sys/net/ipv4/"):
         text = text.replace(place, f"{machine}{place}")
     text = text.replace("root:root", f"{machine.owner()}:{machine.group()}")

@@ -8,7 +8,7 @@ import pytest
 
 from components.gluster.tls import check_choice
 from components.php.mount import GLUSTERD_PORT, UNUSED_BRICK_PORT
-from components.steps.host_scripts import HOST_SCRIPTS
+from components.steps.host_scripts import HOST_SCRIPTS, libraries
 from tests.unit.graph import Graph, cluster_graph, everything_before
 
 CERTIFICATES = ("lb1", "lb2", "php1", "php2", "php3")
@@ -114,7 +114,7 @@ def test_another_choice_is_refused(wanted: bool, known: dict[str, object], right
 
 def run_step(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """A host script as `bash` gets it, with another folder in place of those it writes to."""
-    library = (HOST_SCRIPTS / "steps" / "lib.sh").read_text() + (HOST_SCRIPTS / script).read_text()
+    library = "".join((HOST_SCRIPTS / file).read_text() for file in (*libraries(script), script))
     for place in ("/etc/ssl", "/var/lib/glusterd", "/var/lib/php-cluster", "/run/php-cluster-steps"):
         library = library.replace(place, str(folder))
     (folder / "lib").mkdir(exist_ok=True)

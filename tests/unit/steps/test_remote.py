@@ -1,6 +1,7 @@
 """How a step is put together, and what a machine makes of it."""
 
 import io
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -9,17 +10,21 @@ from pathlib import Path
 import pytest
 
 from components.steps import host_scripts
-from components.steps.host_scripts import HOST_SCRIPTS, pack, stored_name
+from components.steps.host_scripts import HOST_SCRIPTS, libraries, pack, stored_name
 from components.steps.remote import ARRIVAL, render, script_text
 
 LIBRARY = "steps/lib.sh"
-SCRIPTS = sorted({str(path.relative_to(HOST_SCRIPTS)) for path in HOST_SCRIPTS.rglob("*.sh")} - {LIBRARY})
+SCRIPTS = sorted(
+    str(path.relative_to(HOST_SCRIPTS))
+    for path in HOST_SCRIPTS.rglob("*.sh")
+    if path.parent.name != "steps" and path.name != "lib.sh"
+)
 ODD = "a 'quoted' \"value\" $HOME `id` \\ \n second line"
 
 
 def test_a_command_of_a_script_cannot_swallow_the_rest() -> None:
     whole = script_text("volume-start", "gluster/volume-start.sh", {"VOLUME": "sessions"})
-    assert '\nbash "$text" </dev/null\n' in whole
+    assert '\n    bash "$text" </dev/null\n' in whole and whole.endswith("\nrun_text\n")
 
 
 def test_a_value_cannot_end_the_text_early() -> None:
@@ -40,6 +45,26 @@ def test_every_script_is_bash_and_ends_with_news(script: str) -> None:
     body = (HOST_SCRIPTS / script).read_text()
     assert "report " in body or script == "gluster/volume-info.sh"
     assert "# Input: " in body
+
+
+def test_a_step_has_the_library_of_its_own_room_alone() -> None:
+    assert libraries("gluster/volume-start.sh") == [LIBRARY, "gluster/lib.sh"]
+    assert libraries("balancer/haproxy.sh") == [LIBRARY]
+    text = script_text("volume-start", "gluster/volume-start.sh", {})
+    read = re.findall(r'^\. "\$scripts/(\S+)"$', text, re.MULTILINE)
+    assert read == [stored_name(file) for file in (LIBRARY, "gluster/lib.sh", "gluster/volume-start.sh")]
+
+
+def test_a_text_that_is_cut_off_runs_nothing(folder: Path) -> None:
+    """As by a connection that ends while it travels."""
+    (folder / "arrived" / "x.tar").write_bytes(pack())
+    whole = script_text("a-step", "say.sh", {"WORD": "x"})
+    whole = whole.replace("/var/lib/php-cluster", str(folder / "lib")).replace(ARRIVAL, f"{folder}/arrived/")
+    for end in (whole.index("STEP=a-step", 1), whole.index('. "$scripts/say.sh'), len(whole) - len("run_text\n")):
+        done = subprocess.run(["bash", "-s"], input=whole[:end], capture_output=True, text=True, check=False)
+        assert done.stdout == "" and not (folder / "lib/steps/a-step").exists()
+    done = subprocess.run(["bash", "-s"], input=whole, capture_output=True, text=True, check=True)
+    assert done.stdout == "a-step: x"
 
 
 def test_a_missing_value_is_an_error() -> None:

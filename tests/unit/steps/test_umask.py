@@ -31,7 +31,8 @@ def test_a_step_s_folders_can_be_entered(tmp_path: Path) -> None:
 
 
 def test_what_holds_the_steps_is_made_likewise() -> None:
-    assert script_text("a-step", "base/install.sh", {}).startswith("set -euo pipefail\numask 022\n")
+    before, _, _ = script_text("a-step", "base/install.sh", {}).partition("\nmkdir ")
+    assert before.endswith("\nset -euo pipefail\numask 022")
 
 
 def test_a_machine_of_the_user_s_own_is_claimed_with_folders_for_all(tmp_path: Path) -> None:
