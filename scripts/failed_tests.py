@@ -59,4 +59,5 @@ def _shortened(text: str, most: int) -> str:
 
 
 if __name__ == "__main__":
-    print(text_of(failures(map(Path, sys.argv[1:]))))
+    if found := failures(map(Path, sys.argv[1:])):
+        print(text_of(found))
