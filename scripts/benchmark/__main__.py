@@ -19,8 +19,9 @@ from components.substrates.local.settings import Image
 from scripts.benchmark import calls, collector, emulated_aws, floor, picture, report, timeline
 from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
-from scripts.benchmark.stack import BenchStack, StackError, Update
+from scripts.benchmark.stack import BenchStack, Update
 from scripts.benchmark.timeline import Span
+from scripts.stack import StackError
 
 FAIR_PLAY = """\
 program: the process `pulumi up`, from start to end.

@@ -139,7 +139,7 @@ def run(asked: argparse.Namespace) -> int:
         _say(f"{asked.sessions} sessions stored in {time.monotonic() - began:.0f} s, {asked.expired} of them expired")
         seconds, number = timed(lambda: stack.enter(NODES[0], LIST))
         _say(f"a node lists {number} names in {seconds:.1f} s")
-        seconds, shown = timed(stack.status)
+        seconds, shown = timed(lambda: stack.status().stdout)
         counted = next((line for line in shown.splitlines() if line.startswith("sessions:")), "it does not know")
         _say(f"scripts/status takes {seconds:.1f} s: {counted}")
         with visited(address) as meanwhile:

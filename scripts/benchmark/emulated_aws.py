@@ -1,4 +1,4 @@
-"""What `scripts/bench up` tells of the substrate `aws`, against the tests' own cloud (tests/plugins/cloud).
+"""What `scripts/bench up` tells of the substrate `aws`, against an emulated cloud (scripts/toolchain/aws).
 
 Previews of Pulumi.aws.yaml, which ask no account, in seconds; for whole clusters the requests to the EC2 and IAM API
 and the SSH sessions. Their seconds would say nothing: the cloud is an emulation in one Python process, and its machines
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scripts.benchmark.report import judged, seconds_of, table
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
-from tests.plugins.aws_world import AwsCluster, World, example_settings, home_with_stand_in
+from scripts.toolchain.aws.world import AwsStack, World, example_settings, home_with_stand_in
 
 MOST_SECONDS = {2: 8.0, 50: 15.0}
 """What the preview of a new cluster with so many PHP nodes may take."""
@@ -51,7 +51,7 @@ def _world(folder: Path) -> Iterator[World]:
 def _previews(world: World, folder: Path, nodes: int, runs: int) -> list[float]:
     example = example_settings(folder / f"Pulumi.{nodes}.yaml", nodes)
     (folder / f"preview-{nodes}").mkdir()
-    stack = AwsCluster(folder / f"preview-{nodes}" / "state", world)
+    stack = AwsStack(folder / f"preview-{nodes}" / "state", world)
     stack.more = {}
     times = []
     for _ in range(runs):
@@ -65,10 +65,10 @@ def _made(world: World, folder: Path, nodes: int) -> tuple[Counter[str], Counter
     """The API calls and SSH sessions of an `up` from nothing."""
     folder.mkdir()
     settings = {"php-cluster:phpNodes": str(nodes), "php-cluster:aws.sshCidrs[0]": "203.0.113.7/32"}
-    stack = AwsCluster(folder / "state", world, settings)
+    stack = AwsStack(folder / "state", world, settings)
     try:
         world.tell("calls")
-        stack.up()
+        stack.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name)
         return Counter(world.tell("calls")), sessions_of(stack.export())
     finally:
         stack.remove()

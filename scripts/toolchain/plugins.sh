@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The plugins `command` and `random`, and `aws` for a stack that needs it: official ones where they can be had, else the
-# stand-ins of this folder, and for `aws` the tests' own, which can do no more than a preview.
+# stand-ins of this folder; that of `aws` can do no more here than a preview.
 #
 # OFFICIAL_PLUGINS=FOLDER takes pulumi-resource-command and pulumi-resource-random from there, for make and every test, and
 # pulumi-resource-aws if it is there.
@@ -8,7 +8,7 @@
 COMMAND_VERSION=1.2.1
 RANDOM_VERSION=4.21.4
 AWS_VERSION=7.51.1
-AWS_STANDIN=$PROJECT/tests/plugins/cloud/pulumi-resource-aws
+AWS_STANDIN=$TOOLCHAIN/aws/pulumi-resource-aws
 
 # standins_folder: where the stand-ins are kept once they are built, named by their source.
 standins_folder() {

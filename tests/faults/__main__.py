@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.stack import StackError
 from tests.faults import faults, report, results, trial
 from tests.faults.faults import Fault
 from tests.faults.rig import Rig, configuration
@@ -60,7 +61,7 @@ def _tried(rig: Rig, fault: Fault, profile: str, seed: str) -> trial.Trial | Non
     for _ in range(ATTEMPTS[profile]):
         try:
             return trial.run(rig, fault, profile, seed)
-        except AssertionError as problem:
+        except (AssertionError, StackError) as problem:
             _say(f"{fault.name} could not be tried: {problem}")
             rig.make_anew()
     return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.plan.topology import BALANCERS, VOLUME
+from scripts.stack import StackError
 from tests.commands import PROJECT
 from tests.stack.cluster import NOTED_BY_ARBITER, Cluster, wait_for
 
@@ -90,7 +91,7 @@ class Rig:
         for balancer in BALANCERS:
             try:
                 said = self.inside(balancer, f"timeout 20 gluster --mode=script volume heal {VOLUME} info")
-            except AssertionError:
+            except StackError:
                 continue
             counts = re.findall(r"^Number of entries: (.*)$", said, flags=re.MULTILINE)
             if len(counts) == self._bricks and all(count.strip().isdigit() for count in counts):
@@ -101,7 +102,7 @@ class Rig:
         """Which brick the arbiter takes for outdated; empty: none."""
         try:
             noted = self.inside("php1", NOTED_BY_ARBITER)
-        except AssertionError:
+        except StackError:
             return "the arbiter cannot be asked"
         return f"the arbiter takes a brick for outdated: {noted.strip()}" if noted.strip() else ""
 
@@ -109,7 +110,7 @@ class Rig:
         """How the records on the two bricks differ; empty: not at all."""
         try:
             one, other = (self._records(balancer) for balancer in BALANCERS)
-        except AssertionError:
+        except StackError:
             return "a brick cannot be read"
         alone = one.keys() ^ other.keys()
         unlike = [name for name in one.keys() & other.keys() if one[name] != other[name]]
@@ -153,6 +154,6 @@ class Rig:
     def _says(self, machine: str, command: str, *words: str) -> bool:
         try:
             said = self.inside(machine, command)
-        except (AssertionError, subprocess.SubprocessError):
+        except (StackError, subprocess.SubprocessError):
             return False
         return all(word in said for word in words)

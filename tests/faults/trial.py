@@ -103,7 +103,8 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
     cluster's disadvantage.
 
     Raises:
-        AssertionError: The cluster was not whole to begin with, or a command failed.
+        AssertionError: The cluster was not whole to begin with.
+        StackError: A command failed.
     """
     # What an earlier fault left behind is not this one's.
     if wrong := wait_until_whole(rig, 120):

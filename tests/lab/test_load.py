@@ -13,7 +13,7 @@ import pytest
 from scripts.benchmark.sessions import load
 from scripts.benchmark.sessions.load import Run, Visitors
 from scripts.benchmark.sessions.stores import Store
-from scripts.benchmark.stack import StackError
+from scripts.stack import StackError
 
 NODES = ("php1", "php2")
 

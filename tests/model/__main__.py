@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from tests.model.holes import HOLES, explored
-from tests.model.session_log import ALL, FAULTS, RULES, Bounds
+from tests.model.session_log.state import ALL, FAULTS, RULES, Bounds
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:

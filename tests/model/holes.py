@@ -8,19 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tests.model.explorer import Exploration, explore
-from tests.model.session_log import (
-    ALL,
-    DENIED,
-    FAULTS,
-    LOST,
-    STALE,
-    TWICE,
-    TWO_TURNS,
-    UNREADABLE,
-    Bounds,
-    Model,
-    State,
-)
+from tests.model.session_log.model import Model
+from tests.model.session_log.state import ALL, DENIED, FAULTS, LOST, STALE, TWICE, TWO_TURNS, UNREADABLE, Bounds, State
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pytest
 
 from tests.model.explorer import Exploration, explore
 from tests.model.holes import HOLES, Hole, explored
-from tests.model.session_log import ALL, FAULTS, RULES, Bounds, Model, State, Step
+from tests.model.session_log.model import Model
+from tests.model.session_log.state import ALL, FAULTS, RULES, Bounds, State, Step
 
 DECISION = Path("docs/decisions/16-session-log-model.md")
 

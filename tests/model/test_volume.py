@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.model import volume as gluster
-from tests.model.session_log import Bounds, Model
+from tests.model.session_log.model import Model
+from tests.model.session_log.state import Bounds
 from tests.model.volume import ABSENT, PRESENT, Copy, File, Handle, Volume
 
 BOTH = (True, True)

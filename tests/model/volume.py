@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 Record = tuple[Any, ...]
-"""What one write puts into a file; `tests/model/session_log.py` gives it meaning."""
+"""What one write puts into a file; `tests/model/session_log/state.py` gives it meaning."""
 
 HOLE: Record = ()
 CLEAN = "clean"

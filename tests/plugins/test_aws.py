@@ -27,8 +27,9 @@ from components.steps.host_scripts import pack
 from components.steps.machine import Machine
 from components.substrates.aws.advice import give_advice
 from scripts.benchmark.ssh_sessions import sessions_of
+from scripts.toolchain.aws.world import REGION, World, example_settings, home_with_stand_in
 from tests.aws_schema import problems_of_inputs, problems_of_look_up, problems_of_outputs
-from tests.plugins.aws_world import REGION, AwsCluster, World, example_settings, home_with_stand_in
+from tests.plugins.aws_cluster import AwsCluster
 from tests.plugins.engine import Engine
 from tests.plugins.ssh_server import SshServer, make_key
 

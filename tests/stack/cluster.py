@@ -6,8 +6,6 @@ import contextlib
 import email.message
 import http.cookies
 import json
-import os
-import secrets
 import subprocess
 import time
 import urllib.error
@@ -21,6 +19,7 @@ import pytest
 
 from components.plan.topology import ARBITER_FOLDER
 from components.substrates.local.identity import checkout_identity, lab_id
+from scripts.stack import Stack, StackError
 from tests.commands import PROJECT
 
 JOURNALS = PROJECT / ".cluster" / "journals"
@@ -37,7 +36,7 @@ def wait_for(what: str, condition: Callable[[], T], limit: float = 120, pause: f
     while time.monotonic() < deadline:
         try:
             last = condition()
-        except (OSError, AssertionError, subprocess.SubprocessError, ValueError) as problem:
+        except (OSError, AssertionError, StackError, subprocess.SubprocessError, ValueError) as problem:
             last = problem
         else:
             if last:
@@ -94,77 +93,15 @@ class Visitor:
         return int(self.seen[-1]["counter"])
 
 
-@dataclass
-class Cluster:
-    """One stack of this checkout or another one, with a backend of its own.
-
-    Attributes:
-        backend: Folder of the state.
-        config: Settings.
-        name: Of the stack.
-        checkout: The project's folder.
-        exists: Whether an earlier run has made it.
-    """
-
-    backend: Path
-    config: Mapping[str, str]
-    name: str = field(default_factory=lambda: f"test-{secrets.token_hex(3)}")
-    checkout: Path = PROJECT
-    exists: bool = False
-
-    def __post_init__(self) -> None:
-        self.backend.mkdir(mode=0o700, exist_ok=True)
-        self.environment = {**os.environ, "PULUMI_BACKEND_URL": f"file://{self.backend}"}
-        # Not selected: a user's shell goes on with the stack that it works on.
-        if not self.exists:
-            self.pulumi("stack", "init", self.name, "--no-select", "--secrets-provider", "passphrase")
-        self.configure(self.config)
+class Cluster(Stack):
+    """A stack of the lab, as its user and its visitors see it."""
 
     @property
     def lab(self) -> str:
         return lab_id(self.name, checkout_identity(self.checkout / ".cluster" / "identity"))
 
-    def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """A command of the project on this stack's state; output, errors and status are the caller's to judge."""
-        return subprocess.run(
-            command, cwd=self.checkout, env=self.environment, input=stdin, capture_output=True, text=True, check=False
-        )
-
-    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = self.run("pulumi", "--non-interactive", "--color", "never", *arguments)
-        if check and done.returncode != 0:
-            # What failed comes last, and a log that is cut in the middle should still have it.
-            diagnostics = done.stdout.partition("\nDiagnostics:\n")[2].partition("\nOutputs:\n")[0]
-            raise AssertionError(
-                f"pulumi {' '.join(arguments)} failed:\n{diagnostics}\n{done.stderr}\nall of it:\n{done.stdout}"
-            )
-        return done
-
-    def configure(self, values: Mapping[str, str]) -> None:
-        for key, value in values.items():
-            self.pulumi("config", "set", "--path", key, "--stack", self.name, "--", value)
-
     def up(self) -> str:
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name).stdout
-
-    def destroy(self) -> str:
-        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name).stdout
-
-    def remove(self) -> None:
-        """Takes everything down, whatever state a failed test left."""
-        self.destroy()
-        self.pulumi("stack", "rm", "--yes", self.name)
-
-    def outputs(self) -> dict[str, Any]:
-        text = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.name).stdout
-        parsed: dict[str, Any] = json.loads(text)
-        return parsed
-
-    def export(self) -> dict[str, Any]:
-        parsed: dict[str, Any] = json.loads(
-            self.pulumi("stack", "export", "--show-secrets", "--stack", self.name).stdout
-        )
-        return parsed
 
     def address(self, machine: str) -> str:
         """A machine's own address."""
@@ -177,21 +114,8 @@ class Cluster:
         """Runs a command on a machine the way the README says."""
         done = self.run("scripts/ssh", "--stack", self.name, machine, command, stdin=stdin or "")
         if check and done.returncode != 0:
-            raise AssertionError(f"{machine}: {command!r} failed:\n{done.stdout}\n{done.stderr}")
+            raise StackError(f"{machine}: {command!r} failed:\n{done.stdout}\n{done.stderr}")
         return done.stdout
-
-    def enter(self, machine: str, command: str) -> str:
-        """Runs a command on a machine without SSH, also when its link is cut."""
-        return self.lab_command("enter", machine, "bash", "-c", command)
-
-    def lab_command(self, verb: str, *arguments: str) -> str:
-        done = self.run(f"scripts/lab/{verb}", "--stack", self.name, *arguments)
-        assert done.returncode == 0, f"scripts/lab/{verb} {arguments}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def status(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """What scripts/status says; its exit status is the caller's to judge."""
-        return self.run("scripts/status", "--stack", self.name, *options)
 
     def owners_of_floating_ip(self) -> list[str]:
         """The load balancers that hold the address now."""
@@ -207,7 +131,7 @@ class Cluster:
 
     def save_journals(self) -> None:
         """Keeps what the machines' journals say, if there are machines, for whoever reads why a test failed."""
-        with contextlib.suppress(AssertionError):
+        with contextlib.suppress(StackError):
             self.lab_command("journals", str(JOURNALS))
 
 

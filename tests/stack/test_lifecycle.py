@@ -46,14 +46,3 @@ def test_a_bare_debian_installs_what_it_needs(fresh_backend: Path) -> None:
     finally:
         stack.remove()
     assert leftovers(stack.lab) == []
-
-
-def test_the_lab_can_sweep_what_a_lost_state_left(fresh_backend: Path) -> None:
-    stack = Cluster(fresh_backend, {"phpNodes": "1", "profile": "article"})
-    try:
-        stack.up()
-    finally:
-        # The state is lost: only names are left.
-        stack.lab_command("sweep")
-    assert leftovers(stack.lab) == []
-    stack.pulumi("stack", "rm", "--yes", "--force", stack.name)

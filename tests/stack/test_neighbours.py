@@ -32,7 +32,14 @@ def test_clusters_do_not_know_of_each_other(tmp_path: Path) -> None:
         # The lab's own commands take a name for that of this checkout's stack.
         first.lab_command("power-off", "php1")
         assert visitors[1].visit()["counter"] == 4
+
+        # The state of one is lost: only names are left.
+        first.lab_command("sweep")
+        assert leftovers(first.lab) == []
+        assert visitors[1].visit()["counter"] == 5
+        first.pulumi("stack", "rm", "--yes", "--force", first.name)
+        stacks.remove(first)
     finally:
         for stack in stacks:
             stack.remove()
-    assert [leftovers(stack.lab) for stack in stacks] == [[], [], []]
+    assert [leftovers(stack.lab) for stack in (first, second, namesake)] == [[], [], []]

@@ -13,7 +13,7 @@ import pytest
 from tests.commands import PROJECT
 from tests.php.pools import Node, Pool
 from tests.stack.browser import SESSION, Browser, PlainPhp, Reply, Server, Site
-from tests.stack.cluster import Cluster, standing, wait_for
+from tests.stack.cluster import Cluster, wait_for
 from tests.stack.ordinary_php import CASES, FIRST, MADE_UP, Ask, Case
 
 PAGES = PROJECT / "tests" / "stack" / "ordinary"
@@ -22,11 +22,15 @@ ADVERTISED = {"session.use_strict_mode": "1"}
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """With the pages as its site."""
-    site = {"phpNodes": "2", "appDir": str(PAGES.relative_to(PROJECT))}
-    with standing(Cluster(tmp_path_factory.mktemp("ordinary"), site), request.session) as stack:
-        yield stack
+def cluster(cluster: Cluster) -> Iterator[Cluster]:
+    """With the pages as its site, as long as these tests last."""
+    cluster.configure({"appDir": str(PAGES.relative_to(PROJECT))})
+    cluster.up()
+    try:
+        yield cluster
+    finally:
+        cluster.pulumi("config", "rm", "appDir", "--stack", cluster.name)
+        cluster.up()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmark.sessions.stores import FOLDER, Store
-from scripts.benchmark.stack import StackError
+from scripts.stack import StackError
 
 SESSIONS = 128
 """Of each store: more than there are connections, so that a session rests between two requests."""

@@ -14,7 +14,8 @@ from components.plan.settings import PROJECT_FOLDER
 from scripts.benchmark.sessions import operations
 from scripts.benchmark.sessions.load import Run, Visitors
 from scripts.benchmark.sessions.stores import FOLDER, Store, prepare
-from scripts.benchmark.stack import BenchStack, StackError
+from scripts.benchmark.stack import BenchStack
+from scripts.stack import StackError
 
 NODES = ("php1", "php2")
 WORKERS = 8

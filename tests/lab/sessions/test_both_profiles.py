@@ -8,7 +8,7 @@ from components.php.node import php_ini, record_lines
 from components.plan.topology import Profile
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
-from tests.lab.sessions.test_record import LOCK_SECONDS, PLAIN_SESSIONS, SAFE, WORKERS, parsed, serving
+from tests.lab.sessions.server import LOCK_SECONDS, PLAIN_SESSIONS, SAFE, WORKERS, parsed, serving
 from tests.stack.cluster import wait_for
 
 REQUEST_SECONDS = 2 * LOCK_SECONDS

@@ -15,10 +15,10 @@ import pytest
 from components.php.node import php_ini, waiting_places
 from components.plan.topology import Profile
 from tests.lab.conftest import Image
-from tests.lab.sessions.test_record import SAFE, WORKERS, Server, parsed, serving
+from tests.lab.sessions.server import SAFE, WORKERS, Server, pages, parsed, serving
 from tests.stack.cluster import wait_for
 
-SITE = {path.name: path.read_text().removeprefix("<?php") for path in (Path(__file__).parent / "front").iterdir()}
+SITE = pages("front")
 LARGE_ANSWER = 3_000_000
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import Image
-from tests.lab.sessions.test_record import SAFE, SITE, WORKERS, Server, serving
+from tests.lab.sessions.server import COUNTING, SAFE, WORKERS, Server, serving
 
 COUNT = "$_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];"
 # Keeps its sessions beside PHP's store, as one with a database does.
@@ -21,7 +21,7 @@ ELSEWHERE = (
     "session_start(); "
 )
 
-PAGES = SITE | {
+ODD = {
     "abort.php": "echo ignore_user_abort();",
     "caught.php": "session_start(); $_SESSION['n'] = 1000; $_SESSION['f'] = fn () => 1; "
     "try { session_write_close(); } catch (Exception) { } echo 'promised';",
@@ -61,6 +61,7 @@ PAGES = SITE | {
     "$_SESSION['t'] = str_repeat('x', (int) $_GET['n']); echo 'end'; ob_flush(); flush(); usleep(300000);",
     "too_large.php": "$_SESSION['t'] = str_repeat('x', 17 << 20); echo 'promised';",
 }
+PAGES = COUNTING | {name: f"<?php {code}" for name, code in ODD.items()}
 
 
 @pytest.fixture(scope="module")

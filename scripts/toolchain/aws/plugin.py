@@ -1,6 +1,6 @@
 """A stand-in for the plugin `aws`: the engine's own protocol on one side, boto3 on the other (resources.py).
 
-It works on a cloud for tests, whose addresses it is given. Without them it shows previews and does nothing else: no
+It works in an emulated cloud, whose addresses it is given. Without them it shows previews and does nothing else: no
 real account is for a stand-in. `make preview` uses it where the official plugin cannot be had.
 """
 
@@ -21,7 +21,7 @@ import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.plugins.cloud.resources import KINDS, LOOKUPS, Cloud, Kind, still_there
+from scripts.toolchain.aws.resources import KINDS, LOOKUPS, Cloud, Kind, still_there
 
 T = TypeVar("T")
 
@@ -36,11 +36,13 @@ _log_lock = threading.Lock()
 
 
 def plain(values: Any) -> dict[str, Any]:
+    """A message's values."""
     found: dict[str, Any] = json_format.MessageToDict(values)
     return found
 
 
 def struct(values: Mapping[str, Any]) -> Any:
+    """Values as a message has them."""
     made = struct_pb2.Struct()
     made.update(values)
     return made
@@ -54,21 +56,23 @@ def note(**what: Any) -> None:
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """The engine's calls, by the names that its protocol gives them."""
+
     cloud: Cloud
 
-    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Handshake(self, request: Any, context: Any) -> Any:
         return provider_pb2.ProviderHandshakeResponse()
 
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=VERSION)
 
-    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def CheckConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def DiffConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Configure(self, request: Any, context: Any) -> Any:
         config = plain(request.args)
         region = config.get("region", "")
         endpoints = config.get("endpoints", "[]")
@@ -96,7 +100,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         except Exception as problem:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, f"retrieving caller identity from STS: {problem}")
 
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Check(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn, context)
         news, olds = plain(request.news), plain(request.olds)
         if kind.autonamed and "name" not in news:
@@ -104,7 +108,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         note(type=_type(request.urn), inputs=news)
         return provider_pb2.CheckResponse(inputs=struct(news))
 
-    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Diff(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn, context)
         olds, news = plain(request.old_inputs), plain(request.news)
         changed = sorted(key for key in olds.keys() | news.keys() if olds.get(key) != news.get(key))
@@ -116,7 +120,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             replaces=[key for key in changed if key not in kind.update],
         )
 
-    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Create(self, request: Any, context: Any) -> Any:
         kind, inputs = self._kind(request.urn, context), plain(request.properties)
         if request.preview:
             outputs = {**dict.fromkeys(kind.computed, UNKNOWN), **inputs}
@@ -125,13 +129,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         note(type=_type(request.urn), outputs=sorted(more))
         return provider_pb2.CreateResponse(id=identity, properties=struct({**inputs, **more}))
 
-    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Read(self, request: Any, context: Any) -> Any:
         kind, known = self._kind(request.urn, context), plain(request.properties)
         if not self._do(context, lambda: still_there(self.cloud, kind, request.id, known)):
             return provider_pb2.ReadResponse(id="")
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Update(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn, context)
         olds, news, known = plain(request.old_inputs), plain(request.news), plain(request.olds)
         if not request.preview:
@@ -140,13 +144,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                     self._do(context, functools.partial(change, self.cloud, request.id, news))
         return provider_pb2.UpdateResponse(properties=struct({**known, **news}))
 
-    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Delete(self, request: Any, context: Any) -> Any:
         kind, known = self._kind(request.urn, context), plain(request.properties)
         if self._do(context, lambda: still_there(self.cloud, kind, request.id, known)):
             self._do(context, lambda: kind.delete(self.cloud, request.id, known))
         return empty_pb2.Empty()
 
-    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Invoke(self, request: Any, context: Any) -> Any:
         if request.tok not in LOOKUPS:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in has no look-up {request.tok}")
         arguments = plain(request.args)
@@ -154,7 +158,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         note(lookup=request.tok, arguments=arguments, outputs=sorted(answer))
         return provider_pb2.InvokeResponse(**{"return": struct(answer)})
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+    def Cancel(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()
 
     def _kind(self, urn: str, context: Any) -> Kind:
@@ -178,6 +182,7 @@ def _type(urn: str) -> str:
 
 
 def main() -> None:
+    """Serves the engine, which learns the port from the first line."""
     server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)])
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
     port = server.add_insecure_port("127.0.0.1:0")

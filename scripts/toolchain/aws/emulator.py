@@ -1,12 +1,12 @@
-"""A cloud for tests, in one process and a network of its own: an EC2 and IAM API, and instances that answer SSH.
+"""An emulated cloud, in one process and a network of its own: an EC2 and IAM API, and instances that answer SSH.
 
 The API is moto's. An instance is a server at its addresses, public and private, that has the host key of its user data
 and takes the key pair it was launched with, as a Debian image with cloud-init would; it answers from its launch to its
 end, and what reaches it by way of another one was really forwarded there. It does not run the steps that it is sent:
 bash reads them for errors, the rest of their work is judged on real machines in tests/stack.
 
-A request may be refused before moto sees it: `POST /tests/refuse {"action": …, "code": …, "message": …}`, and
-`{"action": …}` alone takes that back. `GET /tests/steps` gives what instances were told.
+A request may be refused before moto sees it: `POST /emulator/refuse {"action": …, "code": …, "message": …}`, and
+`{"action": …}` alone takes that back. `GET /emulator/steps` gives what instances were told.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def instances() -> list[Any]:
 
 
 def name_of(instance: Any) -> str:
+    """The tag that names it, else its id."""
     return str(next((tag["value"] for tag in instance.get_tags() if tag["key"] == "Name"), instance.id))
 
 
@@ -73,6 +74,7 @@ class Login(asyncssh.SSHServer):
     """Takes the key pair of the launch, and forwards for whoever has it."""
 
     def connection_requested(self, *_: Any) -> bool:
+        """To wherever it is asked."""
         return True
 
 
@@ -113,6 +115,7 @@ async def serve(connection: socket.socket, disks: pathlib.Path) -> None:
 
 
 async def serve_or_hang_up(connection: socket.socket, disks: pathlib.Path) -> None:
+    """A connection that goes wrong ends no other one."""
     try:
         await serve(connection, disks)
     except Exception:
@@ -121,6 +124,7 @@ async def serve_or_hang_up(connection: socket.socket, disks: pathlib.Path) -> No
 
 
 async def answer_ssh() -> None:
+    """Answers for all machines, for ever."""
     with tempfile.TemporaryDirectory() as disks:
         loop = asyncio.get_running_loop()
         listener = socket.create_server(("0.0.0.0", 22), backlog=200)  # noqa: S104 - a network of its own
@@ -134,16 +138,17 @@ async def answer_ssh() -> None:
 
 
 class Api:
-    """moto's application, with the tests' own say before it."""
+    """moto's application, with requests to the emulator itself before it."""
 
     def __init__(self) -> None:
         self.moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI's."""
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
-        if environ["PATH_INFO"].startswith("/tests/"):
-            return self._tests(environ["PATH_INFO"].removeprefix("/tests/"), body, start)
+        if environ["PATH_INFO"].startswith("/emulator/"):
+            return self._own(environ["PATH_INFO"].removeprefix("/emulator/"), body, start)
         environ["wsgi.input"] = io.BytesIO(body)
         action = urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
         calls[action] = calls.get(action, 0) + 1
@@ -159,7 +164,7 @@ class Api:
             return [text.encode()]
         return self.moto(environ, start)  # type: ignore[no-any-return]
 
-    def _tests(self, what: str, body: bytes, start: Callable[..., Any]) -> Iterable[bytes]:
+    def _own(self, what: str, body: bytes, start: Callable[..., Any]) -> Iterable[bytes]:
         asked = json.loads(body or b"{}")
         answer: Any = {}
         if what == "refuse":
@@ -176,6 +181,7 @@ class Api:
 
 
 def main() -> None:
+    """Serves until it is ended; prints `ready` once it answers."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     asyncssh.set_log_level("ERROR")
     server = make_server("127.0.0.1", PORT, Api(), threaded=True)

@@ -1,4 +1,4 @@
-"""Runs the test cloud (tests/plugins/cloud) in a network of its own, and stacks of this project against it."""
+"""Runs the emulator in a network of its own, and stacks of this project against it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.commands import PROJECT
-from tests.plugins.engine import Engine
-from tests.stack.cluster import Cluster
+from components.plan.settings import PROJECT_FOLDER
+from scripts.stack import Stack, StackError
+from scripts.toolchain.aws.plugin import VERSION
 
-CLOUD = PROJECT / "tests" / "plugins" / "cloud"
+FOLDER = Path(__file__).parent
 API = "http://127.0.0.1:5000"
 REGION = "eu-central-1"
-VERSION = "7.51.1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 # Whatever address an instance has, public or private, is one of this namespace's own.
-_BEGIN = "ip link set lo up && ip route add local 10.0.0.0/8 dev lo && exec python -m tests.plugins.cloud.world"
+_BEGIN = "ip link set lo up && ip route add local 10.0.0.0/8 dev lo && exec python -m scripts.toolchain.aws.emulator"
 
 CONFIG = {
     "php-cluster:substrate": "aws",
@@ -34,7 +34,11 @@ CONFIG = {
 
 @dataclass
 class World:
-    """The cloud while it lives, and the engine's home with the stand-in in it."""
+    """The emulated cloud while it lives.
+
+    Attributes:
+        home: The engine's home, with the stand-in in it.
+    """
 
     home: Path
     process: subprocess.Popen[str] = field(init=False)
@@ -43,15 +47,16 @@ class World:
         command = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
         self.process = subprocess.Popen(
             [*command, "sh", "-c", _BEGIN],
-            cwd=PROJECT,
-            env={**os.environ, "MOTO_AMIS_PATH": str(CLOUD / "images.json")},
+            cwd=PROJECT_FOLDER,
+            env={**os.environ, "MOTO_AMIS_PATH": str(FOLDER / "images.json")},
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n", "the test cloud does not start"
+        if self.process.stdout is None or self.process.stdout.readline() != "ready\n":
+            raise StackError("the emulated cloud does not start")
 
     def end(self) -> None:
+        """Nothing is left of it."""
         self.process.terminate()
         self.process.wait()
 
@@ -78,22 +83,26 @@ print(json.dumps(result, default=str))
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        if done.returncode != 0:
+            raise StackError(done.stderr)
         return json.loads(done.stdout)
 
     def tell(self, what: str, asked: Mapping[str, Any] | None = None) -> Any:
-        """The tests' own requests to the cloud."""
+        """A request to the emulator itself: `refuse`, `steps` or `calls`."""
         return self.python(
             f"import urllib.request\nbody = {json.dumps(json.dumps(asked or {}))}.encode()\n"
-            f"result = json.load(urllib.request.urlopen('{API}/tests/{what}', data=body))"
+            f"result = json.load(urllib.request.urlopen('{API}/emulator/{what}', data=body))"
         )
 
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+class AwsStack(Stack):
+    """A stack of substrate `aws` in the emulated cloud.
 
-
-class AwsCluster(Cluster):
-    """A stack of substrate `aws` in the test cloud."""
+    Attributes:
+        world: The cloud.
+        log: What its plugin was asked and has answered, a JSON object a line.
+        more: Variables of its commands, the account's credentials if nobody changes it.
+    """
 
     def __init__(self, backend: Path, world: World, config: Mapping[str, str] | None = None) -> None:
         self.world = world
@@ -101,14 +110,14 @@ class AwsCluster(Cluster):
         self.more: dict[str, str] = dict(CREDENTIALS)
         super().__init__(backend, {**CONFIG, **(config or {})})
 
-    def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        usual = {name: value for name, value in self.environment.items() if not name.startswith("AWS_")}
-        environment = {
-            **usual,
+    @property
+    def environment(self) -> dict[str, str]:
+        """Without the box's own accounts, which are no business of an emulation."""
+        return {
+            **{name: value for name, value in super().environment.items() if not name.startswith("AWS_")},
             "PULUMI_HOME": str(self.world.home),
-            "PHP_CLUSTER": str(PROJECT),
+            "PHP_CLUSTER": str(PROJECT_FOLDER),
             "AWS_STANDIN_LOG": str(self.log),
-            # The box's own accounts are no business of a test.
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -116,58 +125,16 @@ class AwsCluster(Cluster):
             "PULUMI_DEBUG_COMMANDS": "true",
             **self.more,
         }
-        return subprocess.run(
-            [*self.world.inside, *command],
-            cwd=PROJECT,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
-    def set(self, path: str, value: str) -> None:
-        self.pulumi("config", "set", "--stack", self.name, "--path", path, "--", value)
-
-    def unset(self, path: str) -> None:
-        self.pulumi("config", "rm", "--stack", self.name, "--path", path)
-
-    def events(self, verb: str, *arguments: str, check: bool = True) -> Events:
-        """Runs `up`, `preview` or `destroy`; what was done to each resource."""
-        log = self.backend.parent / "events.json"
-        log.unlink(missing_ok=True)
-        skip = [] if verb == "preview" else ["--yes", "--skip-preview"]
-        done = self.pulumi(verb, *skip, *arguments, "--stack", self.name, "--event-log", str(log), check=check)
-        lines = log.read_text().splitlines() if log.exists() else []
-        return Events(done.stdout + done.stderr, done.returncode, [json.loads(line) for line in lines])
-
-    def urn(self, name: str) -> str:
-        resources = self.export()["deployment"]["resources"]
-        return next(str(one["urn"]) for one in resources if one["urn"].endswith(f"::{name}"))
-
-
-@dataclass
-class Events:
-    """What one run of the engine did."""
-
-    said: str
-    status: int
-    log: list[dict[str, Any]]
-
-    def steps(self) -> dict[str, set[str]]:
-        """Resource name to the operations that were done on it, those that left it alone excepted."""
-        found: dict[str, set[str]] = {}
-        for event in self.log:
-            step = (event.get("resourcePreEvent") or {}).get("metadata")
-            if step and step["op"] != "same":
-                found.setdefault(step["urn"].rpartition("::")[2], set()).add(step["op"])
-        return found
+    def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """As for every stack, in the cloud's network."""
+        return super().run(*self.world.inside, *command, stdin=stdin)
 
 
 def example_settings(file: Path, nodes: int) -> Path:
     """Writes what Pulumi.aws.yaml says, for so many PHP nodes; the file."""
     # The salt that a preview of this checkout's own stack has left there belongs to another passphrase.
-    given = re.sub("^encryptionsalt: .*", "", (PROJECT / "Pulumi.aws.yaml").read_text(), flags=re.MULTILINE)
+    given = re.sub("^encryptionsalt: .*", "", (PROJECT_FOLDER / "Pulumi.aws.yaml").read_text(), flags=re.MULTILINE)
     file.write_text(given.replace('phpNodes: "2"', f'phpNodes: "{nodes}"'))
     return file
 
@@ -180,7 +147,12 @@ def home_with_stand_in(folder: Path, usual: Path | None = None) -> Path:
     for plugin in ((usual or Path(os.environ["PULUMI_HOME"])) / "plugins").glob("resource-*"):
         if plugin.is_dir():
             shutil.copytree(plugin, folder / "plugins" / plugin.name)
-    Engine(folder, folder).call(
-        "plugin", "install", "--reinstall", "resource", "aws", VERSION, "--file", str(CLOUD / "pulumi-resource-aws")
+    options = ["--non-interactive", "--reinstall", "--file", str(FOLDER / "pulumi-resource-aws")]
+    subprocess.run(
+        ["pulumi", "plugin", "install", *options, "resource", "aws", VERSION],
+        env={**os.environ, "PULUMI_HOME": str(folder), "PULUMI_BACKEND_URL": f"file://{folder}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
     )
     return folder

@@ -24,13 +24,14 @@ class Cloud:
 
     @functools.cached_property
     def session(self) -> Any:
-        # A preview without an account does without boto3, which only tests have installed.
+        """With the credentials of the environment."""
         import boto3
 
         return boto3.Session()
 
     @functools.cache  # noqa: B019 - lives as long as the plugin
     def client(self, service: str) -> Any:
+        """Of one service, such as `sts`."""
         import botocore.config
 
         # What the cloud refuses is refused at once.
@@ -41,10 +42,12 @@ class Cloud:
 
     @property
     def ec2(self) -> Any:
+        """Machines, disks, networks, addresses."""
         return self.client("ec2")
 
     @property
     def iam(self) -> Any:
+        """Roles of machines."""
         return self.client("iam")
 
 

@@ -1,0 +1,7 @@
+<?php
+session_start();
+$_SESSION['n'] = 7;
+while (ob_get_level()) {
+    ob_end_clean();
+}
+echo 'a file';
