@@ -41,6 +41,7 @@ from components.site.jobs import environment_steps
 from components.site.package import Site
 from components.site.release import SiteHost, SiteRelease
 from components.site.shared_files import Sharing
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_step
 
@@ -72,6 +73,7 @@ class PhpCluster(pulumi.ComponentResource):
         machines: Mapping[str, Machine],
         site: Site,
         *,
+        last: LastUpdate,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:cluster:PhpCluster", name, None, opts)
@@ -102,7 +104,7 @@ class PhpCluster(pulumi.ComponentResource):
         tls = GlusterTls("gluster-tls", plan, machines, installed, opts=child) if settings.gluster_tls else None
         trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
         arbiter_host = machines[ARBITER_HOST]
-        switch = ProfileSwitch(settings.profile, arbiter_host.drift.known)
+        switch = ProfileSwitch(settings.profile, last)
         extended = {
             planned.name: [extension_made(machines[planned.name], parent=self, depends_on=[installed[planned.name]])]
             for planned in plan.php_nodes
@@ -110,11 +112,11 @@ class PhpCluster(pulumi.ComponentResource):
         }
         environment = {
             planned.name: environment_steps(
-                machines[planned.name], settings.application.environment, self, [installed[planned.name]]
+                machines[planned.name], settings.application.environment, last, self, [installed[planned.name]]
             )
             for planned in plan.php_nodes
         }
-        sharing = Sharing(settings.shared, plan, machines, tls=settings.gluster_tls, parent=self)
+        sharing = Sharing(settings.shared, plan, machines, last, tls=settings.gluster_tls, parent=self)
         web = _web_rules(settings, site)
         balancers = [machines[planned.name] for planned in plan.balancers]
         self.floating_ip = _floating_ip(plan, balancers)
@@ -188,7 +190,7 @@ class PhpCluster(pulumi.ComponentResource):
         sharing.bring_up(nodes, after=volume.whole if switch.under_way else volume.started)
         if plan.arbiter:
             arbiter_agrees(arbiter_host, brick_hosts=volume.identities, parent=self, after=volume.whole)
-        elif arbiter_is_leaving(arbiter_host.drift.known):
+        elif arbiter_is_leaving(last):
             arbiter_left(arbiter_host, self, after=sharing.started or volume.started)
 
         release = SiteRelease(

@@ -6,12 +6,12 @@ It is a process of its own, since Gluster's daemon knows nothing of it: it needs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pulumi
 
 from components.plan.topology import ARBITER_FOLDER, ARBITER_HOST, ARBITER_PORT, BALANCERS, VOLUME
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_step, render
 
@@ -114,9 +114,9 @@ def arbiter_agrees(
     )
 
 
-def arbiter_is_leaving(known: Mapping[str, Any]) -> bool:
+def arbiter_is_leaving(last: LastUpdate) -> bool:
     """Whether an arbiter that is not wanted any more is there by what the last update left, or was."""
-    return not known.keys().isdisjoint({RUNNING, LEFT})
+    return last.has(RUNNING, LEFT)
 
 
 def arbiter_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:

@@ -12,33 +12,31 @@ all they talk to, and one more node touches no other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pulumi
 
 from components.plan.config_values import NAMESPACE
 from components.plan.topology import Topology
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_step
 
 KEY = "glusterTls"
-_CERTIFICATE, _BRICK = "-gluster-certificate", "-brick"
-"""Steps that every stack with it, and every stack, begins a brick host with."""
 
 
-def check_choice(wanted: bool, known: Mapping[str, Any]) -> None:
+def check_choice(wanted: bool, last: LastUpdate) -> None:
     """Refuses another choice than the one that the stack was made with.
 
     Args:
         wanted: Whether the settings ask for TLS.
-        known: What the last update left, by name.
+        last: What the last update left.
 
     Raises:
         pulumi.RunError: it is another one: those who encrypt and those who don't would not understand each other while
             one machine after the other changes its mind.
     """
-    encrypted = any(name.endswith(_CERTIFICATE) for name in known)
-    exists = encrypted or any(name.endswith(_BRICK) for name in known)
+    encrypted = bool(last.machines_with("gluster-certificate"))
+    exists = encrypted or bool(last.machines_with("brick"))
     if exists and wanted is not encrypted:
         made, other = ("with", "without") if encrypted else ("without", "with")
         raise pulumi.RunError(
@@ -65,7 +63,7 @@ class GlusterTls(pulumi.ComponentResource):
         self._servers = [machines[server.name] for server in servers]
         issued = {
             planned.name: remote_step(
-                f"{planned.name}{_CERTIFICATE}",
+                f"{planned.name}-gluster-certificate",
                 machines[planned.name],
                 "gluster/gluster-certificate.sh",
                 parent=self,

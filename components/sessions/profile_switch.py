@@ -8,10 +8,7 @@ what a session was. docs/decisions/12-switching-profile.md tells the order and w
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
 import pulumi
 
@@ -21,26 +18,23 @@ from components.plan import topology
 from components.plan.config_values import NAMESPACE, ConfigError
 from components.plan.settings import Settings
 from components.plan.topology import DRAIN_SECONDS, Profile
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_step
 
 HANDOVER = "-handover"
 PLAIN_SESSIONS = f"{FIRST_NODE}-plain-sessions"
 
-_LAYOUT = re.compile(r"^LAYOUT=(.*)$", re.MULTILINE)
-_GUARDED = re.compile(r"^GUARDED=(yes|no)$", re.MULTILINE)
-_ADMITTED = re.compile(r"^ADDRESSES=(.*)$", re.MULTILINE)
 
-
-def profile_of_step(step: str, outputs: Mapping[str, Any]) -> Profile | None:
-    """The profile that a step was last run for; None where it is the same for both."""
-    text = outputs.get("stdin") or ""
-    if step == "volume-create" and (layout := _LAYOUT.search(text)):
-        return Profile.SAFE if "arbiter" in layout.group(1) else Profile.ARTICLE
-    # Shared files are mounted in the same way for both.
-    if step.endswith(("-mount", "-php")) and not step.endswith("-files-mount") and (guarded := _GUARDED.search(text)):
-        return Profile.SAFE if guarded.group(1) == "yes" else Profile.ARTICLE
-    return None
+def _profiles_left(last: LastUpdate) -> set[Profile]:
+    """The profiles that steps were last run for."""
+    safe = []
+    if (layout := last.variable("volume-create", "LAYOUT")) is not None:
+        safe.append("arbiter" in layout)
+    for step in ("mount", "php"):
+        guarded = [last.variable(f"{node}-{step}", "GUARDED") for node in last.machines_with(step)]
+        safe += [value == "yes" for value in guarded if value is not None]
+    return {Profile.SAFE if each else Profile.ARTICLE for each in safe}
 
 
 class ProfileSwitch:
@@ -51,11 +45,9 @@ class ProfileSwitch:
             too, whichever of the two profiles is wanted then.
     """
 
-    def __init__(self, wanted: Profile, known: Mapping[str, Mapping[str, Any]]) -> None:
-        self._wanted = wanted
-        self._known = known
-        found = {profile_of_step(step, outputs) for step, outputs in known.items()}
-        self.under_way = bool(found - {wanted, None})
+    def __init__(self, wanted: Profile, last: LastUpdate) -> None:
+        self._wanted, self._last = wanted, last
+        self.under_way = bool(_profiles_left(last) - {wanted})
 
     def check(self, nodes: Collection[str], gone: Collection[str] = ()) -> None:
         """Refuses what cannot go together with a switch; nothing was changed by then.
@@ -68,7 +60,7 @@ class ProfileSwitch:
             ConfigError: PHP nodes leave. They would serve to the end as they do now, among nodes that do not. Or the
                 node that turns records into plain sessions is a new one, which would not know that there are any.
         """
-        serving = {step.removesuffix("-php") for step in self._known if step.endswith("-php")}
+        serving = set(self._last.machines_with("php"))
         if self.under_way and self._wanted is Profile.ARTICLE and (FIRST_NODE in gone or FIRST_NODE not in serving):
             raise ConfigError(
                 f"{NAMESPACE}:profile is {self._wanted.value}\n"
@@ -84,19 +76,16 @@ class ProfileSwitch:
 
     def hands_over(self, node: str) -> bool:
         """Whether a PHP node has the step that prepares it. Once it is there it stays, as nothing to be changed."""
-        return (self.under_way and f"{node}-php" in self._known) or node + HANDOVER in self._known
+        return (self.under_way and self._last.has(f"{node}-php")) or self._last.has(node + HANDOVER)
 
     def mounts_first(self, node: PhpNode) -> bool:
         """Whether a PHP node gets its mount of profile safe before the volume is changed.
 
         A node that is new, or has another address, is admitted along with the volume's options, and mounted after that.
         """
-        admitted = _ADMITTED.search(self._known.get("volume-options", {}).get("stdin") or "")
+        admitted = self._last.variable("volume-options", "ADDRESSES") or ""
         return (
-            self._is_to(Profile.SAFE)
-            and f"{node.name}-mount" in self._known
-            and admitted is not None
-            and node.address in "".join(shlex.split(admitted.group(1))).split(",")
+            self._is_to(Profile.SAFE) and self._last.has(f"{node.name}-mount") and node.address in admitted.split(",")
         )
 
     def prepare(
@@ -129,7 +118,7 @@ class ProfileSwitch:
             for node in nodes:
                 mounted = node.mount(after=[volume.started])
                 # A node that serves starts another PHP for either of them, and does so once at a time.
-                serves = f"{node.name}-php" in self._known
+                serves = self._last.has(f"{node.name}-php")
                 node.serve(after=[volume.configured, *([mounted] if serves else [])])
         elif self._is_to(Profile.SAFE):
             volume.start()
@@ -157,7 +146,7 @@ class ProfileSwitch:
 
         It is there for either profile, so that its input changes with each switch, and the engine runs it for each.
         """
-        return self.under_way or PLAIN_SESSIONS in self._known
+        return self.under_way or self._last.has(PLAIN_SESSIONS)
 
 
 def handover(

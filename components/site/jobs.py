@@ -10,6 +10,7 @@ import pulumi
 
 from components.plan.application_settings import ApplicationSettings, CronEntry, Worker
 from components.plan.topology import DRAIN_SECONDS, MOUNT_POINT
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_step, render
 
@@ -98,11 +99,15 @@ def environment_file(environment: Mapping[str, str]) -> str:
 
 
 def environment_steps(
-    machine: Machine, environment: Mapping[str, str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+    machine: Machine,
+    environment: Mapping[str, str],
+    last: LastUpdate,
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
 ) -> list[pulumi.Resource]:
     """The step that brings the site's variables to a PHP node, as a secret; none for a site that never had any."""
     name = f"{machine.name}-{_STEP}"
-    if not environment and name not in machine.drift.known:
+    if not environment and not last.has(name):
         return []
     step = remote_step(
         name,

@@ -6,10 +6,7 @@ Sessions come first wherever both need something: the pool's changes, and the no
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pulumi
 
@@ -22,14 +19,13 @@ from components.plan.config_values import NAMESPACE
 from components.plan.shared_paths import SHARED_FOLDER, SHIPPED, SharedPaths
 from components.plan.topology import ARBITER_HOST, FILES_BRICK, FILES_MOUNT_POINT, FILES_VOLUME, Topology
 from components.plan.volume_options import files_options
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_step
 
 SEEDED = f"{FIRST_NODE}-site-shared"
 STOPPED = f"{FILES_VOLUME}-volume-stopped"
 _CREATED = f"{FILES_VOLUME}-volume-create"
-
-_SHARED = re.compile(r"^SHARED_(?:DIRS|FILES)=((?:'[^']*'|[^\n'])*)$", re.MULTILINE)
 
 
 def _bricks_ready(pool: TrustedPool, parent: pulumi.Resource) -> list[pulumi.Resource]:
@@ -170,14 +166,15 @@ class Sharing:
         shared: SharedPaths,
         plan: Topology,
         machines: Mapping[str, Machine],
+        last: LastUpdate,
         *,
         tls: bool,
         parent: pulumi.Resource,
     ) -> None:
         self._shared, self._plan, self._machines, self._tls, self._parent = shared, plan, machines, tls, parent
-        self._known = machines[FIRST_NODE].drift.known
+        self._last = last
         self._files: SharedFiles | None = None
-        if kept := no_longer_shared(shared, self._known):
+        if kept := no_longer_shared(shared, self._last):
             pulumi.log.warn(
                 f"{NAMESPACE}:sharedDirs and sharedFiles no longer have {', '.join(kept)}: what the site has written "
                 f"there stays on the volume {FILES_VOLUME}, in {SHARED_FOLDER}, and comes back when it is shared again"
@@ -236,23 +233,19 @@ class Sharing:
         balancers ask those that serve."""
         if self._files:
             self._files.revoke(after)
-        elif _is_leaving(self._known):
+        elif _is_leaving(self._last):
             _left(pool.first, [self._machines[node.name] for node in self._plan.php_nodes], self._parent, after)
 
 
-def _shared_before(known: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    values = _SHARED.findall(known.get(SEEDED, {}).get("stdin") or "")
-    return [path for value in values for path in "".join(shlex.split(value)).splitlines()]
-
-
-def no_longer_shared(shared: SharedPaths, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def no_longer_shared(shared: SharedPaths, last: LastUpdate) -> list[str]:
     """What the last update shared, and this one does not."""
-    return [path for path in _shared_before(known) if path not in shared.links]
+    before = [last.variable(SEEDED, name) or "" for name in ("SHARED_DIRS", "SHARED_FILES")]
+    return [path for paths in before for path in paths.splitlines() if path not in shared.links]
 
 
-def _is_leaving(known: Mapping[str, Mapping[str, Any]]) -> bool:
+def _is_leaving(last: LastUpdate) -> bool:
     """Whether a volume that nothing is shared on any more is there by what the last update left, or was."""
-    return not known.keys().isdisjoint({_CREATED, STOPPED})
+    return last.has(_CREATED, STOPPED)
 
 
 def _left(

@@ -8,6 +8,7 @@ import pytest
 from components.plan.config_values import ConfigError
 from components.plan.topology import Profile
 from components.sessions.profile_switch import ProfileSwitch
+from components.steps.last_update import LastUpdate
 from tests.unit.graph import Graph, cluster_graph, everything_before
 
 OTHER = {"safe": "article", "article": "safe"}
@@ -89,7 +90,7 @@ def test_the_update_after_it_changes_nothing(profile: str) -> None:
 def test_a_single_step_of_the_other_profile_is_enough(wanted: Profile, step: str) -> None:
     """An update that was interrupted leaves steps of both, and the order matters to the last of them."""
     known = {**state(wanted.value), **state(OTHER[wanted.value], step)}
-    switch = ProfileSwitch(wanted, known)
+    switch = ProfileSwitch(wanted, LastUpdate(known))
     assert switch.under_way
     assert switch.hands_over("php2") and not switch.hands_over("php3")
 
@@ -152,21 +153,21 @@ def test_a_node_makes_one_thing_of_its_own_anew_at_a_time() -> None:
 
 
 def test_nodes_that_leave_meanwhile_are_refused() -> None:
-    switch = ProfileSwitch(Profile.SAFE, state("article"))
+    switch = ProfileSwitch(Profile.SAFE, LastUpdate(state("article")))
     with pytest.raises(ConfigError, match=r"phpNodes is 1\n +php2 must not leave .*\n.*:phpNodes 2"):
         switch.check(["php1"])
     switch.check(["php1", "php2", "php3"])
-    ProfileSwitch(Profile.ARTICLE, state("article")).check(["php1"])
+    ProfileSwitch(Profile.ARTICLE, LastUpdate(state("article"))).check(["php1"])
 
 
 def test_who_turns_the_records_must_have_been_there_before() -> None:
     for known, gone in ((state("safe"), ["php1"]), (state("safe", "volume-create", "php2-php"), [])):
-        switch = ProfileSwitch(Profile.ARTICLE, known)
+        switch = ProfileSwitch(Profile.ARTICLE, LastUpdate(known))
         with pytest.raises(ConfigError, match=r"profile is article\n +php1 turns .*\n.*:profile safe"):
             switch.check(["php1", "php2"], gone)
-    ProfileSwitch(Profile.ARTICLE, state("safe")).check(["php1", "php2"], ["php2"])
-    ProfileSwitch(Profile.SAFE, state("article")).check(["php1", "php2"], ["php1"])
-    ProfileSwitch(Profile.ARTICLE, {}).check(["php1"])
+    ProfileSwitch(Profile.ARTICLE, LastUpdate(state("safe"))).check(["php1", "php2"], ["php2"])
+    ProfileSwitch(Profile.SAFE, LastUpdate(state("article"))).check(["php1", "php2"], ["php1"])
+    ProfileSwitch(Profile.ARTICLE, LastUpdate()).check(["php1"])
 
 
 @pytest.mark.parametrize("profile", OTHER)
