@@ -90,6 +90,14 @@ def test_every_step_belongs_to_its_machine(safe: Graph) -> None:
         assert 0 < connection["dialErrorLimit"] <= (40 if name.endswith("-scripts") else 5)
 
 
+@pytest.mark.parametrize("values", [{}, {"glusterTls": True, "sharedDirs": ["uploads"], "appEnvironment": {"A": "b"}}])
+def test_no_step_is_done_before_its_machine_is_installed(values: dict[str, Any]) -> None:
+    graph = cluster_graph(phpNodes=2, **values)
+    for name, node in steps(graph).items():
+        install = f"{node.deleted_with.removesuffix('-machine')}-install"
+        assert name == install or install in everything_before(graph, name), name
+
+
 def test_nothing_is_in_a_command_line(safe: Graph) -> None:
     for name, node in steps(safe).items():
         assert node.inputs["create"].startswith("timeout --kill-after=10 "), name
