@@ -23,10 +23,10 @@ from components.gluster.arbiter import arbiter_agrees, arbiter_is_leaving, arbit
 from components.gluster.tls import GlusterTls
 from components.gluster.volume import StartedVolume, TrustedPool, Volume
 from components.php.mount import fstab_line
-from components.php.node import FIRST_NODE, PhpNode, WebRules, session_cookie, settings_tried, waiting_places
+from components.php.node import PhpNode, WebRules, session_cookie, settings_tried, waiting_places
 from components.plan import topology
 from components.plan.settings import Settings
-from components.plan.topology import ARBITER_HOST, Profile, Topology
+from components.plan.topology import FIRST_NODE, Profile, Topology
 from components.plan.volume_options import options_of
 from components.sessions.extension import extension_made
 from components.sessions.profile_switch import HANDOVER, PLAIN_SESSIONS, ProfileSwitch, handover, plain_sessions
@@ -170,19 +170,19 @@ class PhpCluster(pulumi.ComponentResource):
         settings, plan, tls = self._settings, self._plan, self._settings.gluster_tls
         child = pulumi.ResourceOptions(parent=self)
         shared_files.warn_of_unshared(settings.shared, self._last)
-        pool = TrustedPool("pool", [trusting[host.name] for host in plan.brick_hosts], opts=child)
+        pool = TrustedPool("pool", [trusting[host.name] for host in plan.balancers], opts=child)
         order.add("pool", *pool.ready)
         folders = shared_files.folders_ready(pool, parent=self) if settings.shared else []
         options = options_of(settings.profile, settings.volume_options, tls=tls)
         after = [*order.before("volume-create"), *folders]
         volume = Volume(topology.VOLUME, plan, options, pool, tls=tls, after=after, opts=child)
-        arbiter = self._hosts[ARBITER_HOST] if plan.arbiter else None
+        arbiter = self._hosts[FIRST_NODE] if plan.arbiter else None
         files = None
         if settings.shared:
             files = SharedFiles("shared-files", plan, pool, arbiter, tls=tls, after=volume.restored, opts=child)
         arbitrating = []
         if arbiter:
-            noted = trusting[ARBITER_HOST].after(*(files.noted if files else ()))
+            noted = trusting[FIRST_NODE].after(*(files.noted if files else ()))
             arbitrating.append(arbiter_runs(noted, volume.id, tls=tls, parent=self))
         order.add("volume-arbiter", volume.arbitrate(arbitrating))
         sessions = volume.start(order.before("volume-options"))
@@ -195,7 +195,7 @@ class PhpCluster(pulumi.ComponentResource):
         if arbiter:
             arbiter_agrees(arbiter, brick_hosts=volume.identities, parent=self, whole=sessions.whole)
         elif arbiter_is_leaving(self._last):
-            arbiter_left(self._hosts[ARBITER_HOST], parent=self, unasked=(started or sessions).started)
+            arbiter_left(self._hosts[FIRST_NODE], parent=self, unasked=(started or sessions).started)
         return _Storage(
             sessions,
             started,
@@ -240,12 +240,12 @@ class PhpCluster(pulumi.ComponentResource):
             storage.files.revoke([*drained, revoked])
         elif shared_files.are_leaving(self._last):
             nodes = [self._hosts[node.name] for node in plan.php_nodes]
-            first = self._hosts[plan.brick_hosts[0].name]
+            first = self._hosts[plan.balancers[0].name]
             shared_files.leave(first, nodes, parent=self, drained=[*drained, revoked])
         if tls:
             tls.revoke(drained)
         if packet_filter.names_nodes(plan):
-            for planned in (each for each in plan.machines if each.guards_bricks):
+            for planned in (each for each in plan.machines if each.serves_gluster):
                 packet_filter.revoke(self._hosts[planned.name], plan, parent=self, drained=drained)
         return storage.sessions.volume.show(revoked)
 

@@ -27,7 +27,7 @@ def installed(
                 "HOST_NAME": host.name,
                 "HOST_TABLE": plan.host_table,
                 "PACKET_FILTER": packet_filter(plan, planned),
-                "EXACT": "no" if planned.guards_bricks and names_nodes(plan) else "yes",
+                "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
                 "PACKAGES": " ".join([*packages_of(planned, extra_packages), *machine.packages]),
             },
             files={

@@ -24,7 +24,7 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         "base/packet-filter.nft.j2",
         peer_address=next((address for address in balancers if address != machine.address), ""),
         balances=machine.role is Role.LOAD_BALANCER,
-        guards_bricks=machine.guards_bricks,
+        serves_gluster=machine.serves_gluster,
         serves=machine.role is Role.PHP,
         balancers=balancers,
         php_nodes=", ".join(plan.php_addresses),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import pulumi
 
-from components.plan.topology import ARBITER_FOLDER, ARBITER_HOST, ARBITER_PORT, BALANCERS, VOLUME
+from components.plan.topology import ARBITER_FOLDER, ARBITER_PORT, BALANCERS, FIRST_NODE, VOLUME
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate
 from components.steps.remote import render
 
 _AGREES = "arbiter-agrees"
-RUNNING = f"{ARBITER_HOST}-arbiter"
-LEFT = f"{ARBITER_HOST}-arbiter-left"
+RUNNING = f"{FIRST_NODE}-arbiter"
+LEFT = f"{FIRST_NODE}-arbiter-left"
 
 
 def arbiter_runs(host: Host, volume_id: pulumi.Input[str], *, tls: bool, parent: pulumi.Resource) -> pulumi.Resource:

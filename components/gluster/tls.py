@@ -60,9 +60,7 @@ class GlusterTls(pulumi.ComponentResource):
         self, name: str, plan: Topology, hosts: Mapping[str, Host], opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("php-cluster:gluster_tls:GlusterTls", name, None, opts)
-        self._servers = [
-            hosts[server.name] for server in (*plan.brick_hosts, *([plan.arbiter] if plan.arbiter else []))
-        ]
+        self._servers = [hosts[server.name] for server in (*plan.balancers, *([plan.arbiter] if plan.arbiter else []))]
         names = [server.name for server in self._servers]
         issued = {
             name: host.step(

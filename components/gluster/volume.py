@@ -16,7 +16,7 @@ from components.steps.host import Host
 
 def volume_layout(plan: Topology) -> str:
     """What `volume create` says before the transport."""
-    replicas = f"replica {len(plan.brick_hosts)}"
+    replicas = f"replica {len(plan.balancers)}"
     return f"{replicas} thin-arbiter 1" if plan.arbiter else replicas
 
 
@@ -109,14 +109,14 @@ class Volume(pulumi.ComponentResource):
         self._first = pool.hosts[0]
         self._layout = {
             "LAYOUT": volume_layout(plan),
-            "BRICKS": " ".join(f"{host.name}:{brick}" for host in plan.brick_hosts),
+            "BRICKS": " ".join(f"{host.name}:{brick}" for host in plan.balancers),
             "ARBITER": f"{plan.arbiter.name}:{topology.ARBITER_FOLDER}" if plan.arbiter else "",
         }
         self._options = "".join(f"{key} {value}\n" for key, value in options.items())
         self.identities = pulumi.Output.all(*[host.machine.identity for host in pool.hosts]).apply(" ".join)
         # Brick hosts show each other's bricks a password of the volume's own. Where TLS gives everybody a name, Gluster
         # does not look at it, and they would be strangers.
-        clients = [*plan.php_nodes, *(plan.brick_hosts if tls else ())]
+        clients = [*plan.php_nodes, *(plan.balancers if tls else ())]
         self.addresses = ",".join(dict.fromkeys(machine.address for machine in clients))
         created = self.step("volume-create", self._layout, after=[*pool.ready, *after])
         self.id = created.stdout.apply(_id_in)

@@ -13,13 +13,10 @@ from components.php.mount import Mount, fstab_line
 from components.plan.path_patterns import ordered_expressions
 from components.plan.php_settings import DEFAULT_POST_MAX_SIZE, body_limit, ini_lines
 from components.plan.settings import Settings
-from components.plan.topology import DRAIN_SECONDS, INNER_PORT, MOUNT_POINT, Profile, Topology
+from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, INNER_PORT, MOUNT_POINT, Profile, Topology
 from components.sessions.extension import extension_file
 from components.steps.host import Host
 from components.steps.remote import render
-
-FIRST_NODE = "php1"
-"""What one node does for all, removing expired sessions above all, is done by the one that always exists."""
 
 TERMINATE_MARGIN_SECONDS = 10
 """How long a page may run on after whoever asked for a session within the visitor's time has been answered."""

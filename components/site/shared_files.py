@@ -13,11 +13,10 @@ import pulumi
 from components.gluster.arbiter import arbiter_agrees, notes_for
 from components.gluster.volume import StartedVolume, TrustedPool, Volume
 from components.php.mount import files_mounted
-from components.php.node import FIRST_NODE
 from components.plan import topology
 from components.plan.config_values import NAMESPACE
 from components.plan.shared_paths import SHARED_FOLDER, SHIPPED, SharedPaths
-from components.plan.topology import FILES_BRICK, FILES_MOUNT_POINT, FILES_VOLUME, Topology
+from components.plan.topology import FILES_BRICK, FILES_MOUNT_POINT, FILES_VOLUME, FIRST_NODE, Topology
 from components.plan.volume_options import files_options
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate

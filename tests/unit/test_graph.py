@@ -43,7 +43,7 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("volume-start", {"volume-options"}),
         ("volume-heal", {"volume-start"}),
         ("php1-arbiter-agrees", {"volume-heal"}),
-        # Nobody is shut out before no balancer sends it requests.
+        # Nobody's access is revoked before no balancer sends it requests.
         ("volume-revoke", {"volume-heal", "lb1-haproxy", "lb2-haproxy"}),
         ("volume-info", {"volume-revoke"}),
         ("php3-mount", {"volume-start", "php3-install"}),
