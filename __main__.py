@@ -15,6 +15,7 @@ from components.sessions.profile_switch import ProfileSwitch
 from components.site.package import pack_site
 from components.site.rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
 from components.steps.drift import look
+from components.steps.last_update import LastUpdate
 from components.substrates.registry import SUBSTRATES
 
 drop_debug_messages()
@@ -27,9 +28,10 @@ try:
     web_root = (settings.app_dir / settings.application.web_root, settings.app_exclude)
     site = replace(site, post_max_sizes=post_max_sizes(*web_root), closed_folders=closed_folders(*web_root))
     plan = substrate.plan(settings)
-    drift = look(substrate.states)
-    gluster_tls.check_choice(settings.gluster_tls, drift.known)
-    ProfileSwitch(settings.profile, drift.known).check([node.name for node in plan.php_nodes], drift.gone)
+    last = LastUpdate.of_this_stack()
+    drift = look(last, substrate.states)
+    gluster_tls.check_choice(settings.gluster_tls, last)
+    ProfileSwitch(settings.profile, last).check([node.name for node in plan.php_nodes], drift.gone)
     machines = substrate.create(settings, plan, drift)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None
@@ -39,7 +41,7 @@ if news := preset_news(settings.application):
 if warning := warning_about(unfollowed_rules(*web_root)):
     pulumi.warn(warning)
 
-cluster = PhpCluster("cluster", settings, plan, machines, site)
+cluster = PhpCluster("cluster", settings, plan, machines, site, last=last)
 
 pulumi.export("url", cluster.url)
 pulumi.export("floatingIp", cluster.floating_ip)

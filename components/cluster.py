@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_random as random
@@ -15,34 +17,48 @@ from components.balancer.load_balancer import (
     LoadBalancerPair,
     LoadBalancerPairArgs,
 )
-from components.base.packet_filter import names_nodes, packet_filter, shut_out
+from components.base import packet_filter
+from components.base.install import installed
 from components.gluster.arbiter import arbiter_agrees, arbiter_is_leaving, arbiter_left, arbiter_runs
 from components.gluster.tls import GlusterTls
-from components.gluster.volume import BrickHost, TrustedPool, Volume
-from components.php.node import (
-    FIRST_NODE,
-    SETTINGS_SERVERS,
-    PhpNode,
-    PhpNodeArgs,
-    WebRules,
-    nginx_site,
-    session_cookie,
-    settings_tried,
-    waiting_places,
-)
+from components.gluster.volume import StartedVolume, TrustedPool, Volume
+from components.php.mount import fstab_line
+from components.php.node import PhpNode, WebRules, session_cookie, settings_tried, waiting_places
 from components.plan import topology
-from components.plan.packages import packages_of
 from components.plan.settings import Settings
-from components.plan.topology import ARBITER_HOST, Profile, Topology
+from components.plan.topology import FIRST_NODE, Profile, Topology
 from components.plan.volume_options import options_of
 from components.sessions.extension import extension_made
-from components.sessions.profile_switch import ProfileSwitch, handover, plain_sessions
+from components.sessions.profile_switch import HANDOVER, PLAIN_SESSIONS, ProfileSwitch, handover, plain_sessions
+from components.site import shared_files
 from components.site.jobs import environment_steps
 from components.site.package import Site
-from components.site.release import SiteHost, SiteRelease
-from components.site.shared_files import Sharing
+from components.site.release import SiteRelease
+from components.site.shared_files import SharedFiles
+from components.steps.host import Host
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
-from components.steps.remote import remote_step
+from components.steps.order import Make, StepsInOrder
+
+Hosts = Mapping[str, Host]
+"""By the machine's name."""
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """What PHP nodes keep their data on.
+
+    Attributes:
+        sessions: The volume with the sessions.
+        files: The volume with what the site shares beside them, if anything.
+        running: PHP node to the steps after which PHP runs there, with the volumes mounted.
+        files_mounted: PHP node to the step after which it mounts `files`; empty where nothing is shared.
+    """
+
+    sessions: StartedVolume
+    files: StartedVolume | None
+    running: Mapping[str, Sequence[pulumi.Resource]]
+    files_mounted: Mapping[str, pulumi.Resource]
 
 
 class PhpCluster(pulumi.ComponentResource):
@@ -72,204 +88,175 @@ class PhpCluster(pulumi.ComponentResource):
         machines: Mapping[str, Machine],
         site: Site,
         *,
+        last: LastUpdate,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:cluster:PhpCluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        installed = {
-            planned.name: remote_step(
-                f"{planned.name}-install",
-                machines[planned.name],
-                "base/install.sh",
-                parent=self,
-                variables={
-                    "HOST_NAME": planned.name,
-                    "HOST_TABLE": plan.host_table,
-                    "PACKET_FILTER": packet_filter(plan, planned),
-                    "EXACT": "no" if planned.guards_bricks and names_nodes(plan) else "yes",
-                    "PACKAGES": " ".join(
-                        [*packages_of(planned, settings.extra_packages), *machines[planned.name].packages]
-                    ),
-                },
-                files={
-                    "PACKET_FILTER_SERVICE": "base/packet-filter.service",
-                    "NFTABLES_DROP_IN": "base/nftables.drop-in.conf",
-                },
-                limit_seconds=900,
-            )
+        self._settings, self._plan, self._last = settings, plan, last
+        self._hosts = {
+            planned.name: installed(planned, machines[planned.name], plan, settings.extra_packages, parent=self)
             for planned in plan.machines
         }
-        tls = GlusterTls("gluster-tls", plan, machines, installed, opts=child) if settings.gluster_tls else None
-        trusting = {planned.name: tls.ready(planned.name) if tls else [] for planned in plan.machines}
-        arbiter_host = machines[ARBITER_HOST]
-        switch = ProfileSwitch(settings.profile, arbiter_host.drift.known)
-        extended = {
-            planned.name: [extension_made(machines[planned.name], parent=self, depends_on=[installed[planned.name]])]
-            for planned in plan.php_nodes
-            if settings.profile is Profile.SAFE or switch.hands_over(planned.name)
-        }
-        environment = {
-            planned.name: environment_steps(
-                machines[planned.name], settings.application.environment, self, [installed[planned.name]]
-            )
-            for planned in plan.php_nodes
-        }
-        sharing = Sharing(settings.shared, plan, machines, tls=settings.gluster_tls, parent=self)
-        web = _web_rules(settings, site)
-        balancers = [machines[planned.name] for planned in plan.balancers]
+        tls = GlusterTls("gluster-tls", plan, self._hosts, opts=child) if settings.gluster_tls else None
+        trusting = tls.hosts if tls else self._hosts
+        balancers = [self._hosts[planned.name] for planned in plan.balancers]
         self.floating_ip = _floating_ip(plan, balancers)
-        host = settings.site_name or self.floating_ip
-        tried = settings_tried(
-            machines[FIRST_NODE],
-            settings,
-            nginx_site(plan, settings.php_settings, settings.request_seconds, web, SETTINGS_SERVERS),
-            host_name=host,
-            parent=self,
-            depends_on=[installed[FIRST_NODE], *environment[FIRST_NODE]],
-        )
-        nodes = [
-            PhpNode(
-                planned.name,
-                PhpNodeArgs(
-                    machine=machines[planned.name],
-                    profile=settings.profile,
-                    installed=installed[planned.name],
-                    php_settings=settings.php_settings,
-                    workers=settings.php_workers,
-                    request_seconds=settings.request_seconds,
-                    plan=plan,
-                    environment_names=list(settings.application.environment),
-                    environment=environment[planned.name],
-                    tls=settings.gluster_tls,
-                    trusting=trusting[planned.name],
-                    extended=extended.get(planned.name, []),
-                    web=web,
-                    tried=[tried],
-                ),
-                opts=child,
-            )
-            for planned in plan.php_nodes
-        ]
-        pool = TrustedPool(
-            "pool",
-            [BrickHost(machines[host.name], installed[host.name], trusting[host.name]) for host in plan.brick_hosts],
-            opts=child,
-        )
-        prepared = switch.prepare(
-            nodes,
-            lambda node, after: handover(machines[node], settings, self, [*extended[node], *after]),
-            after=pool.ready,
-        )
-        options = options_of(settings.profile, settings.volume_options, tls=settings.gluster_tls)
-        volume = Volume(
-            topology.VOLUME,
-            plan,
-            options,
-            pool,
-            tls=settings.gluster_tls,
-            after=[*prepared, *sharing.prepare(pool)],
-            opts=child,
-        )
-        shared = sharing.create(pool, installed, after=volume.restored)
-        arbiters: list[pulumi.Resource] = []
-        if plan.arbiter:
-            ready = [installed[ARBITER_HOST], *trusting[ARBITER_HOST], *shared]
-            arbiters.append(
-                arbiter_runs(arbiter_host, volume.id, tls=settings.gluster_tls, parent=self, depends_on=ready)
-            )
-        volume.arbitrate(after=arbiters)
-        turned = (
-            [plain_sessions(machines[FIRST_NODE], settings, self, after=volume.arbitrated)]
-            if switch.turns_records()
-            else []
-        )
-        switch.bring_up(volume, nodes, turned)
-        # To give a volume another layout takes the pool's daemon away, and healing has to be asked for there.
-        sharing.bring_up(nodes, after=volume.whole if switch.under_way else volume.started)
-        if plan.arbiter:
-            arbiter_agrees(arbiter_host, brick_hosts=volume.identities, parent=self, after=volume.whole)
-        elif arbiter_is_leaving(arbiter_host.drift.known):
-            arbiter_left(arbiter_host, self, after=sharing.started or volume.started)
-
+        host_name = settings.site_name or self.floating_ip
+        storage = self._storage(trusting, self._node_steps(trusting, _web_rules(settings, site), host_name))
         release = SiteRelease(
             "site",
-            [SiteHost(machines[node.name], installed[node.name], sharing.ready(node)) for node in nodes],
+            [self._hosts[node.name] for node in plan.php_nodes],
             site,
-            settings.application,
-            health_path=settings.health_path,
-            host_name=host,
-            shared=sharing.seeds(),
+            settings,
+            host_name=host_name,
+            running=storage.running,
+            files_mounted=storage.files_mounted.get(FIRST_NODE),
             opts=child,
         )
-
-        password = random.RandomPassword("statistics-password", length=24, special=False, opts=child)
-        balancing = LoadBalancerPair(
-            "load-balancers",
-            LoadBalancerPairArgs(
-                plan=plan,
-                machines=balancers,
-                installed=[installed[balancer.name] for balancer in balancers],
-                nodes_serving=release.serving,
-                request_seconds=settings.request_seconds,
-                statistics_password=password.result,
-                certificate=_certificate(settings),
-                trusted_proxies=settings.trusted_proxies,
-                proxy_protocol=settings.proxy_protocol,
-                session_cookie=session_cookie(settings.php_settings),
-                at_once=waiting_places(settings.php_workers),
-            ),
-            opts=child,
-        )
-        volume.revoke(balancing.serving)
-        sharing.finish(pool, after=[*balancing.serving, volume.revoked])
-        if tls:
-            tls.distrust(balancing.serving)
-        self._shut_out_others(plan, machines, installed, balancing.serving)
+        password = random.RandomPassword("statistics-password", length=24, special=False, opts=child).result
+        balancing = self._balance(balancers, release.serving, password)
+        self.volume_info = self._revoke(storage, tls, balancing)
         FloatingIp(
             "floating-ip",
             plan,
-            machines=balancers,
-            installed=installed,
-            volume_configured=volume.configured,
-            balancing=balancing.serving,
+            hosts=balancers,
+            volume_configured=storage.sessions.configured,
+            balancing=balancing,
             address=self.floating_ip,
             opts=child,
         )
-        self._wait_for_site(balancers, plan, balancing.serving)
-
-        self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host, "/")
+        self._wait_for_site(balancers, balancing)
+        self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host_name, "/")
         # An Elastic IP is for visitors; the page is for who is inside.
         statistics_address = plan.floating_ip or plan.balancers[0].address
         self.statistics_url = pulumi.Output.from_input(f"http://{statistics_address}:{STATISTICS_PORT}/")
-        self.statistics_password = pulumi.Output.secret(password.result)
-        self.volume_info = volume.show()
-        self.mounts = {node.name: node.mount_line for node in nodes}
+        self.statistics_password = pulumi.Output.secret(password)
+        self.mounts = {node.name: fstab_line(settings.profile) for node in plan.php_nodes}
         self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
 
-    def _shut_out_others(
-        self,
-        plan: Topology,
-        machines: Mapping[str, Machine],
-        installed: Mapping[str, pulumi.Resource],
-        balancing: Sequence[pulumi.Resource],
-    ) -> None:
-        """Where packet filters name the PHP nodes, those that have left are shut out when no request is on them."""
-        guards = [planned for planned in plan.machines if planned.guards_bricks and names_nodes(plan)]
-        for planned in guards:
-            rules, drained = packet_filter(plan, planned), [installed[planned.name], *balancing]
-            shut_out(machines[planned.name], rules, parent=self, drained=drained)
+    def _node_steps(self, trusting: Hosts, web: WebRules, host_name: pulumi.Input[str]) -> StepsInOrder:
+        """The steps of PHP nodes whose order the profile's change tells."""
+        settings, plan = self._settings, self._plan
+        waits = ProfileSwitch(settings.profile, self._last).waits(plan.php_nodes)
+        variables = settings.application.environment
+        hosts = {node.name: self._hosts[node.name] for node in plan.php_nodes}
+        informed = {
+            name: host.after(*environment_steps(host, variables, self._last, parent=self))
+            for name, host in hosts.items()
+        }
+        tried = settings_tried(informed[FIRST_NODE], settings, plan, web, host_name=host_name, parent=self)
+        makers: dict[str, Make] = {}
+        for name, host in hosts.items():
+            is_extended = settings.profile is Profile.SAFE or f"{name}{HANDOVER}" in waits
+            extension = [extension_made(host, parent=self)] if is_extended else []
+            node = PhpNode(
+                settings,
+                plan,
+                web,
+                mounts=trusting[name],
+                serves=informed[name].after(*extension, tried),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            makers |= {f"{name}-mount": node.mount, f"{name}-php": node.serve}
+            if f"{name}{HANDOVER}" in waits:
+                makers[f"{name}{HANDOVER}"] = partial(handover, host.after(*extension), settings, parent=self)
+        if PLAIN_SESSIONS in waits:
+            makers[PLAIN_SESSIONS] = partial(plain_sessions, hosts[FIRST_NODE], settings, parent=self)
+        return StepsInOrder(waits, makers)
 
-    def _wait_for_site(
-        self, balancers: Sequence[Machine], plan: Topology, depends_on: Sequence[pulumi.Resource]
-    ) -> None:
+    def _storage(self, trusting: Hosts, order: StepsInOrder) -> _Storage:
+        """The volumes, and PHP nodes that mount them."""
+        settings, plan, tls = self._settings, self._plan, self._settings.gluster_tls
+        child = pulumi.ResourceOptions(parent=self)
+        shared_files.warn_of_unshared(settings.shared, self._last)
+        pool = TrustedPool("pool", [trusting[host.name] for host in plan.balancers], opts=child)
+        order.add("pool", *pool.ready)
+        folders = shared_files.folders_ready(pool, parent=self) if settings.shared else []
+        options = options_of(settings.profile, settings.volume_options, tls=tls)
+        after = [*order.before("volume-create"), *folders]
+        volume = Volume(topology.VOLUME, plan, options, pool, tls=tls, after=after, opts=child)
+        arbiter = self._hosts[FIRST_NODE] if plan.arbiter else None
+        files = None
+        if settings.shared:
+            files = SharedFiles("shared-files", plan, pool, arbiter, tls=tls, after=volume.restored, opts=child)
+        arbitrating = []
+        if arbiter:
+            noted = trusting[FIRST_NODE].after(*(files.noted if files else ()))
+            arbitrating.append(arbiter_runs(noted, volume.id, tls=tls, parent=self))
+        order.add("volume-arbiter", volume.arbitrate(arbitrating))
+        sessions = volume.start(order.before("volume-options"))
+        order.add("volume-options", sessions.configured)
+        order.add("volume-start", sessions.started)
+        order.add("volume-heal", sessions.whole)
+        made = order.made()
+        running = {node.name: [made[f"{node.name}-mount"], made[f"{node.name}-php"]] for node in plan.php_nodes}
+        started, mounted = self._share(files, order, running) if files else (None, {})
+        if arbiter:
+            arbiter_agrees(arbiter, brick_hosts=volume.identities, parent=self, whole=sessions.whole)
+        elif arbiter_is_leaving(self._last):
+            arbiter_left(self._hosts[FIRST_NODE], parent=self, unasked=(started or sessions).started)
+        return _Storage(
+            sessions,
+            started,
+            {name: [*steps, *([mounted[name]] if files else [])] for name, steps in running.items()},
+            mounted,
+        )
+
+    def _share(
+        self, files: SharedFiles, order: StepsInOrder, running: Mapping[str, Sequence[pulumi.Resource]]
+    ) -> tuple[StartedVolume, dict[str, pulumi.Resource]]:
+        """Starts the volume `files`, and mounts it on the PHP nodes when their PHP is `running`."""
+        started = files.start(order.before("files-volume-arbiter"))
+        mounts = {name: files.mount(self._hosts[name], [started.started, *steps]) for name, steps in running.items()}
+        return started, mounts
+
+    def _balance(
+        self, balancers: Sequence[Host], serving: Sequence[pulumi.Resource], password: pulumi.Output[str]
+    ) -> Sequence[pulumi.Resource]:
+        """The steps after which both balancers send requests to the nodes that serve the site."""
+        settings = self._settings
+        args = LoadBalancerPairArgs(
+            plan=self._plan,
+            hosts=balancers,
+            nodes_serving=serving,
+            request_seconds=settings.request_seconds,
+            statistics_password=password,
+            certificate=_certificate(settings),
+            trusted_proxies=settings.trusted_proxies,
+            proxy_protocol=settings.proxy_protocol,
+            session_cookie=session_cookie(settings.php_settings),
+            at_once=waiting_places(settings.php_workers),
+        )
+        return LoadBalancerPair("load-balancers", args, opts=pulumi.ResourceOptions(parent=self)).serving
+
+    def _revoke(
+        self, storage: _Storage, tls: GlusterTls | None, drained: Sequence[pulumi.Resource]
+    ) -> pulumi.Output[str]:
+        """Takes access from nodes that leave, after the steps that keep requests away from them, and returns what
+        Gluster says of the sessions' volume then."""
+        plan, revoked = self._plan, storage.sessions.revoke(drained)
+        if storage.files:
+            storage.files.revoke([*drained, revoked])
+        elif shared_files.are_leaving(self._last):
+            nodes = [self._hosts[node.name] for node in plan.php_nodes]
+            first = self._hosts[plan.balancers[0].name]
+            shared_files.leave(first, nodes, parent=self, drained=[*drained, revoked])
+        if tls:
+            tls.revoke(drained)
+        if packet_filter.names_nodes(plan):
+            for planned in (each for each in plan.machines if each.serves_gluster):
+                packet_filter.revoke(self._hosts[planned.name], plan, parent=self, drained=drained)
+        return storage.sessions.volume.show(revoked)
+
+    def _wait_for_site(self, balancers: Sequence[Host], balancing: Sequence[pulumi.Resource]) -> None:
         for balancer in balancers:
-            remote_step(
+            balancer.step(
                 f"{balancer.name}-site-answers",
-                balancer,
                 "balancer/site-answers.sh",
                 parent=self,
-                variables={"PHP_NODES": " ".join(node.name for node in plan.php_nodes)},
-                depends_on=depends_on,
+                variables={"PHP_NODES": " ".join(node.name for node in self._plan.php_nodes)},
+                after=balancing,
             )
 
 
@@ -285,8 +272,8 @@ def _web_rules(settings: Settings, site: Site) -> WebRules:
     )
 
 
-def _floating_ip(plan: Topology, balancers: Sequence[Machine]) -> pulumi.Output[str]:
-    elastic = balancers[0].elastic_ip
+def _floating_ip(plan: Topology, balancers: Sequence[Host]) -> pulumi.Output[str]:
+    elastic = balancers[0].machine.elastic_ip
     return elastic.address if elastic else pulumi.Output.from_input(plan.floating_ip or "")
 
 

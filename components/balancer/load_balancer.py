@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from components.plan.topology import DRAIN_SECONDS, INNER_PORT, Topology
-from components.steps.machine import Machine
-from components.steps.remote import remote_step, render
+from components.steps.host import Host
+from components.steps.remote import render
 
 STATISTICS_PORT = 8404
 MEMBERS_PORT = 8405
@@ -124,8 +124,7 @@ class LoadBalancerPairArgs:
 
     Attributes:
         plan: Names and addresses of all machines.
-        machines: lb1 and lb2.
-        installed: For each of them, the step after which its packages are there.
+        hosts: lb1 and lb2.
         nodes_serving: The steps after which the PHP nodes serve. HAProxy takes a server that it reads of for a good one
             until the first check, so a node is in its list only from then on.
         request_seconds: How long a page may take.
@@ -138,8 +137,7 @@ class LoadBalancerPairArgs:
     """
 
     plan: Topology
-    machines: Sequence[Machine]
-    installed: Sequence[pulumi.Resource]
+    hosts: Sequence[Host]
     nodes_serving: Sequence[pulumi.Resource]
     request_seconds: int
     statistics_password: pulumi.Output[str]
@@ -182,24 +180,21 @@ class LoadBalancerPair(pulumi.ComponentResource):
                 )
             )
 
-        self.serving = []
-        for index, (machine, packages) in enumerate(zip(args.machines, args.installed, strict=True)):
-            self.serving.append(
-                remote_step(
-                    f"{machine.name}-haproxy",
-                    machine,
-                    "balancer/haproxy.sh",
-                    parent=self,
-                    variables={
-                        "HAPROXY_CFG": configuration(index),
-                        "TLS_PEM": pem,
-                        "TLS_PATH": TLS_PATH,
-                        "DRAIN_SECONDS": str(DRAIN_SECONDS),
-                    },
-                    files={"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf"},
-                    depends_on=[packages, *args.nodes_serving],
-                )
+        self.serving = [
+            host.after(*args.nodes_serving).step(
+                f"{host.name}-haproxy",
+                "balancer/haproxy.sh",
+                parent=self,
+                variables={
+                    "HAPROXY_CFG": configuration(index),
+                    "TLS_PEM": pem,
+                    "TLS_PATH": TLS_PATH,
+                    "DRAIN_SECONDS": str(DRAIN_SECONDS),
+                },
+                files={"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf"},
             )
+            for index, host in enumerate(args.hosts)
+        ]
         self.register_outputs({})
 
 
@@ -211,65 +206,54 @@ class FloatingIp(pulumi.ComponentResource):
         name: str,
         plan: Topology,
         *,
-        machines: Sequence[Machine],
-        installed: Mapping[str, pulumi.Resource],
+        hosts: Sequence[Host],
         volume_configured: pulumi.Resource,
         balancing: Sequence[pulumi.Resource],
         address: pulumi.Output[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("php-cluster:load_balancer:FloatingIp", name, None, opts)
-        elastic = [machine.elastic_ip.local_address for machine in machines if machine.elastic_ip]
+        elastic = [host.machine.elastic_ip.local_address for host in hosts if host.machine.elastic_ip]
         watching = [
-            remote_step(
-                f"{machine.name}-keepalived",
-                machine,
+            # Not after HAProxy: until that serves, watch-balancer keeps the address away.
+            host.after(volume_configured, *self._movers(host)).step(
+                f"{host.name}-keepalived",
                 "balancer/keepalived.sh",
                 parent=self,
                 variables={
-                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, machine.interface, elastic),
-                    "FLOATING_IP": machine.elastic_ip.local_address if machine.elastic_ip else plan.floating_ip or "",
+                    "KEEPALIVED_CONF": keepalived_configuration(plan, index, host.machine.interface, elastic),
+                    "FLOATING_IP": elastic[index] if elastic else plan.floating_ip or "",
                     "PEER": plan.balancers[1 - index].name,
                     # The one that is always there.
                     "WITNESS": plan.php_nodes[0].address,
-                    "ADDRESS": machine.address,
+                    "ADDRESS": host.planned.address,
                 },
                 files={
                     "WATCH_BALANCER": "balancer/watch-balancer",
                     "BALANCER_SERVICE": "balancer/balancer.service",
                     "KEEPALIVED_DROP_IN": "balancer/keepalived.drop-in.conf",
                 },
-                # Not after HAProxy: until that serves, watch-balancer keeps the address away.
-                depends_on=[
-                    installed[machine.name],
-                    volume_configured,
-                    *self._movers(machine, installed[machine.name]),
-                ],
             )
-            for index, machine in enumerate(machines)
+            for index, host in enumerate(hosts)
         ]
-        remote_step(
+        hosts[0].step(
             "floating-ip",
-            machines[0],
-            "balancer/elastic-ip-held.sh" if machines[0].elastic_ip else "balancer/floating-ip.sh",
+            "balancer/elastic-ip-held.sh" if elastic else "balancer/floating-ip.sh",
             parent=self,
             variables={"FLOATING_IP": address},
-            depends_on=[*watching, *balancing],
+            after=[*watching, *balancing],
         )
         self.register_outputs({"address": address})
 
-    def _movers(self, machine: Machine, installed: pulumi.Resource) -> list[pulumi.Resource]:
+    def _movers(self, host: Host) -> list[pulumi.Resource]:
         """The step after which an Elastic IP follows keepalived; none where VRRP alone moves the address."""
-        if machine.elastic_ip is None:
+        if host.machine.elastic_ip is None:
             return []
-        return [
-            remote_step(
-                f"{machine.name}-elastic-ip",
-                machine,
-                "balancer/elastic-ip.sh",
-                parent=self,
-                variables={"SETTINGS": machine.elastic_ip.settings},
-                files={"PROGRAM": "balancer/elastic-ip", "ELASTIC_IP_SERVICE": "balancer/elastic-ip.service"},
-                depends_on=[installed],
-            )
-        ]
+        step = host.step(
+            f"{host.name}-elastic-ip",
+            "balancer/elastic-ip.sh",
+            parent=self,
+            variables={"SETTINGS": host.machine.elastic_ip.settings},
+            files={"PROGRAM": "balancer/elastic-ip", "ELASTIC_IP_SERVICE": "balancer/elastic-ip.service"},
+        )
+        return [step]

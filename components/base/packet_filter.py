@@ -8,8 +8,8 @@ import pulumi
 
 from components.balancer.load_balancer import MEMBERS_PORT
 from components.plan.topology import INNER_PORT, PlannedMachine, Role, Topology
-from components.steps.machine import Machine
-from components.steps.remote import remote_step, render
+from components.steps.host import Host
+from components.steps.remote import render
 
 
 def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
@@ -24,7 +24,7 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         "base/packet-filter.nft.j2",
         peer_address=next((address for address in balancers if address != machine.address), ""),
         balances=machine.role is Role.LOAD_BALANCER,
-        guards_bricks=machine.guards_bricks,
+        serves_gluster=machine.serves_gluster,
         serves=machine.role is Role.PHP,
         balancers=balancers,
         php_nodes=", ".join(plan.php_addresses),
@@ -38,13 +38,12 @@ def names_nodes(plan: Topology) -> bool:
     return {node.address for node in plan.php_nodes} == set(plan.php_addresses)
 
 
-def shut_out(machine: Machine, rules: str, *, parent: pulumi.Resource, drained: Sequence[pulumi.Resource]) -> None:
-    """Takes a brick host's ports from PHP nodes that leave, after the steps that keep requests away from them."""
-    remote_step(
-        f"{machine.name}-packet-filter",
-        machine,
+def revoke(host: Host, plan: Topology, *, parent: pulumi.Resource, drained: Sequence[pulumi.Resource]) -> None:
+    """Takes Gluster's ports from PHP nodes that leave, after the steps that keep requests away from them."""
+    host.step(
+        f"{host.name}-packet-filter",
         "base/packet-filter.sh",
         parent=parent,
-        variables={"PACKET_FILTER": rules},
-        depends_on=drained,
+        variables={"PACKET_FILTER": packet_filter(plan, host.planned)},
+        after=[*host.ready, *drained],
     )

@@ -6,40 +6,29 @@ It is a process of its own, since Gluster's daemon knows nothing of it: it needs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pulumi
 
-from components.plan.topology import ARBITER_FOLDER, ARBITER_HOST, ARBITER_PORT, BALANCERS, VOLUME
-from components.steps.machine import Machine
-from components.steps.remote import remote_step, render
+from components.plan.topology import ARBITER_FOLDER, ARBITER_PORT, BALANCERS, FIRST_NODE, VOLUME
+from components.steps.host import Host
+from components.steps.last_update import LastUpdate
+from components.steps.remote import render
 
 _AGREES = "arbiter-agrees"
-RUNNING = f"{ARBITER_HOST}-arbiter"
-LEFT = f"{ARBITER_HOST}-arbiter-left"
+RUNNING = f"{FIRST_NODE}-arbiter"
+LEFT = f"{FIRST_NODE}-arbiter-left"
 
 
-def arbiter_runs(
-    machine: Machine,
-    volume_id: pulumi.Input[str],
-    *,
-    tls: bool,
-    parent: pulumi.Resource,
-    depends_on: Sequence[pulumi.Resource],
-) -> pulumi.Resource:
+def arbiter_runs(host: Host, volume_id: pulumi.Input[str], *, tls: bool, parent: pulumi.Resource) -> pulumi.Resource:
     """The step after which the arbiter can be asked, now and after every boot.
 
     Args:
-        machine: Where it runs.
+        host: Where it runs: a machine that others trust, with a place for the notes on each volume.
         volume_id: Of the volume that it is for: an arbiter that is made again is known by it.
         tls: Whether Gluster's connections are encrypted.
         parent: The component it belongs to.
-        depends_on: The steps after which packages are there, and the machines trust each other.
     """
-    return remote_step(
+    return host.step(
         RUNNING,
-        machine,
         "gluster/arbiter.sh",
         parent=parent,
         variables={
@@ -50,58 +39,46 @@ def arbiter_runs(
             "VOLUME_FILE": render("gluster/arbiter.vol.j2", folder=ARBITER_FOLDER, port=ARBITER_PORT, tls=tls),
         },
         files={"ARBITER_SERVICE": "gluster/arbiter.service"},
-        depends_on=depends_on,
     )
 
 
-def notes_for(
-    machine: Machine,
-    volume: str,
-    volume_id: pulumi.Input[str],
-    *,
-    parent: pulumi.Resource,
-    depends_on: Sequence[pulumi.Resource],
-) -> pulumi.Resource:
+def notes_for(host: Host, volume: str, volume_id: pulumi.Input[str], *, parent: pulumi.Resource) -> pulumi.Resource:
     """The step after which the arbiter has a place for its notes on another volume, which it serves along with
     `sessions`. Before it runs: whoever asks and finds none would make one.
 
     Args:
-        machine: The arbiter's.
+        host: The arbiter's.
         volume: The volume's name.
         volume_id: By which an arbiter that is made again is known.
         parent: The component it belongs to.
-        depends_on: The steps after which the machine is installed.
     """
-    return remote_step(
-        f"{machine.name}-{volume}-arbiter-notes",
-        machine,
+    return host.step(
+        f"{host.name}-{volume}-arbiter-notes",
         "gluster/arbiter-notes.sh",
         parent=parent,
         variables={"FOLDER": ARBITER_FOLDER, "VOLUME": volume, "VOLUME_ID": volume_id},
-        depends_on=depends_on,
     )
 
 
 def arbiter_agrees(
-    machine: Machine,
+    host: Host,
     *,
     volume: str = VOLUME,
     brick_hosts: pulumi.Input[str],
     parent: pulumi.Resource,
-    after: pulumi.Resource,
+    whole: pulumi.Resource,
 ) -> pulumi.Resource:
     """The step after which the arbiter takes no brick for outdated, and the next one may fail.
 
     Args:
-        machine: The arbiter's.
+        host: The arbiter's.
         volume: Whose bricks.
         brick_hosts: Identities of the machines with bricks: a new machine's brick is outdated until it is filled.
         parent: The component it belongs to.
-        after: The step after which all bricks hold the same.
+        whole: The step after which all bricks hold the same.
     """
-    return remote_step(
-        f"{machine.name}-{_AGREES}" if volume == VOLUME else f"{machine.name}-{volume}-{_AGREES}",
-        machine,
+    return host.step(
+        f"{host.name}-{_AGREES}" if volume == VOLUME else f"{host.name}-{volume}-{_AGREES}",
         "gluster/arbiter-agrees.sh",
         parent=parent,
         variables={
@@ -110,22 +87,21 @@ def arbiter_agrees(
             "BRICKS_OF": " ".join(BALANCERS),
             "BRICK_HOSTS": brick_hosts,
         },
-        depends_on=[after],
+        after=[whole],
     )
 
 
-def arbiter_is_leaving(known: Mapping[str, Any]) -> bool:
+def arbiter_is_leaving(last: LastUpdate) -> bool:
     """Whether an arbiter that is not wanted any more is there by what the last update left, or was."""
-    return not known.keys().isdisjoint({RUNNING, LEFT})
+    return last.has(RUNNING, LEFT)
 
 
-def arbiter_left(machine: Machine, parent: pulumi.Resource, after: pulumi.Resource) -> pulumi.Resource:
-    """The step after which no arbiter runs any more, `after` nobody asks it."""
-    return remote_step(
+def arbiter_left(host: Host, *, parent: pulumi.Resource, unasked: pulumi.Resource) -> pulumi.Resource:
+    """The step after which no arbiter runs any more, once nobody asks it."""
+    return host.step(
         LEFT,
-        machine,
         "gluster/arbiter-leave.sh",
         parent=parent,
         variables={"FOLDER": ARBITER_FOLDER, "PORT": str(ARBITER_PORT)},
-        depends_on=[after],
+        after=[unasked],
     )

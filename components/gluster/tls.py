@@ -12,33 +12,31 @@ all they talk to, and one more node touches no other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import pulumi
 
 from components.plan.config_values import NAMESPACE
 from components.plan.topology import Topology
-from components.steps.machine import Machine
-from components.steps.remote import remote_step
+from components.steps.host import Host
+from components.steps.last_update import LastUpdate
 
 KEY = "glusterTls"
-_CERTIFICATE, _BRICK = "-gluster-certificate", "-brick"
-"""Steps that every stack with it, and every stack, begins a brick host with."""
 
 
-def check_choice(wanted: bool, known: Mapping[str, Any]) -> None:
+def check_choice(wanted: bool, last: LastUpdate) -> None:
     """Refuses another choice than the one that the stack was made with.
 
     Args:
         wanted: Whether the settings ask for TLS.
-        known: What the last update left, by name.
+        last: What the last update left.
 
     Raises:
         pulumi.RunError: it is another one: those who encrypt and those who don't would not understand each other while
             one machine after the other changes its mind.
     """
-    encrypted = any(name.endswith(_CERTIFICATE) for name in known)
-    exists = encrypted or any(name.endswith(_BRICK) for name in known)
+    encrypted = bool(last.machines_with("gluster-certificate"))
+    exists = encrypted or bool(last.machines_with("brick"))
     if exists and wanted is not encrypted:
         made, other = ("with", "without") if encrypted else ("without", "with")
         raise pulumi.RunError(
@@ -50,79 +48,58 @@ def check_choice(wanted: bool, known: Mapping[str, Any]) -> None:
 
 
 class GlusterTls(pulumi.ComponentResource):
-    """The machines' certificates for Gluster's connections, and the lists of those that each trusts."""
+    """The machines' certificates for Gluster's connections, and the lists of those that each trusts.
+
+    Attributes:
+        hosts: Machine to its host, ready when it and the servers trust each other.
+    """
+
+    hosts: Mapping[str, Host]
 
     def __init__(
-        self,
-        name: str,
-        plan: Topology,
-        machines: Mapping[str, Machine],
-        installed: Mapping[str, pulumi.Resource],
-        opts: pulumi.ResourceOptions | None = None,
+        self, name: str, plan: Topology, hosts: Mapping[str, Host], opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("php-cluster:gluster_tls:GlusterTls", name, None, opts)
-        servers = [*plan.brick_hosts, *([plan.arbiter] if plan.arbiter else [])]
-        self._servers = [machines[server.name] for server in servers]
+        self._servers = [hosts[server.name] for server in (*plan.balancers, *([plan.arbiter] if plan.arbiter else []))]
+        names = [server.name for server in self._servers]
         issued = {
-            planned.name: remote_step(
-                f"{planned.name}{_CERTIFICATE}",
-                machines[planned.name],
+            name: host.step(
+                f"{name}-gluster-certificate",
                 "gluster/gluster-certificate.sh",
                 parent=self,
-                variables={"NAME": planned.name},
-                depends_on=[installed[planned.name]],
+                variables={"NAME": name},
                 quiet=True,
             ).stdout
-            for planned in plan.machines
+            for name, host in hosts.items()
         }
         self._everybody = _list(list(issued.values()))
-        known_to_nodes = _list([issued[server.name] for server in servers])
-        # A node that leaves is trusted until no request is on it: see `distrust`.
+        known_to_nodes = _list([issued[server] for server in names])
+        # A node that leaves is trusted until no request is on it: see `revoke`.
         self._trusting = {
-            planned.name: self._trust(
-                f"{planned.name}-gluster-trust",
-                machines[planned.name],
-                self._everybody if planned in servers else known_to_nodes,
-                exact=planned not in servers,
-                depends_on=[installed[planned.name]],
-            )
-            for planned in plan.machines
+            name: self._trust(f"{name}-gluster-trust", host, self._everybody, exact=False)
+            if name in names
+            else self._trust(f"{name}-gluster-trust", host, known_to_nodes, exact=True)
+            for name, host in hosts.items()
+        }
+        self.hosts = {
+            name: host.after(*[self._trusting[each] for each in dict.fromkeys([name, *names])])
+            for name, host in hosts.items()
         }
         self.register_outputs({})
 
-    def _trust(
-        self,
-        name: str,
-        machine: Machine,
-        certificates: pulumi.Output[str],
-        *,
-        exact: bool,
-        depends_on: Sequence[pulumi.Resource],
-    ) -> pulumi.Resource:
-        return remote_step(
+    def _trust(self, name: str, host: Host, certificates: pulumi.Output[str], *, exact: bool) -> pulumi.Resource:
+        return host.step(
             name,
-            machine,
             "gluster/gluster-trust.sh",
             parent=self,
             variables={"CERTIFICATES": certificates, "EXACT": "yes" if exact else "no"},
-            depends_on=depends_on,
         )
 
-    def ready(self, machine: str) -> list[pulumi.Resource]:
-        """The steps after which this machine and the servers trust each other."""
-        names = dict.fromkeys([machine, *(server.name for server in self._servers)])
-        return [self._trusting[name] for name in names]
-
-    def distrust(self, drained: Sequence[pulumi.Resource]) -> None:
+    def revoke(self, drained: Sequence[pulumi.Resource]) -> None:
         """Ends the trust in nodes that leave, after the steps that keep requests away from them."""
         for server in self._servers:
-            self._trust(
-                f"{server.name}-gluster-distrust",
-                server,
-                self._everybody,
-                exact=True,
-                depends_on=[self._trusting[server.name], *drained],
-            )
+            trusting = replace(server, ready=[self._trusting[server.name], *drained])
+            self._trust(f"{server.name}-gluster-distrust", trusting, self._everybody, exact=True)
 
 
 def _list(certificates: Sequence[pulumi.Output[str]]) -> pulumi.Output[str]:

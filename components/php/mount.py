@@ -17,8 +17,7 @@ from components.plan.topology import (
     Profile,
     Topology,
 )
-from components.steps.machine import Machine
-from components.steps.remote import remote_step
+from components.steps.host import Host
 
 GLUSTERD_PORT, UNUSED_BRICK_PORT = 24007, 49152
 """Where `keep-mounted` knocks to hear whether a machine is alive. A "no" from a port where nobody listens says it too,
@@ -90,20 +89,19 @@ def _knock_port(*, tls: bool) -> str:
 
 
 def files_mounted(
-    machine: Machine, plan: Topology, *, tls: bool, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
+    host: Host, plan: Topology, *, tls: bool, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> pulumi.Resource:
     """The step after which the volume `files` is mounted on a PHP node, now and after every boot.
 
     Args:
-        machine: The node.
+        host: The node.
         plan: Addresses of all machines.
         tls: Whether Gluster's connections are encrypted.
         parent: The component it belongs to.
-        depends_on: The steps after which the volume is started and admits the node, and PHP runs as it should.
+        after: The steps after which the volume is started and admits the node, and PHP runs as it should.
     """
-    return remote_step(
-        f"{machine.name}-{FILES_VOLUME}-mount",
-        machine,
+    return host.step(
+        f"{host.name}-{FILES_VOLUME}-mount",
         "php/mount.sh",
         parent=parent,
         variables={
@@ -119,7 +117,7 @@ def files_mounted(
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
         files=_KEEPER_FILES,
-        depends_on=depends_on,
+        after=after,
     )
 
 
@@ -127,43 +125,30 @@ class Mount(pulumi.ComponentResource):
     """The volume mounted on one node, now and after every boot.
 
     Attributes:
-        line: Its line in /etc/fstab.
         mounted: The step after which it is mounted.
     """
 
-    line: str
     mounted: pulumi.Resource
 
     def __init__(
-        self,
-        name: str,
-        machine: Machine,
-        profile: Profile,
-        plan: Topology,
-        *,
-        tls: bool,
-        depends_on: Sequence[pulumi.Resource],
-        opts: pulumi.ResourceOptions | None = None,
+        self, host: Host, profile: Profile, plan: Topology, *, tls: bool, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("php-cluster:mount:Mount", name, None, opts)
-        self.line = fstab_line(profile)
-        safe = profile is Profile.SAFE
-        self.mounted = remote_step(
-            f"{machine.name}-mount",
-            machine,
+        super().__init__("php-cluster:mount:Mount", host.name, None, opts)
+        line, safe = fstab_line(profile), profile is Profile.SAFE
+        self.mounted = host.step(
+            f"{host.name}-mount",
             "php/mount.sh",
             parent=self,
             variables={
                 "NAME": VOLUME,
-                "FSTAB_LINE": self.line,
+                "FSTAB_LINE": line,
                 "MOUNT_POINT": MOUNT_POINT,
-                "BRICK_ADDRESSES": " ".join(host.address for host in plan.brick_hosts if host.name != machine.name),
+                "BRICK_ADDRESSES": " ".join(other.address for other in plan.balancers if other.name != host.name),
                 "MEMBERS": _members(plan),
                 "GUARDED": "yes" if safe else "no",
                 "KNOCK_PORT": _knock_port(tls=tls),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=_KEEPER_FILES if safe else {},
-            depends_on=depends_on,
         )
-        self.register_outputs({"line": self.line})
+        self.register_outputs({"line": line})

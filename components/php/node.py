@@ -13,13 +13,10 @@ from components.php.mount import Mount, fstab_line
 from components.plan.path_patterns import ordered_expressions
 from components.plan.php_settings import DEFAULT_POST_MAX_SIZE, body_limit, ini_lines
 from components.plan.settings import Settings
-from components.plan.topology import DRAIN_SECONDS, INNER_PORT, MOUNT_POINT, Profile, Topology
+from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, INNER_PORT, MOUNT_POINT, Profile, Topology
 from components.sessions.extension import extension_file
-from components.steps.machine import Machine
-from components.steps.remote import remote_step, render
-
-FIRST_NODE = "php1"
-"""What one node does for all, removing expired sessions above all, is done by the one that always exists."""
+from components.steps.host import Host
+from components.steps.remote import render
 
 TERMINATE_MARGIN_SECONDS = 10
 """How long a page may run on after whoever asked for a session within the visitor's time has been answered."""
@@ -73,43 +70,6 @@ SETTINGS_SERVERS = (
     # For PHP settings that are tried before they serve (php-try.sh).
     WebServer("127.0.0.1:8082", "/srv/site/web", "/srv/site/current", "site-trial.sock"),
 )
-
-
-@dataclass(frozen=True)
-class PhpNodeArgs:
-    """What a PHP node is made from.
-
-    Attributes:
-        machine: Where it runs.
-        profile: How sessions are stored.
-        installed: The step after which packages and host names are there.
-        extended: The step after which PHP's extension is there, for profile safe.
-        php_settings: PHP ini settings.
-        workers: PHP processes.
-        request_seconds: How long a page may take.
-        plan: Addresses of all machines.
-        environment_names: Variables that the site's pages see.
-        environment: The steps after which the node has their values.
-        tls: Whether Gluster's connections are encrypted.
-        trusting: The steps after which the node and the brick hosts trust each other, where they don't from the start.
-        web: What the site wants of the web server.
-        tried: The steps after which PHP's settings are known to work.
-    """
-
-    machine: Machine
-    profile: Profile
-    installed: pulumi.Resource
-    php_settings: Mapping[str, str]
-    workers: int
-    request_seconds: int
-    plan: Topology
-    environment_names: Sequence[str] = ()
-    environment: Sequence[pulumi.Resource] = ()
-    tls: bool = False
-    trusting: Sequence[pulumi.Resource] = ()
-    extended: Sequence[pulumi.Resource] = ()
-    web: WebRules = NO_RULES
-    tried: Sequence[pulumi.Resource] = ()
 
 
 def nginx_site(
@@ -209,102 +169,99 @@ def terminate_seconds(request_seconds: int) -> int:
 
 
 class PhpNode(pulumi.ComponentResource):
-    """One PHP node: the mount of its sessions, and PHP. Which of the two comes first is for who makes it to say.
+    """One PHP node: the mount of its sessions, and PHP. Which of the two comes first, profile_switch.py tells."""
 
-    Attributes:
-        name: The machine's name.
-        address: The machine's private address.
-        mount_line: The line that mounts its sessions.
-        ready: The steps after which PHP runs, with the sessions mounted.
-    """
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Topology,
+        web: WebRules,
+        *,
+        mounts: Host,
+        serves: Host,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Makes what its two steps belong to.
 
-    name: str
-    address: str
-    mount_line: str
-    ready: list[pulumi.Resource]
-
-    def __init__(self, name: str, args: PhpNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("php-cluster:php:PhpNode", name, None, opts)
-        self.name, self.mount_line, self.ready = name, fstab_line(args.profile), []
-        self.address = next(planned.address for planned in args.plan.php_nodes if planned.name == name)
-        self._args = args
-        self.register_outputs({"mountLine": self.mount_line})
+        Args:
+            settings: The stack's.
+            plan: Addresses of all machines.
+            web: What the site wants of the web server.
+            mounts: The machine, ready to mount the volume: it and Gluster's servers trust each other.
+            serves: The machine, ready for PHP: it has the extension, the site's environment, and settings that work.
+            opts: The component's.
+        """
+        super().__init__("php-cluster:php:PhpNode", mounts.name, None, opts)
+        self._settings, self._plan, self._web = settings, plan, web
+        self._mounts, self._serves = mounts, serves
+        self.register_outputs({"mountLine": fstab_line(settings.profile)})
 
     def mount(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Makes the step after which the sessions are mounted."""
-        args = self._args
-        mount = Mount(
-            self.name,
-            args.machine,
-            args.profile,
-            args.plan,
-            tls=args.tls,
-            depends_on=[args.installed, *args.trusting, *after],
+        """The step after which the sessions are mounted, `after` these."""
+        return Mount(
+            self._mounts.after(*after),
+            self._settings.profile,
+            self._plan,
+            tls=self._settings.gluster_tls,
             opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.ready.append(mount.mounted)
-        return mount.mounted
+        ).mounted
 
     def serve(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Makes the step after which PHP runs. No request arrives before the site, which waits for the mount too."""
-        args = self._args
-        safe = args.profile is Profile.SAFE
+        """The step after which PHP runs, `after` these. No request arrives before the site, which waits for the mount
+        too."""
+        host, settings = self._serves, self._settings
+        profile, seconds, workers = settings.profile, settings.request_seconds, settings.php_workers
+        safe = profile is Profile.SAFE
         files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php", "FPM_SERVICE": "php/fpm@.service"}
-        if safe and self.name == FIRST_NODE:
+        if safe and host.name == FIRST_NODE:
             files |= {
                 "COLLECT_PHP": "sessions/collect_sessions.php",
                 "COLLECT_SERVICE": "sessions/collect.service",
                 "COLLECT_TIMER": "sessions/collect.timer",
             }
-        running = remote_step(
-            f"{self.name}-php",
-            args.machine,
+        return host.after(*after).step(
+            f"{host.name}-php",
             "php/php.sh",
             parent=self,
             variables={
                 "GUARDED": "yes" if safe else "no",
-                "NGINX_SITE": nginx_site(args.plan, args.php_settings, args.request_seconds, args.web),
-                "FPM_CONF": fpm_configuration(args.profile, args.workers, args.request_seconds, args.environment_names),
-                "PHP_INI": php_ini(args.profile, args.php_settings, args.request_seconds, args.workers),
+                "NGINX_SITE": nginx_site(self._plan, settings.php_settings, seconds, self._web),
+                "FPM_CONF": fpm_configuration(profile, workers, seconds, list(settings.application.environment)),
+                "PHP_INI": php_ini(profile, settings.php_settings, seconds, workers),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=files,
-            depends_on=[args.installed, *args.extended, *args.environment, *args.tried, *after],
         )
-        self.ready.append(running)
-        return running
 
 
 def settings_tried(
-    first: Machine,
+    first: Host,
     settings: Settings,
-    nginx_text: str,
+    plan: Topology,
+    web: WebRules,
     *,
     host_name: pulumi.Input[str],
     parent: pulumi.Resource,
-    depends_on: Sequence[pulumi.Resource],
 ) -> pulumi.Resource:
     """The step after which a page of the site was answered with PHP's settings, on the first node, beside what serves.
 
     Args:
-        first: The machine of the first node.
+        first: The first node, which has the site's environment.
         settings: The stack's.
-        nginx_text: What nginx's server for the trial is (`nginx_site` of `SETTINGS_SERVERS`).
+        plan: Addresses of all machines.
+        web: What the site wants of the web server.
         host_name: The host that is asked for.
         parent: The component it belongs to.
-        depends_on: What must be done before.
     """
-    return remote_step(
+    return first.step(
         f"{FIRST_NODE}-php-tried",
-        first,
         "php/php-try.sh",
         parent=parent,
         variables={
             "SETTINGS": ini_lines(settings.php_settings),
-            "TRIAL_SITE": nginx_text,
+            "TRIAL_SITE": nginx_site(plan, settings.php_settings, settings.request_seconds, web, SETTINGS_SERVERS),
             "HEALTH_PATH": settings.health_path,
             "HOST": host_name,
             "SCHEME": "https" if settings.tls_certificate else "http",
         },
-        depends_on=depends_on,
     )

@@ -16,8 +16,9 @@ FIRST_PHP_OFFSET = 20
 MAX_PHP_NODES = 64
 
 BALANCERS = ("lb1", "lb2")
-ARBITER_HOST = "php1"
-"""Where the arbiter runs, if there is one: the PHP node that always exists."""
+FIRST_NODE = "php1"
+"""The PHP node that always exists: what one node does for all is done there. It removes expired sessions, and runs the
+arbiter if there is one."""
 
 ARBITER_FOLDER = "/var/lib/php-cluster/arbiter"
 """Where it notes which brick is outdated. A few bytes, on the machine's own disk."""
@@ -69,21 +70,24 @@ class PlannedMachine:
         name: `lb1`, `lb2`, `php1` …
         role: What runs on it.
         address: Private IPv4 address.
-        has_brick: Whether it holds a brick, and so needs a disk for one.
         is_arbiter: Whether it says which brick counts when they cannot agree.
     """
 
     name: str
     role: Role
     address: str
-    has_brick: bool
     is_arbiter: bool = False
 
     @property
-    def guards_bricks(self) -> bool:
-        """Whether it keeps strangers from Gluster's ports: as a brick host, or as the machine that arbitrates, or will
-        when the profile of a living cluster changes."""
-        return self.has_brick or self.name == ARBITER_HOST
+    def has_brick(self) -> bool:
+        """Whether it holds a brick, and so needs a disk for one: balancers do."""
+        return self.role is Role.LOAD_BALANCER
+
+    @property
+    def serves_gluster(self) -> bool:
+        """Whether Gluster's clients connect to it: as a brick host, or as the machine that arbitrates, or will when the
+        profile of a living cluster changes."""
+        return self.has_brick or self.name == FIRST_NODE
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class Topology:
 
     @property
     def balancers(self) -> tuple[PlannedMachine, ...]:
-        """lb1 and lb2."""
+        """lb1 and lb2, which are the members of the trusted storage pool, too."""
         return tuple(machine for machine in self.machines if machine.role is Role.LOAD_BALANCER)
 
     @property
@@ -115,24 +119,14 @@ class Topology:
         return tuple(machine for machine in self.machines if machine.role is Role.PHP)
 
     @property
-    def brick_hosts(self) -> tuple[PlannedMachine, ...]:
-        """The members of the trusted storage pool."""
-        return tuple(machine for machine in self.machines if machine.has_brick)
-
-    @property
     def arbiter(self) -> PlannedMachine | None:
         """The machine that arbitrates between the bricks, where the profile has one."""
         return next((machine for machine in self.machines if machine.is_arbiter), None)
 
     @property
-    def bricks(self) -> tuple[str, ...]:
-        """`host:/path` of each brick, in the order of `volume create`."""
-        return tuple(f"{machine.name}:{BRICK}" for machine in self.brick_hosts)
-
-    @property
     def host_table(self) -> str:
         """Lines for /etc/hosts. Whom Gluster asks by name only: adding a PHP node must not touch the other nodes."""
-        return "".join(f"{machine.address} {machine.name}\n" for machine in self.machines if machine.guards_bricks)
+        return "".join(f"{machine.address} {machine.name}\n" for machine in self.machines if machine.serves_gluster)
 
 
 def required_addresses(php_nodes: int) -> int:
@@ -146,7 +140,7 @@ def machines_at(
     """The machines at these addresses, each with its name and role."""
     safe = profile is Profile.SAFE
     balancers = tuple(
-        PlannedMachine(name, Role.LOAD_BALANCER, address, has_brick=True)
+        PlannedMachine(name, Role.LOAD_BALANCER, address)
         for name, address in zip(BALANCERS, balancer_addresses, strict=True)
     )
     nodes = tuple(
@@ -154,8 +148,7 @@ def machines_at(
             f"php{number}",
             Role.PHP,
             address,
-            has_brick=False,
-            is_arbiter=safe and f"php{number}" == ARBITER_HOST,
+            is_arbiter=safe and f"php{number}" == FIRST_NODE,
         )
         for number, address in enumerate(node_addresses, start=1)
     )

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
 
 import pulumi
 
+from components.steps.host import Host
 from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS
-from components.steps.machine import Machine
-from components.steps.remote import remote_step
 
 BUILD = "sessions/build-extension"
 SOURCES = tuple(
@@ -31,22 +29,12 @@ def _variable(source: str) -> str:
     return "SOURCE_" + source.rsplit("/", 1)[1].upper().replace(".", "_")
 
 
-def extension_made(
-    machine: Machine, *, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
-) -> pulumi.Resource:
-    """The step after which a PHP node has the extension.
-
-    Args:
-        machine: The PHP node.
-        parent: The component it belongs to.
-        depends_on: The step after which packages are there.
-    """
-    return remote_step(
-        f"{machine.name}-php-extension",
-        machine,
+def extension_made(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
+    """The step after which a PHP node has the extension."""
+    return host.step(
+        f"{host.name}-php-extension",
         "sessions/php-extension.sh",
         parent=parent,
         variables={"EXTENSION": extension_file()},
         files={"BUILD_EXTENSION": BUILD, **{_variable(source): source for source in SOURCES}},
-        depends_on=depends_on,
     )

@@ -8,39 +8,32 @@ what a session was. docs/decisions/12-switching-profile.md tells the order and w
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import pulumi
 
-from components.gluster.volume import Volume
-from components.php.node import FIRST_NODE, PhpNode, record_lines
+from components.php.node import record_lines
 from components.plan import topology
 from components.plan.config_values import NAMESPACE, ConfigError
 from components.plan.settings import Settings
-from components.plan.topology import DRAIN_SECONDS, Profile
-from components.steps.machine import Machine
-from components.steps.remote import remote_step
+from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, PlannedMachine, Profile
+from components.steps.host import Host
+from components.steps.last_update import LastUpdate
+from components.steps.order import Waits
 
 HANDOVER = "-handover"
 PLAIN_SESSIONS = f"{FIRST_NODE}-plain-sessions"
 
-_LAYOUT = re.compile(r"^LAYOUT=(.*)$", re.MULTILINE)
-_GUARDED = re.compile(r"^GUARDED=(yes|no)$", re.MULTILINE)
-_ADMITTED = re.compile(r"^ADDRESSES=(.*)$", re.MULTILINE)
 
-
-def profile_of_step(step: str, outputs: Mapping[str, Any]) -> Profile | None:
-    """The profile that a step was last run for; None where it is the same for both."""
-    text = outputs.get("stdin") or ""
-    if step == "volume-create" and (layout := _LAYOUT.search(text)):
-        return Profile.SAFE if "arbiter" in layout.group(1) else Profile.ARTICLE
-    # Shared files are mounted in the same way for both.
-    if step.endswith(("-mount", "-php")) and not step.endswith("-files-mount") and (guarded := _GUARDED.search(text)):
-        return Profile.SAFE if guarded.group(1) == "yes" else Profile.ARTICLE
-    return None
+def _profiles_left(last: LastUpdate) -> set[Profile]:
+    """The profiles that steps were last run for."""
+    safe = []
+    if (layout := last.variable("volume-create", "LAYOUT")) is not None:
+        safe.append("arbiter" in layout)
+    for step in ("mount", "php"):
+        guarded = [last.variable(f"{node}-{step}", "GUARDED") for node in last.machines_with(step)]
+        safe += [value == "yes" for value in guarded if value is not None]
+    return {Profile.SAFE if each else Profile.ARTICLE for each in safe}
 
 
 class ProfileSwitch:
@@ -51,11 +44,9 @@ class ProfileSwitch:
             too, whichever of the two profiles is wanted then.
     """
 
-    def __init__(self, wanted: Profile, known: Mapping[str, Mapping[str, Any]]) -> None:
-        self._wanted = wanted
-        self._known = known
-        found = {profile_of_step(step, outputs) for step, outputs in known.items()}
-        self.under_way = bool(found - {wanted, None})
+    def __init__(self, wanted: Profile, last: LastUpdate) -> None:
+        self._wanted, self._last = wanted, last
+        self.under_way = bool(_profiles_left(last) - {wanted})
 
     def check(self, nodes: Collection[str], gone: Collection[str] = ()) -> None:
         """Refuses what cannot go together with a switch; nothing was changed by then.
@@ -68,7 +59,7 @@ class ProfileSwitch:
             ConfigError: PHP nodes leave. They would serve to the end as they do now, among nodes that do not. Or the
                 node that turns records into plain sessions is a new one, which would not know that there are any.
         """
-        serving = {step.removesuffix("-php") for step in self._known if step.endswith("-php")}
+        serving = set(self._last.machines_with("php"))
         if self.under_way and self._wanted is Profile.ARTICLE and (FIRST_NODE in gone or FIRST_NODE not in serving):
             raise ConfigError(
                 f"{NAMESPACE}:profile is {self._wanted.value}\n"
@@ -82,95 +73,85 @@ class ProfileSwitch:
                 f"    Remove nodes afterwards, and now: pulumi config set {NAMESPACE}:phpNodes {len(serving)}"
             )
 
-    def hands_over(self, node: str) -> bool:
-        """Whether a PHP node has the step that prepares it. Once it is there it stays, as nothing to be changed."""
-        return (self.under_way and f"{node}-php" in self._known) or node + HANDOVER in self._known
+    def waits(self, nodes: Sequence[PlannedMachine]) -> Waits:
+        """Which step waits for which, of those whose order the profiles ask for.
 
-    def mounts_first(self, node: PhpNode) -> bool:
-        """Whether a PHP node gets its mount of profile safe before the volume is changed.
-
-        A node that is new, or has another address, is admitted along with the volume's options, and mounted after that.
-        """
-        admitted = _ADMITTED.search(self._known.get("volume-options", {}).get("stdin") or "")
-        return (
-            self._is_to(Profile.SAFE)
-            and f"{node.name}-mount" in self._known
-            and admitted is not None
-            and node.address in "".join(shlex.split(admitted.group(1))).split(",")
-        )
-
-    def prepare(
-        self,
-        nodes: Sequence[PhpNode],
-        hand_over: Callable[[str, Sequence[pulumi.Resource]], pulumi.Resource],
-        after: Sequence[pulumi.Resource],
-    ) -> list[pulumi.Resource]:
-        """Makes what comes before the volume is changed, and returns the steps that it has to wait for.
+        It tells the steps that there are, too: a node's step that prepares it stays once it is there, as nothing to be
+        changed, and so does the one after which all sessions are plain. That one is there for either profile, so that
+        its input changes with each switch, and the engine runs it for each.
 
         Args:
             nodes: All PHP nodes.
-            hand_over: Makes a node's step that prepares it, after the given ones.
-            after: The steps after which each brick host knows the volume, if there is one.
         """
-        mounted = self._one_after_the_other([node for node in nodes if self.mounts_first(node)], after)
-        handed_over = [hand_over(node.name, mounted) for node in nodes if self.hands_over(node.name)]
-        return [*mounted, *handed_over] if self.under_way else []
-
-    def bring_up(self, volume: Volume, nodes: Sequence[PhpNode], turned: Sequence[pulumi.Resource]) -> None:
-        """Starts the volume, mounts it and makes PHP run, in the order that the profiles ask for.
-
-        Args:
-            volume: It is there, after the steps that `prepare` returned.
-            nodes: All PHP nodes.
-            turned: The steps after which no session is a record, where the profile has none.
-        """
-        if not self.under_way:
-            volume.start()
-            for node in nodes:
-                mounted = node.mount(after=[volume.started])
-                # A node that serves starts another PHP for either of them, and does so once at a time.
-                serves = f"{node.name}-php" in self._known
-                node.serve(after=[volume.configured, *([mounted] if serves else [])])
-        elif self._is_to(Profile.SAFE):
-            volume.start()
-            late = [node for node in nodes if not self.mounts_first(node)]
-            mounts = self._one_after_the_other(late, after=[volume.whole])
-            for node in nodes:
-                node.serve(after=[volume.whole, *mounts, *turned])
+        last, switching = self._last, self.under_way
+        names = [node.name for node in nodes]
+        prepared = [
+            f"{name}{HANDOVER}"
+            for name in names
+            if (switching and last.has(f"{name}-php")) or last.has(f"{name}{HANDOVER}")
+        ]
+        turned = [PLAIN_SESSIONS] if switching or last.has(PLAIN_SESSIONS) else []
+        if not switching:
+            order = self._steady(names)
+        elif self._wanted is Profile.SAFE:
+            order = self._to_safe(nodes, prepared, turned)
         else:
-            volume.start(after=turned)
-            served = [node.serve(after=[volume.whole]) for node in nodes]
-            self._one_after_the_other(nodes, after=served)
+            order = self._to_article(names, prepared, turned)
+        return {**{step: [] for step in prepared}, **{step: ["volume-arbiter"] for step in turned}, **order}
 
-    def _is_to(self, profile: Profile) -> bool:
-        return self.under_way and self._wanted is profile
+    def _steady(self, nodes: Sequence[str]) -> Waits:
+        # A node that serves starts another PHP for a new mount as for new settings, and does so once at a time.
+        once = {name: [f"{name}-mount"] if self._last.has(f"{name}-php") else [] for name in nodes}
+        return {
+            "volume-options": ["volume-arbiter"],
+            **{f"{name}-mount": ["volume-start"] for name in nodes},
+            **{f"{name}-php": ["volume-options", *once[name]] for name in nodes},
+            "files-volume-arbiter": ["volume-start"],
+        }
 
-    def _one_after_the_other(self, nodes: Sequence[PhpNode], after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
-        """A mount that is made anew keeps its node's requests waiting."""
-        mounted: list[pulumi.Resource] = []
-        for node in nodes:
-            mounted.append(node.mount(after=mounted[-1:] or after))
-        return mounted
+    def _to_safe(self, nodes: Sequence[PlannedMachine], prepared: Sequence[str], turned: Sequence[str]) -> Waits:
+        early = [f"{node.name}-mount" for node in nodes if self._is_admitted(node)]
+        late = [f"{node.name}-mount" for node in nodes if not self._is_admitted(node)]
+        return {
+            **_one_after_the_other(early, after=["pool"]),
+            **dict.fromkeys(prepared, early),
+            "volume-create": [*early, *prepared],
+            "volume-options": ["volume-arbiter"],
+            **_one_after_the_other(late, after=["volume-heal"]),
+            **{f"{node.name}-php": ["volume-heal", *late, *turned] for node in nodes},
+            "files-volume-arbiter": ["volume-heal"],
+        }
 
-    def turns_records(self) -> bool:
-        """Whether there is the step after which all sessions are plain, where the profile has no others.
+    def _to_article(self, nodes: Sequence[str], prepared: Sequence[str], turned: Sequence[str]) -> Waits:
+        serving = [f"{name}-php" for name in nodes]
+        return {
+            "volume-create": prepared,
+            "volume-options": ["volume-arbiter", *turned],
+            **{step: ["volume-heal"] for step in serving},
+            **_one_after_the_other([f"{name}-mount" for name in nodes], after=serving),
+            # To give a volume another layout takes the pool's daemon away, and healing has to be asked for there.
+            "files-volume-arbiter": ["volume-heal"],
+        }
 
-        It is there for either profile, so that its input changes with each switch, and the engine runs it for each.
-        """
-        return self.under_way or PLAIN_SESSIONS in self._known
+    def _is_admitted(self, node: PlannedMachine) -> bool:
+        """Whether a PHP node that has a mount can mount the volume anew before its options are set, which admit a node
+        that is new, or has another address."""
+        admitted = self._last.variable("volume-options", "ADDRESSES") or ""
+        return self._last.has(f"{node.name}-mount") and node.address in admitted.split(",")
+
+
+def _one_after_the_other(mounts: Sequence[str], after: Sequence[str]) -> Waits:
+    """A mount that is made anew keeps its node's requests waiting."""
+    return {mount: [earlier] if earlier else after for earlier, mount in zip(["", *mounts], mounts, strict=False)}
 
 
 def handover(
-    node: Machine,
-    settings: Settings,
-    parent: pulumi.Resource,
-    after: Sequence[pulumi.Resource] = (),
+    host: Host, settings: Settings, after: Sequence[pulumi.Resource], *, parent: pulumi.Resource
 ) -> pulumi.Resource:
-    """The step after which a PHP node that serves with the other profile reads both kinds of sessions, `after` it has
-    the extension for that."""
-    return remote_step(
-        node.name + HANDOVER,
-        node,
+    """The step after which a PHP node that has the extension and serves with the other profile reads both kinds of
+    sessions, `after` these."""
+    return host.after(*after).step(
+        f"{host.name}{HANDOVER}",
         "sessions/handover.sh",
         parent=parent,
         variables={
@@ -179,22 +160,19 @@ def handover(
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
         files={"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php"},
-        depends_on=list(after),
     )
 
 
 def plain_sessions(
-    machine: Machine, settings: Settings, parent: pulumi.Resource, after: pulumi.Resource
+    host: Host, settings: Settings, after: Sequence[pulumi.Resource], *, parent: pulumi.Resource
 ) -> pulumi.Resource:
     """The step after which every session is one of PHP's own handler, if that is what nodes are to have."""
-    return remote_step(
+    return host.after(*after).step(
         PLAIN_SESSIONS,
-        machine,
         "sessions/plain-sessions.sh",
         parent=parent,
         variables={"GUARDED": "yes" if settings.profile is Profile.SAFE else "no", "MOUNT_POINT": topology.MOUNT_POINT},
         files={"PLAIN_PHP": "sessions/plain_sessions.php"},
         # To turn very many records takes its time.
         limit_seconds=3600,
-        depends_on=[after],
     )

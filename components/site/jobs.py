@@ -10,8 +10,9 @@ import pulumi
 
 from components.plan.application_settings import ApplicationSettings, CronEntry, Worker
 from components.plan.topology import DRAIN_SECONDS, MOUNT_POINT
-from components.steps.machine import Machine
-from components.steps.remote import remote_step, render
+from components.steps.host import Host
+from components.steps.last_update import LastUpdate
+from components.steps.remote import render
 
 CRON_FOLDER = f"{MOUNT_POINT}/.cron"
 """Where the nodes agree on who runs what: on the volume that all of them mount."""
@@ -98,15 +99,14 @@ def environment_file(environment: Mapping[str, str]) -> str:
 
 
 def environment_steps(
-    machine: Machine, environment: Mapping[str, str], parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+    host: Host, environment: Mapping[str, str], last: LastUpdate, *, parent: pulumi.Resource
 ) -> list[pulumi.Resource]:
     """The step that brings the site's variables to a PHP node, as a secret; none for a site that never had any."""
-    name = f"{machine.name}-{_STEP}"
-    if not environment and name not in machine.drift.known:
+    name = f"{host.name}-{_STEP}"
+    if not environment and not last.has(name):
         return []
-    step = remote_step(
+    step = host.step(
         name,
-        machine,
         "site/site-environment.sh",
         parent=parent,
         variables={
@@ -114,7 +114,6 @@ def environment_steps(
             "NAMES": "\n".join(environment),
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
-        depends_on=after,
         limit_seconds=4000,
     )
     return [step]

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
 from components.plan.application_settings import ApplicationSettings
+from components.plan.settings import Settings
 from components.site.jobs import jobs_of
 from components.site.package import Site
-from components.steps.machine import Machine
-from components.steps.remote import remote_copy, remote_step
+from components.site.shared_files import seeded
+from components.steps.host import Host
 
 _STEP_SECONDS = 300
 """For all that a step does beside waiting for the site's own commands."""
-
-
-@dataclass(frozen=True)
-class SiteHost:
-    """A PHP node that gets the site.
-
-    Attributes:
-        machine: Where it runs.
-        installed: The step after which packages are there.
-        ready: The steps after which PHP runs, with the sessions mounted.
-    """
-
-    machine: Machine
-    installed: pulumi.Resource
-    ready: Sequence[pulumi.Resource]
 
 
 def release_name(site: Site, application: ApplicationSettings) -> str:
@@ -57,21 +42,54 @@ class SiteRelease(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        hosts: Sequence[SiteHost],
+        hosts: Sequence[Host],
         site: Site,
-        application: ApplicationSettings,
+        settings: Settings,
         *,
-        health_path: str,
         host_name: pulumi.Input[str],
-        shared: Callable[[str, pulumi.Resource, pulumi.Resource], pulumi.Resource] | None = None,
+        running: Mapping[str, Sequence[pulumi.Resource]],
+        files_mounted: pulumi.Resource | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Brings the release to the hosts. `shared`, if there is anything to share, makes the step after which it has
-        its place: from the release's name, from the step that unpacks it on the first host, and from its parent."""
+        """Brings the release to the PHP nodes.
+
+        Args:
+            name: The component's.
+            hosts: The PHP nodes.
+            site: What is packed.
+            settings: The stack's.
+            host_name: The host that the site is asked for by.
+            running: Node to the steps after which PHP runs there, with all that is mounted.
+            files_mounted: The step after which the first node has what is shared; None where nothing is.
+            opts: The component's.
+        """
         super().__init__("php-cluster:release:SiteRelease", name, None, opts)
-        self._site, self._application = site, application
-        self._release = release_name(site, application)
+        self._site, self._settings, self._application = site, settings, settings.application
+        self._running = running
+        self._release = release_name(site, settings.application)
         first = hosts[0]
+        self._rolled_back_to = self._rollback(first)
+        # Where all are waited for, one step does it for all: each on all would be so many dependencies squared.
+        staged = [self._stage(host) for host in hosts]
+        linked = (
+            [seeded(first, self._release, settings.shared, parent=self, after=[staged[0], files_mounted])]
+            if files_mounted
+            else []
+        )
+        released = self._commands(first, "release-commands", settings.application.release_commands, [*staged, *linked])
+        warm = [
+            step
+            for host, own in zip(hosts, staged, strict=True)
+            for step in self._commands(
+                host, "node-commands", settings.application.node_commands, [own, *released, *linked]
+            )
+        ]
+        tried = self._try(first, host_name, after=[*staged, *linked, *released, *warm])
+        self.serving = [self._switch(host, after=[tried]) for host in hosts]
+        self.register_outputs({"sha256": site.sha256, "release": self._release})
+
+    def _rollback(self, first: Host) -> str:
+        """The release to which the site was rolled back from this one; empty if it was not."""
         rolled_back_to = first.machine.drift.rollbacks.get(self._release, "")
         if rolled_back_to:
             pulumi.log.warn(
@@ -79,77 +97,16 @@ class SiteRelease(pulumi.ComponentResource):
                 "which is what appDir holds. Another site ends that, and so does scripts/release rollback "
                 f"{self._release[:12]}"
             )
-        # Where all are waited for, one step does it for all: each on all would be so many dependencies squared.
-        staged = [self._stage(host) for host in hosts]
-        linked = [shared(self._release, staged[0], self)] if shared else []
-        released = (
-            [self._commands(first, "release-commands", application.release_commands, [*staged, *linked])]
-            if application.release_commands
-            else []
-        )
-        warm = (
-            [
-                self._commands(
-                    host,
-                    "node-commands",
-                    application.node_commands,
-                    # What is shared is there when it is mounted.
-                    [own, *released, *linked, *(host.ready if linked else ())],
-                )
-                for host, own in zip(hosts, staged, strict=True)
-            ]
-            if application.node_commands
-            else []
-        )
-        tried = remote_step(
-            f"{first.machine.name}-site-tried",
-            first.machine,
-            "site/site-try.sh",
-            parent=self,
-            variables={
-                "RELEASE": self._release,
-                "ROLLED_BACK_TO": rolled_back_to,
-                "HEALTH_PATH": health_path,
-                "HOST": host_name,
-            },
-            depends_on=[*staged, *linked, *released, *warm, *first.ready],
-        )
-        jobs = jobs_of(application)
-        self.serving = [
-            remote_step(
-                f"{host.machine.name}-site",
-                host.machine,
-                "site/site-switch.sh",
-                parent=self,
-                variables={
-                    "RELEASE": self._release,
-                    "ROLLED_BACK_TO": rolled_back_to,
-                    "OTHER_STEPS": self._other_steps(host),
-                    **jobs.variables,
-                },
-                depends_on=[*host.ready, tried],
-                limit_seconds=_STEP_SECONDS + max((worker.stop_seconds for worker in application.workers), default=0),
-            )
-            for host in hosts
-        ]
-        self.register_outputs({"sha256": site.sha256, "release": self._release})
+        return rolled_back_to
 
-    def _stage(self, host: SiteHost) -> pulumi.Resource:
-        step = f"{host.machine.name}-site-staged"
+    def _stage(self, host: Host) -> pulumi.Resource:
+        step = f"{host.name}-site-staged"
         # For the connection's user to write; the step believes only its hash.
         archive = f"/var/tmp/php-cluster-{self._site.sha256}.tar.gz"  # noqa: S108
-        copied = remote_copy(
-            f"{host.machine.name}-site-archive",
-            host.machine,
-            pulumi.FileAsset(str(self._site.archive)),
-            archive,
-            parent=self,
-            depends_on=[host.installed],
-            needed_by=step,
-        )
-        return remote_step(
+        asset = pulumi.FileAsset(str(self._site.archive))
+        copied = host.copy(f"{host.name}-site-archive", asset, archive, parent=self, needed_by=step)
+        return host.step(
             step,
-            host.machine,
             "site/site-stage.sh",
             parent=self,
             variables={
@@ -164,16 +121,18 @@ class SiteRelease(pulumi.ComponentResource):
                 "SITE_RELEASE": "site/site-release",
                 "RUN_ONCE": "site/run-once",
             },
-            depends_on=[copied],
+            after=[copied],
         )
 
     def _commands(
-        self, host: SiteHost, kind: str, commands: Sequence[str], after: Sequence[pulumi.Resource]
-    ) -> pulumi.Resource:
+        self, host: Host, kind: str, commands: Sequence[str], after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """The step that runs the application's own commands; none for an application without."""
+        if not commands:
+            return []
         each = self._application.command_seconds
-        return remote_step(
-            f"{host.machine.name}-{kind}",
-            host.machine,
+        step = host.step(
+            f"{host.name}-{kind}",
             "site/site-commands.sh",
             parent=self,
             variables={
@@ -183,14 +142,45 @@ class SiteRelease(pulumi.ComponentResource):
                 "COMMAND_SECONDS": str(each),
             },
             # The sessions and all that pages have are there for commands, too.
-            depends_on=[*after, *host.ready],
+            after=[*after, *self._running[host.name]],
             limit_seconds=_STEP_SECONDS + (each + 15) * len(commands),
         )
+        return [step]
 
-    def _other_steps(self, host: SiteHost) -> str:
+    def _try(self, first: Host, host_name: pulumi.Input[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        return first.step(
+            f"{first.name}-site-tried",
+            "site/site-try.sh",
+            parent=self,
+            variables={
+                "RELEASE": self._release,
+                "ROLLED_BACK_TO": self._rolled_back_to,
+                "HEALTH_PATH": self._settings.health_path,
+                "HOST": host_name,
+            },
+            after=[*after, *self._running[first.name]],
+        )
+
+    def _switch(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        stop_seconds = max((worker.stop_seconds for worker in self._application.workers), default=0)
+        return host.step(
+            f"{host.name}-site",
+            "site/site-switch.sh",
+            parent=self,
+            variables={
+                "RELEASE": self._release,
+                "ROLLED_BACK_TO": self._rolled_back_to,
+                "OTHER_STEPS": self._other_steps(host),
+                **jobs_of(self._application).variables,
+            },
+            after=[*after, *self._running[host.name]],
+            limit_seconds=_STEP_SECONDS + stop_seconds,
+        )
+
+    def _other_steps(self, host: Host) -> str:
         """The steps of commands that the application does not have, which the node may remember from before."""
         kinds = {
             "release-commands": self._application.release_commands,
             "node-commands": self._application.node_commands,
         }
-        return " ".join(f"{host.machine.name}-{kind}" for kind, commands in kinds.items() if not commands)
+        return " ".join(f"{host.name}-{kind}" for kind, commands in kinds.items() if not commands)

@@ -8,28 +8,26 @@ the program looks, before it asks for any step, and gives a step that has to run
 - A substrate that can tell says which machines are off, or gone with their disks.
 
 A reason stays an input of its step until there is another one, so that a step that has been mended shows no changes.
-Machines, keys and reasons are read from the resources of the stack's own state, which an update that failed or was
-interrupted leaves there too, while it may lose the stack's outputs. A machine that cannot be reached keeps its reasons:
-looking can only add work, and a preview from afar shows what one from here shows.
+A machine that cannot be reached keeps its reasons: looking can only add work, and a preview from afar shows what one
+from here shows.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pulumi
 
 from components.steps.host_scripts import HOST_SCRIPTS
+from components.steps.last_update import LastUpdate
 from components.steps.pinned_ssh import ssh_command
 
 OFF, GONE = "off", "gone"
@@ -43,9 +41,6 @@ CONNECT_SECONDS = 3
 
 CHECK_SECONDS = 30
 
-_FIRST_STEP = "-install"
-"""Every machine has this step, and it is the first command: its connection is the machine's."""
-
 SCRIPTS_FOLDER = "/var/lib/php-cluster/scripts"
 """Where a machine keeps the host scripts, older versions too: a step that is to be run again there needs its own."""
 
@@ -56,8 +51,6 @@ _REASON = re.compile(r" \(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\)$")
 _REPLACED = " replaced"
 """Tells the reason to replace a step from the one to run it again."""
 
-_ASSIGNED_REASON = re.compile(r"^REASON=(.*)$", re.MULTILINE)
-
 CHECK_ALL_STEPS = (HOST_SCRIPTS / "steps" / "check-all.sh").read_text()
 
 
@@ -66,33 +59,25 @@ class Drift:
 
     def __init__(
         self,
-        states: States,
-        reasons: Mapping[str, str],
-        before: Mapping[str, str],
-        known: Mapping[str, Mapping[str, Any]] | None = None,
+        last: LastUpdate,
+        states: States | None = None,
+        reasons: Mapping[str, str] | None = None,
         rollbacks: Mapping[str, str] | None = None,
     ) -> None:
         """Knows what was found.
 
         Args:
+            last: What the last update left; the reasons that steps ran with, too.
             states: Machines that do not run.
             reasons: Step to the difference that was found.
-            before: Step to the reason that it ran with last time.
-            known: What the last update left in the stack's state: name of a command, a random value or something of
-                a cloud to its outputs.
             rollbacks: Release of the site to the one to which it was rolled back.
         """
-        self.known: Mapping[str, Mapping[str, Any]] = known or {}
+        self.last = last
         self.rollbacks: Mapping[str, str] = rollbacks or {}
-        self._states = dict(states)
-        self._reasons = reasons
-        self._before = before
+        self._states = dict(states or {})
+        self._reasons = reasons or {}
+        self._before = reasons_in(last)
         self._given: dict[str, str] = {}
-
-    @property
-    def connections(self) -> Mapping[str, Mapping[str, Any]]:
-        """Machine to its connection, of those that the last update has reached."""
-        return _machines_in(self.known)
 
     @property
     def gone(self) -> frozenset[str]:
@@ -138,60 +123,32 @@ class Drift:
 
 def no_drift() -> Drift:
     """For machines that nobody looks at."""
-    return Drift({}, {}, {})
+    return Drift(LastUpdate())
 
 
-def look(machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
+def look(last: LastUpdate, machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     """Looks at the machines of the last update.
 
     Args:
+        last: What it left.
         machine_states: The substrate's own look at machines with these names.
     """
-    state = _state_of(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
-    known = {
-        urn.rpartition("::")[2]: resource["outputs"]
-        for urn, resource in state.items()
-        if resource["type"].startswith(("aws:", "command:", "random:"))
-    }
-    machines = _machines_in(known)
+    machines = last.connections
     states = machine_states(tuple(machines)) if machines else {}
     running = {name: connection for name, connection in machines.items() if name not in states}
     reasons, rolled_back = _check(running)
-    return Drift(states, reasons, reasons_in(known), known, rolled_back)
+    return Drift(last, states, reasons, rolled_back)
 
 
-def _state_of(stack: str) -> Mapping[str, Any]:
-    """The resources that the last update left."""
-    pauses = iter((0.1, 0.2, 0.4, 0.8, 1.6, 3.2))
-    while True:
-        try:
-            # As behind pulumi.StackReference, which would stand as a resource in every preview.
-            state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack})
-            return cast(Mapping[str, Any], state.value["outputs"])
-        except Exception as problem:
-            # The engine may be writing the very file: with the file backend it is empty for a moment.
-            if "failed to load checkpoint" not in str(problem) or (pause := next(pauses, None)) is None:
-                raise
-            time.sleep(pause)
-
-
-def _machines_in(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    return {
-        name.removesuffix(_FIRST_STEP): outputs["connection"]
-        for name, outputs in known.items()
-        if name.endswith(_FIRST_STEP) and "connection" in outputs
-    }
-
-
-def reasons_in(known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def reasons_in(last: LastUpdate) -> dict[str, str]:
     """The reasons with which commands ran last: a variable of a step or of what makes a machine, or a trigger."""
     reasons = {}
-    for name, outputs in known.items():
-        if assigned := _ASSIGNED_REASON.search(outputs.get("stdin") or ""):
-            reasons[name] = "".join(shlex.split(assigned.group(1)))
-        elif given := (outputs.get("environment") or {}).get("REASON"):
+    for name in last.names:
+        if (reason := last.variable(name, "REASON")) is not None:
+            reasons[name] = reason
+        elif given := last.environment(name).get("REASON"):
             reasons[name] = given
-        for cause in outputs.get("triggers") or []:
+        for cause in last.triggers(name):
             if _REASON.search(cause):
                 reasons[name + _REPLACED] = cause
     return reasons

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +20,7 @@ import pulumi_command as command
 
 from components.steps.drift import SCRIPTS, SCRIPTS_FOLDER
 from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS, archive, libraries, stored_name
+from components.steps.last_update import assignments
 from components.steps.machine import Machine
 
 DIAL_ERROR_LIMIT = 5
@@ -94,16 +94,12 @@ def script_text(step: str, script: str, variables: Mapping[str, str], files: Map
     }
     *read_before, body = (f'. "$scripts/{file}"\n' for file in sourced)
     taken = (f'take {name} "$scripts/{file}"\n' for name, file in contents.items())
-    return f"""{_assignments(runner)}{_RUN}cat >"$text" <<'{_END_OF_STEP}'
+    return f"""{assignments(runner)}{_RUN}cat >"$text" <<'{_END_OF_STEP}'
 set -eu
 scripts={SCRIPTS_FOLDER}
-{_assignments({"STEP": step, **variables})}{"".join([*read_before, *taken, body])}{_END_OF_STEP}
+{assignments({"STEP": step, **variables})}{"".join([*read_before, *taken, body])}{_END_OF_STEP}
 run_text
 """
-
-
-def _assignments(variables: Mapping[str, str]) -> str:
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def as_root(machine: Machine, shell_command: str) -> str:

@@ -17,6 +17,7 @@ from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Topology
 from components.site.package import Site
 from components.steps.drift import Drift, no_drift
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
 from tests.unit.settings import read_settings
@@ -149,9 +150,9 @@ def cluster_graph(*, known: Mapping[str, Mapping[str, Any]] | None = None, **val
     site = Site(settings.app_dir, "0" * 64)
 
     def program() -> None:
-        drift = Drift({}, {}, {}, known)
-        machines = {each.name: machine(each, drift=drift) for each in plan.machines}
-        PhpCluster("cluster", settings, plan, machines, site)
+        last = LastUpdate(known)
+        machines = {each.name: machine(each, drift=Drift(last)) for each in plan.machines}
+        PhpCluster("cluster", settings, plan, machines, site, last=last)
 
     return graph_of(program)
 

@@ -43,7 +43,7 @@ def steps(graph: Graph) -> dict[str, Any]:
         ("volume-start", {"volume-options"}),
         ("volume-heal", {"volume-start"}),
         ("php1-arbiter-agrees", {"volume-heal"}),
-        # Nobody is shut out before no balancer sends it requests.
+        # Nobody's access is revoked before no balancer sends it requests.
         ("volume-revoke", {"volume-heal", "lb1-haproxy", "lb2-haproxy"}),
         ("volume-info", {"volume-revoke"}),
         ("php3-mount", {"volume-start", "php3-install"}),
@@ -88,6 +88,14 @@ def test_every_step_belongs_to_its_machine(safe: Graph) -> None:
         connection = revealed(node.inputs["connection"])
         assert connection["hostKey"] == "ssh-ed25519 AAAA"
         assert 0 < connection["dialErrorLimit"] <= (40 if name.endswith("-scripts") else 5)
+
+
+@pytest.mark.parametrize("values", [{}, {"glusterTls": True, "sharedDirs": ["uploads"], "appEnvironment": {"A": "b"}}])
+def test_no_step_is_done_before_its_machine_is_installed(values: dict[str, Any]) -> None:
+    graph = cluster_graph(phpNodes=2, **values)
+    for name, node in steps(graph).items():
+        install = f"{node.deleted_with.removesuffix('-machine')}-install"
+        assert name == install or install in everything_before(graph, name), name
 
 
 def test_nothing_is_in_a_command_line(safe: Graph) -> None:

@@ -13,7 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.balancer.load_balancer import MEMBERS_PORT, STATISTICS_PORT
-from components.plan.topology import ARBITER_HOST, ARBITER_PORT, INNER_PORT, PlannedMachine, Role
+from components.plan.topology import ARBITER_PORT, FIRST_NODE, INNER_PORT, PlannedMachine, Role
 from components.substrates.aws.names import name, tags
 from components.substrates.aws.network import EVERYWHERE
 from components.substrates.aws.settings import AwsSettings, Egress
@@ -137,5 +137,5 @@ class SecurityGroups(pulumi.ComponentResource):
         """The groups that a machine is in."""
         if machine.role is Role.LOAD_BALANCER:
             return [self._groups[BALANCERS].id]
-        arbitrates = machine.name == ARBITER_HOST and ARBITER in self._groups
+        arbitrates = machine.name == FIRST_NODE and ARBITER in self._groups
         return [self._groups[group].id for group in ([NODES, ARBITER] if arbitrates else [NODES])]

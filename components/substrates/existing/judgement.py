@@ -314,8 +314,8 @@ class Judge:
 
     def _kept_sessions(self, answering: list[PlannedMachine]) -> None:
         """What an earlier stack left is taken over whole or not at all."""
-        hosts = [one.name for one in self.plan.brick_hosts if one in answering]
-        if len(hosts) < len(self.plan.brick_hosts):
+        hosts = [one.name for one in self.plan.balancers if one in answering]
+        if len(hosts) < len(self.plan.balancers):
             return
         lives = [name for name in hosts if self.is_ours(name)]
         kept = {name: self.found[name].one("brick_kept").split(" ") for name in hosts if name not in lives}

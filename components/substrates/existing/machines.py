@@ -177,7 +177,7 @@ def login_key(existing: ExistingSettings, drift: Drift) -> str:
             if not pulumi.runtime.is_dry_run():
                 raise ConfigError(f"{name} is {existing.private_key_file}\n    It cannot be read: {problem}") from None
             pulumi.log.warn(f"the machines are not looked at: {name}, {existing.private_key_file}, is not here")
-            last = next(iter(drift.connections.values()), {})
+            last = next(iter(drift.last.connections.values()), {})
             return str(last.get("privateKey", ""))
     key = key.rstrip() + "\n"
     load = load_ssh_private_key if "OPENSSH" in key else load_pem_private_key
@@ -200,14 +200,10 @@ def check(settings: Settings, existing: ExistingSettings, plan: Topology, privat
     by_name = existing.by_name
     known = frozenset(
         name
-        for name, last in drift.connections.items()
+        for name, last in drift.last.connections.items()
         if name in by_name and (last["host"], last["hostKey"]) == (by_name[name].address, by_name[name].host_key)
     )
-    claimed = {
-        step.removesuffix("-machine"): outputs["environment"]
-        for step, outputs in drift.known.items()
-        if step.endswith("-machine")
-    }
+    claimed = {name: drift.last.environment(f"{name}-machine") for name in drift.last.machines_with("machine")}
     replaced = frozenset(
         name
         for name, machine in by_name.items()
@@ -215,7 +211,7 @@ def check(settings: Settings, existing: ExistingSettings, plan: Topology, privat
         and (claimed[name]["ADDRESS"], claimed[name]["HOST_KEY"]) != (machine.address, machine.host_key)
     )
     belonged = {last["ADDRESS"]: name for name, last in claimed.items()}
-    owner = str(drift.known.get(OWNER, {}).get("result", ""))
+    owner = drift.last.result(OWNER)
     found = ask_all(settings, existing, plan, private_key, known)
     judge = Judge(settings, existing, plan, found, owner, known, replaced, belonged)
     failures = judge.judge(must_answer=not pulumi.runtime.is_dry_run())

@@ -9,6 +9,7 @@ import pytest
 from components.gluster.tls import check_choice
 from components.php.mount import GLUSTERD_PORT, UNUSED_BRICK_PORT
 from components.steps.host_scripts import HOST_SCRIPTS, libraries
+from components.steps.last_update import LastUpdate
 from tests.unit.graph import Graph, cluster_graph, everything_before
 
 CERTIFICATES = ("lb1", "lb2", "php1", "php2", "php3")
@@ -87,8 +88,8 @@ def test_the_keeper_knocks_where_nobody_writes_it_down(encrypted: Graph) -> None
     assert f"KNOCK_PORT={GLUSTERD_PORT}\n" in stdin(cluster_graph(phpNodes=2), "php2-mount")
 
 
-PLAIN: dict[str, object] = {"lb1-install": {}, "lb1-brick": {}}
-WITH_TLS: dict[str, object] = {**PLAIN, "lb1-gluster-certificate": {}}
+PLAIN: dict[str, dict[str, object]] = {"lb1-install": {}, "lb1-brick": {}}
+WITH_TLS: dict[str, dict[str, object]] = {**PLAIN, "lb1-gluster-certificate": {}}
 
 
 @pytest.mark.parametrize(
@@ -96,17 +97,17 @@ WITH_TLS: dict[str, object] = {**PLAIN, "lb1-gluster-certificate": {}}
     # A run that ended before any daemon was there has chosen nothing that would have to stay.
     [(True, {}), (False, {}), (True, WITH_TLS), (False, PLAIN), (True, {"lb1-install": {}})],
 )
-def test_a_choice_that_stays_is_fine(wanted: bool, known: dict[str, object]) -> None:
-    check_choice(wanted, known)
+def test_a_choice_that_stays_is_fine(wanted: bool, known: dict[str, dict[str, object]]) -> None:
+    check_choice(wanted, LastUpdate(known))
 
 
 @pytest.mark.parametrize(
     ("wanted", "known", "right"),
     [(True, PLAIN, "false"), (False, WITH_TLS, "true"), (False, {"php2-gluster-certificate": {}}, "true")],
 )
-def test_another_choice_is_refused(wanted: bool, known: dict[str, object], right: str) -> None:
+def test_another_choice_is_refused(wanted: bool, known: dict[str, dict[str, object]], right: str) -> None:
     with pytest.raises(pulumi.RunError) as refused:
-        check_choice(wanted, known)
+        check_choice(wanted, LastUpdate(known))
     said = str(refused.value)
     assert f"php-cluster:glusterTls is {str(wanted).lower()}; nothing was changed." in said
     assert f"Example: pulumi config set glusterTls {right}" in said

@@ -1,5 +1,6 @@
 """What the program asks for when the profile is another one than that of the last update."""
 
+import functools
 import re
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from components.plan.config_values import ConfigError
 from components.plan.topology import Profile
 from components.sessions.profile_switch import ProfileSwitch
-from tests.unit.graph import Graph, cluster_graph, everything_before
+from components.steps.last_update import LastUpdate
+from tests.unit.graph import Graph, cluster_graph, everything_before, planned
 
 OTHER = {"safe": "article", "article": "safe"}
 Known = dict[str, dict[str, Any]]
@@ -23,8 +25,112 @@ def left_by(graph: Graph, *names: str) -> Known:
     }
 
 
+@functools.cache
+def new_cluster(profile: str) -> Graph:
+    return cluster_graph(phpNodes=2, profile=profile)
+
+
 def state(profile: str, *names: str) -> Known:
-    return left_by(cluster_graph(phpNodes=2, profile=profile), *names)
+    return left_by(new_cluster(profile), *names)
+
+
+HANDOVERS = ["php1-handover", "php2-handover"]
+PLAIN = "php1-plain-sessions"
+TABLES: dict[str, tuple[Profile, Known, dict[str, list[str]]]] = {
+    "new": (
+        Profile.SAFE,
+        {},
+        {
+            "volume-options": ["volume-arbiter"],
+            "php1-mount": ["volume-start"],
+            "php2-mount": ["volume-start"],
+            "php1-php": ["volume-options"],
+            "php2-php": ["volume-options"],
+            "files-volume-arbiter": ["volume-start"],
+        },
+    ),
+    "kept": (
+        Profile.ARTICLE,
+        state("article", "volume-options", "php1-mount", "php1-php"),
+        {
+            "volume-options": ["volume-arbiter"],
+            "php1-mount": ["volume-start"],
+            "php2-mount": ["volume-start"],
+            # Of a node that serves, one thing at a time.
+            "php1-php": ["volume-options", "php1-mount"],
+            "php2-php": ["volume-options"],
+            "files-volume-arbiter": ["volume-start"],
+        },
+    ),
+    "to safe": (
+        Profile.SAFE,
+        state("article"),
+        {
+            "php1-mount": ["pool"],
+            "php2-mount": ["php1-mount"],
+            "php1-handover": ["php1-mount", "php2-mount"],
+            "php2-handover": ["php1-mount", "php2-mount"],
+            "volume-create": ["php1-mount", "php2-mount", *HANDOVERS],
+            PLAIN: ["volume-arbiter"],
+            "volume-options": ["volume-arbiter"],
+            "php1-php": ["volume-heal", PLAIN],
+            "php2-php": ["volume-heal", PLAIN],
+            "files-volume-arbiter": ["volume-heal"],
+        },
+    ),
+    "to safe, with a node that is new": (
+        Profile.SAFE,
+        state("article", "volume-options", "php1-mount", "php1-php"),
+        {
+            "php1-mount": ["pool"],
+            "php1-handover": ["php1-mount"],
+            "volume-create": ["php1-mount", "php1-handover"],
+            PLAIN: ["volume-arbiter"],
+            "volume-options": ["volume-arbiter"],
+            "php2-mount": ["volume-heal"],
+            "php1-php": ["volume-heal", "php2-mount", PLAIN],
+            "php2-php": ["volume-heal", "php2-mount", PLAIN],
+            "files-volume-arbiter": ["volume-heal"],
+        },
+    ),
+    "to article": (
+        Profile.ARTICLE,
+        state("safe"),
+        {
+            "php1-handover": [],
+            "php2-handover": [],
+            "volume-create": HANDOVERS,
+            PLAIN: ["volume-arbiter"],
+            "volume-options": ["volume-arbiter", PLAIN],
+            "php1-php": ["volume-heal"],
+            "php2-php": ["volume-heal"],
+            "php1-mount": ["php1-php", "php2-php"],
+            "php2-mount": ["php1-mount"],
+            "files-volume-arbiter": ["volume-heal"],
+        },
+    ),
+    "switched": (
+        Profile.ARTICLE,
+        {**state("article"), **{step: {} for step in (*HANDOVERS, PLAIN)}},
+        {
+            "php1-handover": [],
+            "php2-handover": [],
+            PLAIN: ["volume-arbiter"],
+            "volume-options": ["volume-arbiter"],
+            "php1-mount": ["volume-start"],
+            "php2-mount": ["volume-start"],
+            "php1-php": ["volume-options", "php1-mount"],
+            "php2-php": ["volume-options", "php2-mount"],
+            "files-volume-arbiter": ["volume-start"],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("wanted", "known", "waits"), TABLES.values(), ids=TABLES)
+def test_which_step_waits_for_which(wanted: Profile, known: Known, waits: dict[str, list[str]]) -> None:
+    nodes = planned(phpNodes=2)[1].php_nodes
+    assert ProfileSwitch(wanted, LastUpdate(known)).waits(nodes) == waits
 
 
 @pytest.mark.parametrize("profile", OTHER)
@@ -89,9 +195,10 @@ def test_the_update_after_it_changes_nothing(profile: str) -> None:
 def test_a_single_step_of_the_other_profile_is_enough(wanted: Profile, step: str) -> None:
     """An update that was interrupted leaves steps of both, and the order matters to the last of them."""
     known = {**state(wanted.value), **state(OTHER[wanted.value], step)}
-    switch = ProfileSwitch(wanted, known)
+    switch = ProfileSwitch(wanted, LastUpdate(known))
     assert switch.under_way
-    assert switch.hands_over("php2") and not switch.hands_over("php3")
+    waits = switch.waits(planned(phpNodes=3)[1].php_nodes)
+    assert "php2-handover" in waits and "php3-handover" not in waits
 
 
 def test_an_interrupted_switch_that_is_taken_back_is_one_too() -> None:
@@ -152,21 +259,21 @@ def test_a_node_makes_one_thing_of_its_own_anew_at_a_time() -> None:
 
 
 def test_nodes_that_leave_meanwhile_are_refused() -> None:
-    switch = ProfileSwitch(Profile.SAFE, state("article"))
+    switch = ProfileSwitch(Profile.SAFE, LastUpdate(state("article")))
     with pytest.raises(ConfigError, match=r"phpNodes is 1\n +php2 must not leave .*\n.*:phpNodes 2"):
         switch.check(["php1"])
     switch.check(["php1", "php2", "php3"])
-    ProfileSwitch(Profile.ARTICLE, state("article")).check(["php1"])
+    ProfileSwitch(Profile.ARTICLE, LastUpdate(state("article"))).check(["php1"])
 
 
 def test_who_turns_the_records_must_have_been_there_before() -> None:
     for known, gone in ((state("safe"), ["php1"]), (state("safe", "volume-create", "php2-php"), [])):
-        switch = ProfileSwitch(Profile.ARTICLE, known)
+        switch = ProfileSwitch(Profile.ARTICLE, LastUpdate(known))
         with pytest.raises(ConfigError, match=r"profile is article\n +php1 turns .*\n.*:profile safe"):
             switch.check(["php1", "php2"], gone)
-    ProfileSwitch(Profile.ARTICLE, state("safe")).check(["php1", "php2"], ["php2"])
-    ProfileSwitch(Profile.SAFE, state("article")).check(["php1", "php2"], ["php1"])
-    ProfileSwitch(Profile.ARTICLE, {}).check(["php1"])
+    ProfileSwitch(Profile.ARTICLE, LastUpdate(state("safe"))).check(["php1", "php2"], ["php2"])
+    ProfileSwitch(Profile.SAFE, LastUpdate(state("article"))).check(["php1", "php2"], ["php1"])
+    ProfileSwitch(Profile.ARTICLE, LastUpdate()).check(["php1"])
 
 
 @pytest.mark.parametrize("profile", OTHER)

@@ -14,6 +14,7 @@ from components.site.jobs import environment_file, jobs_of
 from components.site.package import Site
 from components.site.release import release_name
 from components.steps.drift import Drift
+from components.steps.last_update import LastUpdate
 from tests.unit.graph import cluster_graph, everything_before, graph_of, machine, planned
 from tests.unit.settings import read_settings
 
@@ -106,9 +107,9 @@ def test_after_a_rollback_the_nodes_are_told_what_serves(monkeypatch: pytest.Mon
     name = release_name(Site(settings.app_dir, "0" * 64), settings.application)
 
     def program() -> None:
-        drift = Drift({}, {}, {}, rollbacks={name: "a" * 64})
+        drift = Drift(LastUpdate(), rollbacks={name: "a" * 64})
         machines = {each.name: machine(each, drift=drift) for each in plan.machines}
-        PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64))
+        PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64), last=drift.last)
 
     graph = graph_of(program)
     for step in ("php1-site-tried", "php1-site", "php2-site"):

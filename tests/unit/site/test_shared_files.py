@@ -17,6 +17,7 @@ from components.plan.shared_paths import SharedPaths, read_shared_paths
 from components.plan.volume_options import FILES_OPTIONS, SAFE_OPTIONS
 from components.site.package import pack
 from components.site.shared_files import no_longer_shared
+from components.steps.last_update import LastUpdate
 from tests.unit.graph import Graph, cluster_graph, everything_before, planned
 from tests.unit.settings import read_settings
 
@@ -285,7 +286,7 @@ def test_an_arbiter_leaves_after_both_volumes_have_let_it_go() -> None:
 
 def test_what_is_shared_no_more_is_known_and_the_volume_stops_when_no_node_asks_it(sharing: Graph) -> None:
     known = known_of(sharing)
-    assert no_longer_shared(SharedPaths(("uploads",)), known) == ["storage/app", "config/local.php"]
+    assert no_longer_shared(SharedPaths(("uploads",)), LastUpdate(known)) == ["storage/app", "config/local.php"]
     graph = cluster_graph(phpNodes=2, known=known)
     assert files_steps(graph) == {"php1-files-left", "php2-files-left", "files-volume-stopped"}
     assert {"php1-site", "php2-site", "lb1-haproxy"} <= everything_before(graph, "php1-files-left")

@@ -11,6 +11,7 @@ from components.cluster import PhpCluster
 from components.plan.topology import Profile
 from components.site.package import Site
 from components.steps.drift import Drift
+from components.steps.last_update import LastUpdate
 from components.substrates.aws import zones
 from components.substrates.aws.floating_address import move_policy
 from components.substrates.aws.instances import brick_device
@@ -44,12 +45,12 @@ def cloud(
     )
     pulumi.runtime.set_all_config(WITHOUT_ACCOUNT)
     left = {name: node.inputs for name, node in (known or {}).items() if node.type.startswith("aws:")}
-    drift, plan = Drift({}, {}, {}, left), aws.plan(settings)
+    drift, plan = Drift(LastUpdate(left)), aws.plan(settings)
 
     def program() -> None:
         machines = aws.create(settings, plan, drift)
         if whole:
-            PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64))
+            PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64), last=drift.last)
 
     return graph_of(program)
 

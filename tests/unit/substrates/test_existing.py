@@ -364,7 +364,7 @@ def test_a_node_that_leaves_is_the_last_of_the_list() -> None:
 
 
 def test_a_machine_without_its_mark_is_another_one() -> None:
-    drift = Drift({}, {}, {})
+    drift = no_drift()
     drift.lose("lb2")
     graph = machines_graph(drift)
     assert graph["lb2-machine"].inputs["triggers"][-1].startswith("lb2 is gone (")

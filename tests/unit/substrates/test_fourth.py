@@ -41,8 +41,9 @@ def graph() -> Graph:
     plan = substrate.plan(settings)
 
     def program() -> None:
-        machines = substrate.create(settings, plan, no_drift())
-        PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64))
+        drift = no_drift()
+        machines = substrate.create(settings, plan, drift)
+        PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64), last=drift.last)
 
     return graph_of(program)
 

@@ -1,0 +1,39 @@
+"""What every machine gets first: its packages, the names of Gluster's servers, and its packet filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+
+from components.base.packet_filter import names_nodes, packet_filter
+from components.plan.packages import packages_of
+from components.plan.topology import PlannedMachine, Topology
+from components.steps.host import Host
+from components.steps.machine import Machine
+
+
+def installed(
+    planned: PlannedMachine, machine: Machine, plan: Topology, extra_packages: Sequence[str], *, parent: pulumi.Resource
+) -> Host:
+    """The machine as a host on which everything is installed that its role asks for."""
+    host = Host(planned, machine)
+    return host.after(
+        host.step(
+            f"{host.name}-install",
+            "base/install.sh",
+            parent=parent,
+            variables={
+                "HOST_NAME": host.name,
+                "HOST_TABLE": plan.host_table,
+                "PACKET_FILTER": packet_filter(plan, planned),
+                "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
+                "PACKAGES": " ".join([*packages_of(planned, extra_packages), *machine.packages]),
+            },
+            files={
+                "PACKET_FILTER_SERVICE": "base/packet-filter.service",
+                "NFTABLES_DROP_IN": "base/nftables.drop-in.conf",
+            },
+            limit_seconds=900,
+        )
+    )
