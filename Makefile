@@ -22,7 +22,7 @@ down: ## removes the cluster with its machines and sessions; settings stay
 test: ## every check and test, on real clusters of its own; a running one is left alone
 	@scripts/test
 
-check: ## static checks only: ruff, mypy, shellcheck, shfmt, actionlint, gofmt, go vet, the docs site
+check: ## static checks only: ruff, mypy, import-linter, shellcheck, shfmt, actionlint, gofmt, go vet, the docs site
 	@scripts/test check
 
 unit: ## static checks left out, no machines: what is decided and rendered

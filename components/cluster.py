@@ -10,7 +10,6 @@ import pulumi
 import pulumi_random as random
 
 from components.balancer.load_balancer import (
-    STATISTICS_PORT,
     STATISTICS_USER,
     Certificate,
     FloatingIp,
@@ -27,8 +26,9 @@ from components.php.node import PhpNode, WebRules, session_cookie, settings_trie
 from components.plan import topology
 from components.plan.settings import Settings
 from components.plan.topology import FIRST_NODE, Profile, Topology
+from components.plan.traffic import STATISTICS_PORT
 from components.plan.volume_options import options_of
-from components.sessions.extension import extension_made
+from components.sessions.extension import extension_made, session_store
 from components.sessions.profile_switch import HANDOVER, PLAIN_SESSIONS, ProfileSwitch, handover, plain_sessions
 from components.site import shared_files
 from components.site.jobs import environment_steps
@@ -156,6 +156,7 @@ class PhpCluster(pulumi.ComponentResource):
                 web,
                 mounts=trusting[name],
                 serves=informed[name].after(*extension, tried),
+                session_store=session_store(settings),
                 opts=pulumi.ResourceOptions(parent=self),
             )
             makers |= {f"{name}-mount": node.mount, f"{name}-php": node.serve}

@@ -8,22 +8,16 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.plan.topology import DRAIN_SECONDS, INNER_PORT, Topology
+from components.plan.php_settings import DEFAULT_SESSION_NAME, HEADER_KIB
+from components.plan.topology import DRAIN_SECONDS, Topology
+from components.plan.traffic import INNER_PORT, MEMBERS_PORT, STATISTICS_PORT
 from components.steps.host import Host
 from components.steps.remote import render
 
-STATISTICS_PORT = 8404
-MEMBERS_PORT = 8405
-"""Where PHP nodes ask a balancer who else is there."""
 STATISTICS_USER = "admin"
 
-DEFAULT_SESSION_NAME = "PHPSESSID"
 DEFAULT_AT_ONCE = 6
 """As many requests of one session as a browser sends at a time to a server of HTTP/1.1."""
-
-HEADER_KIB = 32
-"""How much room the headers of a request have, and those of an answer: HAProxy's buffer, of which it keeps a little for
-itself. nginx has as much for each, so that all limits are this one."""
 
 CLAIMS = (
     *("forwarded", "proxy", "front-end-https", "x-url-scheme", "x-scheme"),
@@ -80,6 +74,7 @@ def haproxy_configuration(
         peer=plan.balancers[1 - index],
         php_nodes=plan.php_nodes,
         members_port=MEMBERS_PORT,
+        statistics_port=STATISTICS_PORT,
         certificate_path=TLS_PATH if tls else "",
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pulumi
 
-from components.balancer.load_balancer import MEMBERS_PORT
-from components.plan.topology import INNER_PORT, PlannedMachine, Role, Topology
+from components.plan.topology import PlannedMachine, Topology
+from components.plan.traffic import FLOWS, VRRP, Party, guarded_ports
 from components.steps.host import Host
 from components.steps.remote import render
 
@@ -19,18 +19,28 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
     other machines would have to change with each node. Who may mount the volume, Gluster itself knows one by one
     (volume-options.sh).
     """
-    balancers = [balancer.address for balancer in plan.balancers]
+    guarded = guarded_ports(machine)
+    peers = [
+        other.address
+        for other in plan.machines
+        if any(flow.protocol == VRRP and flow.is_between(other, machine) for flow in FLOWS)
+    ]
     return render(
         "base/packet-filter.nft.j2",
-        peer_address=next((address for address in balancers if address != machine.address), ""),
-        balances=machine.role is Role.LOAD_BALANCER,
-        serves_gluster=machine.serves_gluster,
-        serves=machine.role is Role.PHP,
-        balancers=balancers,
+        vrrp=VRRP,
+        vrrp_peer=next(iter(peers), ""),
+        for_nodes=_port_set(guarded.get(frozenset({Party.NODES}), ())),
+        for_members=_port_set(guarded.get(frozenset({Party.BALANCERS, Party.NODES}), ())),
+        for_balancers=_port_set(guarded.get(frozenset({Party.BALANCERS}), ())),
+        balancers=[balancer.address for balancer in plan.balancers],
         php_nodes=", ".join(plan.php_addresses),
-        inner_port=INNER_PORT,
-        members_port=MEMBERS_PORT,
     )
+
+
+def _port_set(ranges: Sequence[tuple[int, int]]) -> str:
+    """How nftables spells these ports; empty if there are none."""
+    spelled = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    return f"{{ {', '.join(spelled)} }}" if len(spelled) > 1 else "".join(spelled)
 
 
 def names_nodes(plan: Topology) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pulumi
 
-from components.plan.topology import ARBITER_FOLDER, ARBITER_PORT, BALANCERS, FIRST_NODE, VOLUME
+from components.plan.topology import ARBITER_FOLDER, BALANCERS, FIRST_NODE, VOLUME
+from components.plan.traffic import ARBITER_PORT
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate
 from components.steps.remote import render

@@ -11,6 +11,7 @@ import pulumi_command as command
 
 from components.plan import topology
 from components.plan.topology import Topology
+from components.plan.traffic import ARBITER_PORT
 from components.steps.host import Host
 
 
@@ -134,7 +135,7 @@ class Volume(pulumi.ComponentResource):
 
     def arbitrate(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """The step after which it has the arbiter that the profile asks for, which runs `after` these, or none."""
-        settings = {"ARBITER": self._layout["ARBITER"], "ARBITER_PORT": str(topology.ARBITER_PORT)}
+        settings = {"ARBITER": self._layout["ARBITER"], "ARBITER_PORT": str(ARBITER_PORT)}
         # A brick that is put back has its daemon started again, and the pool takes one change at a time.
         files = {"BRICKS_GO_ON_DROP_IN": "gluster/bricks-go-on.drop-in.conf"}
         return self.step("volume-arbiter", settings, files=files, after=[*self.restored, *after])

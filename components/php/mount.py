@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pulumi
 
-from components.balancer.load_balancer import MEMBERS_PORT
 from components.plan.topology import (
     BALANCERS,
     DRAIN_SECONDS,
@@ -17,12 +16,8 @@ from components.plan.topology import (
     Profile,
     Topology,
 )
+from components.plan.traffic import BRICK_PORTS, GLUSTERD_PORT, MEMBERS_PORT
 from components.steps.host import Host
-
-GLUSTERD_PORT, UNUSED_BRICK_PORT = 24007, 49152
-"""Where `keep-mounted` knocks to hear whether a machine is alive. A "no" from a port where nobody listens says it too,
-and is what it asks for where glusterd would take every knock for a TLS client that gives up, and write that in its log.
-This one is in the range that bricks draw their ports from, and so open to the cluster's machines everywhere."""
 
 _ARTICLE_OPTIONS = ("defaults", "_netdev")
 _SAFE_OPTIONS = (
@@ -85,7 +80,12 @@ def _members(plan: Topology) -> str:
 
 
 def _knock_port(*, tls: bool) -> str:
-    return str(UNUSED_BRICK_PORT if tls else GLUSTERD_PORT)
+    """Where `keep-mounted` knocks to hear whether a machine is alive.
+
+    A "no" from a port where nobody listens says it too, and is what it asks for where glusterd would take every knock
+    for a TLS client that gives up, and write that in its log: the first port of bricks, which draw theirs at random.
+    """
+    return str(BRICK_PORTS[0] if tls else GLUSTERD_PORT)
 
 
 def files_mounted(

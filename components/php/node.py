@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.balancer.load_balancer import DEFAULT_SESSION_NAME, HEADER_KIB, MEMBERS_PORT
 from components.php.mount import Mount, fstab_line
 from components.plan.path_patterns import ordered_expressions
-from components.plan.php_settings import DEFAULT_POST_MAX_SIZE, body_limit, ini_lines
+from components.plan.php_settings import (
+    DEFAULT_POST_MAX_SIZE,
+    DEFAULT_SESSION_NAME,
+    HEADER_KIB,
+    body_limit,
+    ini_lines,
+)
 from components.plan.settings import Settings
-from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, INNER_PORT, MOUNT_POINT, Profile, Topology
-from components.sessions.extension import extension_file
+from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, MOUNT_POINT, Profile, Topology
+from components.plan.traffic import HTTP_PORT, INNER_PORT, MEMBERS_PORT, RELEASE_TRIAL_PORT, SETTINGS_TRIAL_PORT
 from components.steps.host import Host
 from components.steps.remote import render
 
@@ -62,13 +67,13 @@ class WebServer:
 
 
 SITE_SERVERS = (
-    WebServer("80 default_server", "/srv/site/web", "/srv/site/current"),
+    WebServer(f"{HTTP_PORT} default_server", "/srv/site/web", "/srv/site/current"),
     # For a release that is tried before it serves (site-try.sh); nobody outside reaches it.
-    WebServer("127.0.0.1:8081", "/srv/site/trial", "/srv/site/trial-release"),
+    WebServer(f"127.0.0.1:{RELEASE_TRIAL_PORT}", "/srv/site/trial", "/srv/site/trial-release"),
 )
 SETTINGS_SERVERS = (
     # For PHP settings that are tried before they serve (php-try.sh).
-    WebServer("127.0.0.1:8082", "/srv/site/web", "/srv/site/current", "site-trial.sock"),
+    WebServer(f"127.0.0.1:{SETTINGS_TRIAL_PORT}", "/srv/site/web", "/srv/site/current", "site-trial.sock"),
 )
 
 
@@ -113,32 +118,14 @@ def fpm_configuration(
     )
 
 
-def php_ini(profile: Profile, php_settings: Mapping[str, str], request_seconds: int, workers: int) -> str:
-    """The text of PHP's ini file: the session store's lines, then the user's."""
+def php_ini(php_settings: Mapping[str, str], request_seconds: int, session_store: str = "") -> str:
+    """The text of PHP's ini file: the session store's lines, where PHP's own handler is not it, then the user's."""
     return render(
         "php/php.ini.j2",
         mount_point=MOUNT_POINT,
-        records=record_lines(request_seconds, workers) if profile is Profile.SAFE else "",
+        records=session_store,
         request_seconds=request_seconds,
         settings=ini_lines(php_settings),
-    )
-
-
-def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = False) -> str:
-    """What PHP's ini file needs to have the session store.
-
-    Args:
-        request_seconds: How long a page may take.
-        workers: PHP processes of the node.
-        writes_plain: Whether sessions are stored as PHP's own handler does, while the profile changes.
-    """
-    return render(
-        "sessions/php-records.ini.j2",
-        extension=extension_file(),
-        mount_point=MOUNT_POINT,
-        lock_seconds=lock_seconds(request_seconds),
-        waiting_places=waiting_places(workers),
-        writes_plain=writes_plain,
     )
 
 
@@ -179,6 +166,7 @@ class PhpNode(pulumi.ComponentResource):
         *,
         mounts: Host,
         serves: Host,
+        session_store: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes what its two steps belong to.
@@ -189,11 +177,12 @@ class PhpNode(pulumi.ComponentResource):
             web: What the site wants of the web server.
             mounts: The machine, ready to mount the volume: it and Gluster's servers trust each other.
             serves: The machine, ready for PHP: it has the extension, the site's environment, and settings that work.
+            session_store: Lines of PHP's ini file for the session store of profile safe.
             opts: The component's.
         """
         super().__init__("php-cluster:php:PhpNode", mounts.name, None, opts)
         self._settings, self._plan, self._web = settings, plan, web
-        self._mounts, self._serves = mounts, serves
+        self._mounts, self._serves, self._session_store = mounts, serves, session_store
         self.register_outputs({"mountLine": fstab_line(settings.profile)})
 
     def mount(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
@@ -227,7 +216,7 @@ class PhpNode(pulumi.ComponentResource):
                 "GUARDED": "yes" if safe else "no",
                 "NGINX_SITE": nginx_site(self._plan, settings.php_settings, seconds, self._web),
                 "FPM_CONF": fpm_configuration(profile, workers, seconds, list(settings.application.environment)),
-                "PHP_INI": php_ini(profile, settings.php_settings, seconds, workers),
+                "PHP_INI": php_ini(settings.php_settings, seconds, self._session_store),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=files,

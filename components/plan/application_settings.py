@@ -162,19 +162,7 @@ def read_application(reader: Reader, defaults: Mapping[str, Any], app_dir: Path)
         defaults: Each declared key with its default: a key that has it counts as not set.
         app_dir: The project's folder.
     """
-    preset = reader.read(
-        "preset",
-        optional(one_of(PRESETS)),
-        f"one of {', '.join(sorted(PRESETS))}, or absent",
-        "preset symfony",
-        None,
-    )
-    from_preset = {
-        key: value
-        for key, value in PRESETS.get(preset or "", {}).items()
-        if key in defaults and reader.values[key] == defaults[key]
-    }
-    reader.values = {**reader.values, **from_preset}
+    from_preset = _take_preset(reader, defaults)
     web_root = reader.read(
         "webRoot",
         _web_root,
@@ -221,6 +209,24 @@ def read_application(reader: Reader, defaults: Mapping[str, Any], app_dir: Path)
         workers=_jobs(reader, "workers", WORKER_KEYS, _worker, "--path 'workers[0].command' 'php worker.php'"),
         from_preset=from_preset,
     )
+
+
+def _take_preset(reader: Reader, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Sets what the preset says, where nothing else is set, and returns it."""
+    preset = reader.read(
+        "preset",
+        optional(one_of(PRESETS)),
+        f"one of {', '.join(sorted(PRESETS))}, or absent",
+        "preset symfony",
+        None,
+    )
+    from_preset = {
+        key: value
+        for key, value in PRESETS.get(preset or "", {}).items()
+        if key in defaults and reader.values[key] == defaults[key]
+    }
+    reader.values = {**reader.values, **from_preset}
+    return from_preset
 
 
 def preset_news(settings: ApplicationSettings) -> str:

@@ -1,4 +1,4 @@
-"""PHP ini settings of the site, as they stand in a file."""
+"""PHP ini settings of the site, as they stand in a file, and the limits of requests that hang on them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 
 DEFAULT_POST_MAX_SIZE = "8M"
+DEFAULT_SESSION_NAME = "PHPSESSID"
+
+HEADER_KIB = 32
+"""How much room the headers of a request have, and those of an answer: HAProxy's buffer, of which it keeps a little for
+itself. nginx has as much for each, so that all limits are this one."""
 
 _EXPRESSION = re.compile(r"[A-Z0-9_\s&|^~!()]+")
 _CONSTANT = re.compile(r"\b[A-Z][A-Z0-9_]*\b")

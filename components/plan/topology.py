@@ -23,10 +23,6 @@ arbiter if there is one."""
 ARBITER_FOLDER = "/var/lib/php-cluster/arbiter"
 """Where it notes which brick is outdated. A few bytes, on the machine's own disk."""
 
-ARBITER_PORT = 49200
-"""Where it listens: in the range that bricks draw their ports from, and so open to the cluster's machines. What Gluster
-would take is 24007, the port of its daemon."""
-
 SHARED_BRICK_DISK = "/session"
 """Where a brick's disk is mounted, the article's path."""
 
@@ -41,8 +37,6 @@ FILES_VOLUME = "files"
 FILES_BRICK = f"{SHARED_BRICK_DISK}/files"
 FILES_MOUNT_POINT = "/media/files"
 """What a site shares beside its sessions (components/site/shared_files.py), on the same disks."""
-INNER_PORT = 8406
-"""Where a PHP node answers the balancers' own questions: whether it can serve, and who of them has the floating IP."""
 
 DRAIN_SECONDS = 30
 """How long a PHP node that leaves, or a PHP that is replaced, may take for the requests that it has begun."""

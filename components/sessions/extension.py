@@ -9,8 +9,12 @@ import hashlib
 
 import pulumi
 
+from components.php.node import lock_seconds, waiting_places
+from components.plan.settings import Settings
+from components.plan.topology import MOUNT_POINT, Profile
 from components.steps.host import Host
 from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS
+from components.steps.remote import render
 
 BUILD = "sessions/build-extension"
 SOURCES = tuple(
@@ -23,6 +27,30 @@ def extension_file() -> str:
     """Where machines have it. The name tells the content, so that PHP starts anew for another one."""
     content = b"".join((HOST_SCRIPTS / file).read_bytes() for file in (*SOURCES, BUILD))
     return f"/usr/lib/php-cluster/php_cluster-{hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]}.so"
+
+
+def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = False) -> str:
+    """What PHP's ini file needs to have the session store.
+
+    Args:
+        request_seconds: How long a page may take.
+        workers: PHP processes of the node.
+        writes_plain: Whether sessions are stored as PHP's own handler does, while the profile changes.
+    """
+    return render(
+        "sessions/php-records.ini.j2",
+        extension=extension_file(),
+        mount_point=MOUNT_POINT,
+        lock_seconds=lock_seconds(request_seconds),
+        waiting_places=waiting_places(workers),
+        writes_plain=writes_plain,
+    )
+
+
+def session_store(settings: Settings) -> str:
+    """The lines of PHP's ini file for the profile's session store; none where that is PHP's own handler."""
+    safe = settings.profile is Profile.SAFE
+    return record_lines(settings.request_seconds, settings.php_workers) if safe else ""
 
 
 def _variable(source: str) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Collection, Sequence
 
 import pulumi
 
-from components.php.node import record_lines
 from components.plan import topology
 from components.plan.config_values import NAMESPACE, ConfigError
 from components.plan.settings import Settings
 from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, PlannedMachine, Profile
+from components.sessions.extension import record_lines
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate
 from components.steps.order import Waits

@@ -14,6 +14,7 @@ from components.plan import topology
 from components.plan.application_settings import ApplicationSettings, CronEntry, Worker
 from components.plan.settings import declared_defaults
 from components.plan.topology import Profile
+from components.sessions.extension import record_lines
 from components.site.jobs import jobs_of
 from components.steps.host_scripts import HOST_SCRIPTS
 from tests.commands import PROJECT
@@ -75,7 +76,9 @@ TEXTS: dict[str, Callable[[], str]] = {
     "nginx, settings that are tried": lambda: nginx_site(PLAN, {}, 60, RULES, SETTINGS_SERVERS),
     "php-fpm": lambda: fpm_configuration(Profile.SAFE, 8),
     "php ini": lambda: php_ini(
-        Profile.SAFE, {"memory_limit": "256M", "display_errors": "off", "error_reporting": "E_ALL & ~E_NOTICE"}, 60, 8
+        {"memory_limit": "256M", "display_errors": "off", "error_reporting": "E_ALL & ~E_NOTICE"},
+        60,
+        record_lines(60, 8),
     ),
     "fstab": lambda: fstab_line(Profile.SAFE) + "\n",
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.plan.topology import ARBITER_PORT
+from components.plan.traffic import ARBITER_PORT, BRICK_PORTS, GLUSTERD_PORT, INNER_PORT, MEMBERS_PORT
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
 from tests.stack.health import whole_again
@@ -245,8 +245,21 @@ def test_a_stranger_on_the_network_reaches_the_site_and_nothing_else(cluster: Cl
         wait_for("it is on the network", lambda: reaches("lb1", 80))
         assert reaches("lb2", 80)
         ports = gluster_ports(cluster, "lb1")
-        assert 24007 in ports and len(ports) >= 2
+        bricks = [port for port in ports if BRICK_PORTS[0] <= port <= BRICK_PORTS[1]]
+        assert bricks and set(ports) == {GLUSTERD_PORT, *bricks}
         assert [port for port in ports if reaches("lb1", port)] == []
         assert gluster_ports(cluster, "php1") == [ARBITER_PORT]
         assert not reaches("php1", ARBITER_PORT)
         assert not reaches("php2", 80)
+        assert not reaches("lb1", MEMBERS_PORT) and not reaches("php2", INNER_PORT)
+
+
+def test_a_machine_reaches_of_another_what_it_needs_and_no_more(cluster: Cluster) -> None:
+    def reaches(source: str, target: str, port: int) -> bool:
+        tried = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{cluster.address(target)}/{port}' && echo yes; true"
+        return cluster.enter(source, tried).strip() == "yes"
+
+    assert reaches("php2", "lb1", MEMBERS_PORT) and not reaches("lb2", "lb1", MEMBERS_PORT)
+    assert reaches("lb1", "php2", INNER_PORT) and not reaches("php1", "php2", INNER_PORT)
+    assert reaches("lb1", "php1", ARBITER_PORT) and reaches("php2", "php1", ARBITER_PORT)
+    assert reaches("php2", "lb1", GLUSTERD_PORT) and reaches("lb2", "lb1", GLUSTERD_PORT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.plan.topology import ARBITER_PORT
+from components.plan.traffic import ARBITER_PORT
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, standing, stranger, wait_for
 from tests.stack.health import (

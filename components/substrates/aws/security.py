@@ -6,26 +6,19 @@ written as networks. The cloud's own name server, clock and metadata are outside
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.balancer.load_balancer import MEMBERS_PORT, STATISTICS_PORT
-from components.plan.topology import ARBITER_PORT, FIRST_NODE, INNER_PORT, PlannedMachine, Role
+from components.plan.topology import FIRST_NODE, PlannedMachine, Role
+from components.plan.traffic import SSH_PORT, Flow, Party, flows
 from components.substrates.aws.names import name, tags
 from components.substrates.aws.network import EVERYWHERE
 from components.substrates.aws.settings import AwsSettings, Egress
 
-BALANCERS, NODES, ARBITER = "balancers", "nodes", "arbiter"
-
-VRRP = "112"
-"""An IP protocol, not a port."""
-
-GLUSTER_DAEMON = (24007, 24007)
-GLUSTER_BRICKS = (49152, 60999)
-"""Brick ports are drawn at random from these (base-port and max-port of glusterd.vol)."""
+BALANCERS, NODES, ARBITER = Party.BALANCERS.value, Party.NODES.value, Party.ARBITER.value
 
 
 @dataclass(frozen=True)
@@ -48,38 +41,32 @@ class Conversation:
 
 
 def conversations(settings: AwsSettings, *, tls: bool, arbiter: bool) -> tuple[Conversation, ...]:
-    """All that a cluster has to say."""
-    web = [(80, 80), (443, 443)]
-    found = [
-        Conversation(f"web-{ports[0]}-from-{index}", network, BALANCERS, "tcp", ports)
-        for ports in (web if tls else web[:1])
-        for index, network in enumerate(settings.web_cidrs, start=1)
-    ]
-    found += [
-        Conversation(f"ssh-from-{index}", network, BALANCERS, "tcp", (22, 22))
-        for index, network in enumerate(settings.ssh_cidrs, start=1)
-    ]
-    found += [
-        Conversation("ssh", BALANCERS, NODES, "tcp", (22, 22)),
-        Conversation("pages", BALANCERS, NODES, "tcp", (80, 80)),
-        Conversation("health", BALANCERS, NODES, "tcp", (INNER_PORT, INNER_PORT)),
-        Conversation("members", NODES, BALANCERS, "tcp", (MEMBERS_PORT, MEMBERS_PORT)),
-        Conversation("vrrp", BALANCERS, BALANCERS, VRRP, None),
-        Conversation("watch", BALANCERS, BALANCERS, "tcp", (STATISTICS_PORT, STATISTICS_PORT)),
-    ]
-    # Clients ask the daemon of each brick's machine for the brick's port; the bricks' machines heal each other.
-    for source in (BALANCERS, NODES):
-        found.append(Conversation(f"gluster-{source}-{BALANCERS}", source, BALANCERS, "tcp", GLUSTER_DAEMON))
-        found.append(Conversation(f"bricks-{source}-{BALANCERS}", source, BALANCERS, "tcp", GLUSTER_BRICKS))
-        if arbiter:
-            found.append(Conversation(f"{ARBITER}-{source}", source, ARBITER, "tcp", (ARBITER_PORT, ARBITER_PORT)))
-    # Packages; for the balancers the cloud's API too.
-    for source in (BALANCERS, NODES):
-        found += [Conversation(f"out-{ports[0]}-{source}", source, EVERYWHERE, "tcp", ports) for ports in web]
-    if settings.egress is Egress.BALANCERS:
-        # What a node sends through a balancer has to get into it first.
-        found += [Conversation(f"through-{ports[0]}", NODES, BALANCERS, "tcp", ports) for ports in web]
+    """All that a cluster has to say: the flows of plan/traffic.py, between groups and networks."""
+    found: list[Conversation] = []
+    for flow in flows(tls=tls, arbiter=arbiter):
+        target = EVERYWHERE if flow.target is Party.INTERNET else flow.target.value
+        for rule, source in _sources(flow, settings).items():
+            found.append(Conversation(rule, source, target, flow.protocol, flow.ports))
+        if settings.egress is Egress.BALANCERS and flow.source is Party.NODES and flow.target is Party.INTERNET:
+            # What a node sends through a balancer has to get into it first.
+            rule = flow.name.replace("out", "through").removesuffix(f"-{NODES}")
+            found.append(Conversation(rule, NODES, BALANCERS, flow.protocol, flow.ports))
     return tuple(found)
+
+
+def _sources(flow: Flow, settings: AwsSettings) -> Mapping[str, str]:
+    """What the source of a flow is in this cloud: names of rules, and a group or a network for each."""
+    if not flow.source.is_outside:
+        return {flow.name: flow.source.value}
+    networks = settings.web_cidrs
+    if flow.source is Party.OPERATORS:
+        # They come by SSH, to the balancers: the nodes have no public addresses. All else they reach from there.
+        if flow.ports != (SSH_PORT, SSH_PORT):
+            return {}
+        if flow.target is not Party.BALANCERS:
+            return {flow.name: BALANCERS}
+        networks = settings.ssh_cidrs
+    return {f"{flow.name}-from-{index}": network for index, network in enumerate(networks, start=1)}
 
 
 class SecurityGroups(pulumi.ComponentResource):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from components.plan.packages import packages_of
 from components.plan.settings import PROJECT_FOLDER, Settings
-from components.plan.topology import ARBITER_PORT, INNER_PORT, PlannedMachine, Role, Topology
+from components.plan.topology import PlannedMachine, Role, Topology
+from components.plan.traffic import ports_between, ports_listened
 from components.steps.pinned_ssh import ssh_command
 from components.substrates import clocks
 from components.substrates.existing.settings import ExistingSettings
@@ -25,11 +26,6 @@ FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
-
-BALANCER_PORTS = (80, 443, 8404, 8405)
-NODE_PORTS = (80, 8081, 8082, INNER_PORT)
-BRICK_PORTS = (24007, 24008)
-FIRST_BRICK_PORT = 49152
 
 
 @dataclass
@@ -78,39 +74,22 @@ def questions(
 ) -> str:
     """The shell text that asks a machine. To machines that an update has reached before, it need not look for a way."""
     serves = planned.role is Role.PHP
-    ports = [*(NODE_PORTS if serves else BALANCER_PORTS)]
-    ports += [*(BRICK_PORTS if planned.has_brick else ()), *([ARBITER_PORT] if planned.is_arbiter else ())]
     peers = [
         f"{other.name} {other.address} {port}"
         for other in plan.machines
-        if other is not planned and other.name not in set(known)
-        for port in ports_wanted(planned, other)
+        if other.name not in set(known)
+        for port in ports_between(planned, other)
     ]
     variables = {
         "SERVES": "yes" if serves else "no",
         "BRICK": existing.brick if planned.has_brick else "",
         "FLOATING_IP": "" if serves else plan.floating_ip or "",
         "PACKAGES": " ".join(packages_of(planned, settings.extra_packages)),
-        "PORTS": " ".join(map(str, ports)),
+        "PORTS": " ".join(map(str, ports_listened(planned))),
         "PEERS": "\n".join(peers),
     }
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
     return assignments + FACTS_SCRIPT.read_text()
-
-
-def ports_wanted(machine: PlannedMachine, other: PlannedMachine) -> Sequence[int]:
-    """The TCP ports of another machine that this one has to reach."""
-    balances, serves = Role.LOAD_BALANCER, Role.PHP
-    wanted: list[int] = []
-    if other.has_brick and (machine.has_brick or machine.role is serves):
-        wanted += [BRICK_PORTS[0], FIRST_BRICK_PORT]
-    if other.is_arbiter:
-        wanted += [ARBITER_PORT]
-    if machine.role is balances:
-        wanted += [80, INNER_PORT] if other.role is serves else [8404]
-    elif other.role is balances:
-        wanted += [8405]
-    return wanted
 
 
 def ask_all(

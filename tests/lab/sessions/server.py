@@ -14,15 +14,16 @@ from pathlib import Path
 
 from components.php.node import fpm_configuration, nginx_site, php_ini
 from components.plan import topology
-from components.plan.topology import INNER_PORT, MOUNT_POINT, Profile
-from components.sessions.extension import extension_file
+from components.plan.topology import MOUNT_POINT, Profile
+from components.plan.traffic import INNER_PORT
+from components.sessions.extension import extension_file, record_lines
 from tests.lab.conftest import Image
 from tests.stack.cluster import Answer, request, wait_for
 
 PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
 WORKERS = 4
 LOCK_SECONDS = 2
-SAFE = php_ini(Profile.SAFE, {}, 2 * LOCK_SECONDS, WORKERS)
+SAFE = php_ini({}, 2 * LOCK_SECONDS, record_lines(2 * LOCK_SECONDS, WORKERS))
 
 
 def pages(folder: str) -> dict[str, str]:

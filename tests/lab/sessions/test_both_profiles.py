@@ -4,15 +4,15 @@ import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components.php.node import php_ini, record_lines
-from components.plan.topology import Profile
+from components.php.node import php_ini
+from components.sessions.extension import record_lines
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.lab.sessions.server import LOCK_SECONDS, PLAIN_SESSIONS, SAFE, WORKERS, parsed, serving
 from tests.stack.cluster import wait_for
 
 REQUEST_SECONDS = 2 * LOCK_SECONDS
-ARTICLE = php_ini(Profile.ARTICLE, {}, REQUEST_SECONDS, WORKERS)
+ARTICLE = php_ini({}, REQUEST_SECONDS)
 BOTH = ARTICLE + record_lines(REQUEST_SECONDS, WORKERS, writes_plain=True)
 
 

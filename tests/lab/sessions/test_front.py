@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.php.node import php_ini, waiting_places
-from components.plan.topology import Profile
+from components.sessions.extension import record_lines
 from tests.lab.conftest import Image
 from tests.lab.sessions.server import SAFE, WORKERS, Server, pages, parsed, serving
 from tests.stack.cluster import wait_for
@@ -126,7 +126,7 @@ def test_a_session_lives_as_long_as_its_site_says(server: Server, page: str, lif
 
 
 def test_one_who_asks_for_much_at_once_leaves_workers_to_others(image: Image, extension: Path, tmp_path: Path) -> None:
-    with serving(image, extension, tmp_path, php_ini(Profile.SAFE, {}, 120, WORKERS), site=SITE) as server:
+    with serving(image, extension, tmp_path, php_ini({}, 120, record_lines(120, WORKERS)), site=SITE) as server:
         asked_for_much(server)
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from components.php.node import php_ini
-from components.plan.topology import Profile
 from tests.lab.conftest import Image
-from tests.lab.sessions.server import LOCK_SECONDS, SAFE, WORKERS, Server, serving
+from tests.lab.sessions.server import LOCK_SECONDS, SAFE, Server, serving
 
 PROGRAMS = 150
 LOOK = "session_start(['read_and_close' => true]); echo json_encode($_SESSION);"
@@ -121,7 +120,7 @@ def seen(server: Server, pages: list[str]) -> list[object]:
 def servers(image: Image, extension: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
     """One with PHP's own module, and one with the store; each request finds what its page is now, not what it was."""
     always_read = "\nopcache.enable = 0\n"
-    article = php_ini(Profile.ARTICLE, {}, 2 * LOCK_SECONDS, WORKERS) + always_read
+    article = php_ini({}, 2 * LOCK_SECONDS) + always_read
     site = {"look.php": f"<?php {LOOK}", "plain.php": "here"}
     with (
         serving(image, extension, tmp_path_factory.mktemp("files"), article, site=site) as files,

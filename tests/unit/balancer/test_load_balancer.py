@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
-from components.balancer.load_balancer import HEADER_KIB, PRIORITIES, haproxy_configuration, keepalived_configuration
+from components.balancer.load_balancer import PRIORITIES, haproxy_configuration, keepalived_configuration
 from components.php.node import nginx_site
 from components.plan import topology
+from components.plan.php_settings import HEADER_KIB
 from components.plan.topology import Profile
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)

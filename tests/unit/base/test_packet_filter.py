@@ -11,7 +11,7 @@ def test_nobody_but_balancers_gets_to_the_inner_ports() -> None:
     assert "tcp dport { 80, 8406 } tcp flags & (syn | ack) == syn jump balancers_only" in packet_filter(
         PLAN, PLAN.php_nodes[0]
     )
-    assert "tcp dport 8405 tcp flags & (syn | ack) == syn jump members_only" in packet_filter(PLAN, PLAN.balancers[0])
+    assert "tcp dport 8405 tcp flags & (syn | ack) == syn jump nodes_only" in packet_filter(PLAN, PLAN.balancers[0])
 
 
 def test_only_the_peers_packets_are_admitted() -> None:

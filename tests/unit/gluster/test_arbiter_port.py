@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.plan.topology import ARBITER_PORT
+from components.plan.traffic import ARBITER_PORT
 from components.steps.host_scripts import HOST_SCRIPTS, libraries
 
 

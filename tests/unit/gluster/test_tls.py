@@ -7,7 +7,7 @@ import pulumi
 import pytest
 
 from components.gluster.tls import check_choice
-from components.php.mount import GLUSTERD_PORT, UNUSED_BRICK_PORT
+from components.plan.traffic import BRICK_PORTS, GLUSTERD_PORT
 from components.steps.host_scripts import HOST_SCRIPTS, libraries
 from components.steps.last_update import LastUpdate
 from tests.unit.graph import Graph, cluster_graph, everything_before
@@ -84,7 +84,7 @@ def test_brick_hosts_are_admitted_by_address_where_passwords_are_not_asked_for(e
 
 
 def test_the_keeper_knocks_where_nobody_writes_it_down(encrypted: Graph) -> None:
-    assert f"KNOCK_PORT={UNUSED_BRICK_PORT}\n" in stdin(encrypted, "php2-mount")
+    assert f"KNOCK_PORT={BRICK_PORTS[0]}\n" in stdin(encrypted, "php2-mount")
     assert f"KNOCK_PORT={GLUSTERD_PORT}\n" in stdin(cluster_graph(phpNodes=2), "php2-mount")
 
 

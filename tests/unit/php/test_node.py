@@ -7,7 +7,7 @@ import pytest
 from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
 from components.plan import topology
 from components.plan.topology import Profile
-from components.sessions.extension import extension_file
+from components.sessions.extension import extension_file, record_lines
 from tests.commands import PROJECT
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
@@ -18,7 +18,7 @@ def test_a_page_that_hangs_ends_after_whoever_asked_for_a_session_in_time() -> N
     assert "request_terminate_timeout = 160\n" in safe
     # PHP's own handler waits in the lock, where a signal can stop the mount.
     assert "request_terminate_timeout" not in article
-    assert "max_execution_time = 100\n" in php_ini(Profile.SAFE, {}, 100, 5)
+    assert "max_execution_time = 100\n" in php_ini({}, 100)
 
 
 def test_the_trial_of_settings_is_a_server_of_its_own() -> None:
@@ -28,7 +28,7 @@ def test_the_trial_of_settings_is_a_server_of_its_own() -> None:
 
 
 def test_php_keeps_its_sessions_on_the_mount() -> None:
-    article, safe = php_ini(Profile.ARTICLE, {}, 60, 8), php_ini(Profile.SAFE, {"memory_limit": "256M"}, 60, 8)
+    article, safe = php_ini({}, 60), php_ini({"memory_limit": "256M"}, 60, record_lines(60, 8))
     assert 'session.save_path = "/media/sessions"' in article and "php_cluster" not in article
     assert f"extension = {extension_file()}\n" in safe and 'php_cluster.folder = "/media/sessions"' in safe
     assert "php_cluster.waiting_places = 6\n" in safe and 'memory_limit = "256M"' in safe
@@ -36,7 +36,7 @@ def test_php_keeps_its_sessions_on_the_mount() -> None:
 
 def test_a_user_has_the_last_word() -> None:
     """PHP takes the last of two lines; what the session store needs is refused in settings instead."""
-    lines = php_ini(Profile.SAFE, {"session.use_strict_mode": "0"}, 60, 8).splitlines()
+    lines = php_ini({"session.use_strict_mode": "0"}, 60, record_lines(60, 8)).splitlines()
     assert lines[-2:] == ['session.use_strict_mode = "0"', "; The site's own settings end here."]
 
 

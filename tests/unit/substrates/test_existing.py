@@ -12,10 +12,11 @@ import pytest
 from components.base.packet_filter import names_nodes, packet_filter
 from components.plan.config_values import ConfigError
 from components.plan.settings import Settings
-from components.plan.topology import INNER_PORT, Topology
+from components.plan.topology import Topology
+from components.plan.traffic import ports_between, ports_listened
 from components.steps.drift import Drift, no_drift
 from components.substrates.existing import Existing
-from components.substrates.existing.facts import Facts, failure_of, parse, ports_wanted, questions
+from components.substrates.existing.facts import Facts, failure_of, parse, questions
 from components.substrates.existing.judgement import Judge
 from components.substrates.existing.machines import ExistingSubstrate
 from components.substrates.existing.settings import ExistingSettings, host_key
@@ -320,17 +321,16 @@ def test_why_a_machine_says_nothing(words: str, failure: str) -> None:
     assert failure_of("192.0.2.11", Facts(), words) == failure
 
 
-def test_who_has_to_reach_whom() -> None:
-    *_, plan = planned()
-    lb1, lb2, php1, php2 = plan.machines
-    assert ports_wanted(lb1, lb2) == [24007, 49152, 8404]
-    assert ports_wanted(lb1, php2) == [80, INNER_PORT]
-    assert ports_wanted(php2, lb1) == [24007, 49152, 8405]
-    assert ports_wanted(php2, php1) == [49200]
-    assert ports_wanted(php1, php2) == []
-    settings, existing, _ = planned()
+def test_each_machine_is_asked_for_its_ports_and_its_ways() -> None:
+    settings, existing, plan = planned()
+    lb1, *_, php2 = plan.machines
     asked = questions(settings, existing, plan, php2, ["lb1", "lb2"])
     assert "PEERS='php1 192.0.2.21 49200'\n" in asked and "BRICK=''" in asked
+    asked = questions(settings, existing, plan, lb1, [])
+    assert f"PORTS='{' '.join(map(str, ports_listened(lb1)))}'\n" in asked
+    for other in plan.machines:
+        for port in ports_between(lb1, other):
+            assert f"{other.name} {other.address} {port}\n" in asked.replace("'", "\n")
 
 
 def machines_graph(drift: Drift | None = None, **more: Any) -> Graph:

@@ -1,0 +1,164 @@
+"""Who talks to whom: each connection that somebody opens in a cluster, and why.
+
+Packet filters, security groups, the check of machines that exist and the list in docs/existing.md come from this table.
+What it does not name is not admitted. Name service and time are the system's own.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from components.plan.topology import FIRST_NODE, PlannedMachine, Role
+
+TCP = "tcp"
+VRRP = "112"
+"""An IP protocol, not a port."""
+
+SSH_PORT, HTTP_PORT, HTTPS_PORT = 22, 80, 443
+
+STATISTICS_PORT = 8404
+"""HAProxy's statistics page, and what the balancers ask each other."""
+
+MEMBERS_PORT = 8405
+"""Where PHP nodes ask a balancer who else is there, and which balancer has the floating IP."""
+
+INNER_PORT = 8406
+"""Where a PHP node answers the balancers' own questions: whether it can serve, and who of them has the floating IP."""
+
+TRIAL_PORTS = RELEASE_TRIAL_PORT, SETTINGS_TRIAL_PORT = 8081, 8082
+"""Where a PHP node tries a release, and PHP's settings, before they serve: on its loopback interface, for itself."""
+
+GLUSTERD_PORT = 24007
+"""Gluster's daemon. 24008 was for the management of RDMA, which left Gluster with version 8: nothing listens there."""
+
+BRICK_PORTS = (49152, 60999)
+"""First and last of the ports from which Gluster draws one for each brick, of any volume (base-port and max-port of
+glusterd.vol)."""
+
+ARBITER_PORT = 49200
+"""Where the arbiter listens: among the ports of bricks, where `keep-mounted` looks for the mount's connections. What
+Gluster would take is 24007, the port of its daemon."""
+
+
+class Party(enum.Enum):
+    """Who opens connections, or takes them. A machine can be of several."""
+
+    VISITORS = "visitors"
+    OPERATORS = "operators"
+    BALANCERS = "balancers"
+    NODES = "nodes"
+    ARBITER = "arbiter"
+    INTERNET = "internet"
+
+    def includes(self, machine: PlannedMachine) -> bool:
+        """Whether a machine is of this party. php1 is the arbiter in each profile: it is while the profile changes."""
+        match self:
+            case Party.BALANCERS:
+                return machine.role is Role.LOAD_BALANCER
+            case Party.NODES:
+                return machine.role is Role.PHP
+            case Party.ARBITER:
+                return machine.name == FIRST_NODE
+        return False
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether these are no machines of the cluster, so that it does not know their addresses."""
+        return self in (Party.VISITORS, Party.OPERATORS, Party.INTERNET)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Connections that one party may open to another.
+
+    Attributes:
+        name: Security rules of living clusters are named by it.
+        source: Who opens them.
+        target: Who takes them.
+        why: What they are for.
+        ports: First and last; None for a protocol without ports.
+        protocol: `TCP`, or the number of an IP protocol.
+    """
+
+    name: str
+    source: Party
+    target: Party
+    why: str
+    ports: tuple[int, int] | None
+    protocol: str = TCP
+
+    def is_between(self, source: PlannedMachine, target: PlannedMachine) -> bool:
+        """Whether one machine opens such connections to another."""
+        return source != target and self.source.includes(source) and self.target.includes(target)
+
+
+def _flow(name: str, source: Party, target: Party, port: int, why: str) -> Flow:
+    return Flow(name, source, target, why, (port, port))
+
+
+def _from_each(name: str, target: Party, ports: tuple[int, int], why: str) -> Iterable[Flow]:
+    """The flows from all machines of a cluster."""
+    return (Flow(name.format(each.value), each, target, why, ports) for each in (Party.BALANCERS, Party.NODES))
+
+
+HTTPS = _flow("web-443", Party.VISITORS, Party.BALANCERS, HTTPS_PORT, "the site, with a certificate")
+
+FLOWS = (
+    _flow("web-80", Party.VISITORS, Party.BALANCERS, HTTP_PORT, "the site"),
+    HTTPS,
+    _flow("ssh", Party.OPERATORS, Party.BALANCERS, SSH_PORT, "the steps of `pulumi up`"),
+    _flow("ssh", Party.OPERATORS, Party.NODES, SSH_PORT, "the steps of `pulumi up`"),
+    _flow("statistics", Party.OPERATORS, Party.BALANCERS, STATISTICS_PORT, "HAProxy's statistics page"),
+    _flow("pages", Party.BALANCERS, Party.NODES, HTTP_PORT, "the site's pages"),
+    _flow("health", Party.BALANCERS, Party.NODES, INNER_PORT, "health checks, and who has the floating IP"),
+    _flow("members", Party.NODES, Party.BALANCERS, MEMBERS_PORT, "which nodes serve, and who has the floating IP"),
+    Flow("vrrp", Party.BALANCERS, Party.BALANCERS, "VRRP: who has the floating IP", None, VRRP),
+    _flow("watch", Party.BALANCERS, Party.BALANCERS, STATISTICS_PORT, "whether the other balancer serves"),
+    # Clients ask the daemon of each brick's machine for the brick's port; the bricks' machines heal each other.
+    *_from_each("gluster-{}-balancers", Party.BALANCERS, (GLUSTERD_PORT, GLUSTERD_PORT), "Gluster's daemon"),
+    *_from_each("bricks-{}-balancers", Party.BALANCERS, BRICK_PORTS, "bricks of `sessions` and `files`, a port each"),
+    *_from_each("arbiter-{}", Party.ARBITER, (ARBITER_PORT, ARBITER_PORT), "the arbiter, profile `safe`"),
+    *_from_each("out-80-{}", Party.INTERNET, (HTTP_PORT, HTTP_PORT), "packages"),
+    *_from_each("out-443-{}", Party.INTERNET, (HTTPS_PORT, HTTPS_PORT), "packages, and the API of a cloud"),
+)
+"""The table."""
+
+
+def flows(*, tls: bool = True, arbiter: bool = True) -> tuple[Flow, ...]:
+    """The flows of a cluster: of one without a certificate, or without an arbiter, those that are left."""
+    return tuple(
+        flow
+        for flow in FLOWS
+        if (tls or flow is not HTTPS) and (arbiter or Party.ARBITER not in (flow.source, flow.target))
+    )
+
+
+def ports_between(source: PlannedMachine, target: PlannedMachine) -> tuple[int, ...]:
+    """TCP ports of a machine that another one has to reach; of a range its first one."""
+    found = flows(arbiter=target.is_arbiter)
+    return tuple(flow.ports[0] for flow in found if flow.ports and flow.is_between(source, target))
+
+
+def ports_listened(machine: PlannedMachine) -> tuple[int, ...]:
+    """TCP ports that the cluster's own daemons take on a machine. Bricks take what is free; SSH is there already."""
+    taken = [
+        flow.ports[0]
+        for flow in flows(arbiter=machine.is_arbiter)
+        if flow.target.includes(machine) and flow.ports and flow.ports not in ((SSH_PORT, SSH_PORT), BRICK_PORTS)
+    ]
+    return tuple(dict.fromkeys([*taken, *(TRIAL_PORTS if machine.role is Role.PHP else ())]))
+
+
+def guarded_ports(machine: PlannedMachine) -> Mapping[frozenset[Party], tuple[tuple[int, int], ...]]:
+    """Ranges of TCP ports of a machine that only machines of the cluster may reach, by those that may."""
+    sources: dict[tuple[int, int], frozenset[Party]] = {}
+    for flow in FLOWS:
+        if flow.ports and flow.target.includes(machine):
+            sources[flow.ports] = sources.get(flow.ports, frozenset()) | {flow.source}
+    return {
+        parties: tuple(ports for ports, those in sources.items() if those == parties)
+        for parties in dict.fromkeys(sources.values())
+        if not any(party.is_outside for party in parties)
+    }
