@@ -2,11 +2,11 @@
 # What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
 # First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
 #
-# Input: FLOATING_IP. Changes nothing.
+# Input: FLOATING_IP, and holds_floating_ip.sh before it. Changes nothing.
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-arbiter php-cluster-sessions php-cluster-files; do
+for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-elastic-ip php-cluster-arbiter php-cluster-sessions php-cluster-files; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
@@ -14,22 +14,25 @@ done
 if [[ -x /usr/lib/php-cluster/serve-php ]]; then
     /usr/lib/php-cluster/serve-php is-current && echo "daemon php-fpm active" || echo "daemon php-fpm inactive"
 fi
-# An Elastic IP is on no interface; the network's API tells who has it.
-holds_floating_ip() {
-    if [[ -e /usr/lib/php-cluster/elastic-ip ]]; then
-        [[ $(timeout 2 /usr/lib/php-cluster/elastic-ip holder) == "$(hostname)" ]]
-    else
-        ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"
-    fi
-}
 if [[ -d /etc/keepalived ]]; then
     if holds_floating_ip; then
         since=$(journalctl --unit keepalived --output short-iso --no-pager --quiet --grep 'Entering MASTER STATE' --lines 1 | awk '{ print $1 }')
         echo "holds_floating_ip ${since:-?}"
     fi
-    [[ ! -S /run/haproxy/admin.sock ]] || echo "show stat" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock \
-        | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
+    [[ ! -e /run/php-cluster/may-hold ]] || echo "may_hold $(</run/php-cluster/may-hold)"
+    [[ ! -s /etc/haproxy/maintenance.map ]] || echo "maintenance $(date --reference=/etc/haproxy/maintenance.map '+%Y-%m-%d %H:%M')"
+    if [[ -S /run/haproxy/admin.sock ]]; then
+        admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
+        admin "show stat" | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
+        # Of the certificate that is served, which need not be the file's.
+        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^Not After: //p')
+        [[ -z $ends ]] || echo "certificate_ends $(date --date "$ends" +%s)"
+    fi
 fi
+for place in / /session; do
+    [[ $place == / ]] || mountpoint --quiet "$place" || continue
+    echo "used $place $(df --output=pcent,ipcent "$place" | tail --lines=1)"
+done
 [[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
 for mount in "mount /media/sessions" "files_mount /media/files"; do
     read -r fact folder <<<"$mount"
@@ -57,4 +60,10 @@ if [[ -d /session/brick/.glusterfs ]]; then
                    /in heal pending: / { print fact, name, $NF, state }' &
     done
     wait
+fi
+# Last: to work it out takes a processor half a second. It is as new as the lists that the machine has of its mirror.
+if compgen -G '/var/lib/apt/lists/*Release' >/dev/null; then
+    apt-get --simulate --option Debug::NoLocking=true upgrade 2>/dev/null \
+        | awk -v asked="$(date --reference=/var/lib/apt/lists/partial +%F)" \
+            '/^Inst / { all++; if (/Debian-Security:/) security++ } END { print "updates", all + 0, security + 0, asked }'
 fi
