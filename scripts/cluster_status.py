@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.plan.topology import ARBITER_HOST, BALANCERS, SHARED_BRICK_DISK
+from components.plan.topology import ARBITER_HOST, BALANCERS, SHARED_BRICK_DISK, Role
 from components.steps.drift import CHECK_ALL_STEPS, differences, rollbacks
 from components.substrates import clocks
 from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, machines_of, script
@@ -120,9 +120,10 @@ def ask_site(url: str, seconds: float) -> str:
         return f"no answer: {getattr(problem, 'reason', problem)}"
 
 
-def ask_machine(machines: Machines, name: str, seconds: float) -> tuple[Facts, str, str]:
+def ask_machine(machines: Machines, name: str, seconds: float, *, brief: bool) -> tuple[Facts, str, str]:
     """Facts, what the look at its steps printed, and why there is no more (empty: that is all there is)."""
-    script = f"FLOATING_IP={machines.outputs['floatingIp']}\n{HOLDS.read_text()}{PROBE.read_text()}{CHECK_ALL_STEPS}"
+    variables = f"FLOATING_IP={machines.outputs['floatingIp']}\nBRIEF={'yes' if brief else 'no'}\n"
+    script = f"{variables}{HOLDS.read_text()}{PROBE.read_text()}{CHECK_ALL_STEPS}"
     process = subprocess.Popen(
         machines.command(name, "bash", "-s"),
         stdin=subprocess.PIPE,
@@ -153,12 +154,15 @@ def timed(fact: Sequence[str], asked: float) -> Sequence[str]:
     return fact
 
 
-def examine(machines: Machines, seconds: float = ANSWER_SECONDS) -> Report:
-    """Asks everybody at once, waits that long, and judges what they say."""
-    outputs = machines.outputs
-    with ThreadPoolExecutor(len(machines.names()) + 1) as pool:
+def examine(machines: Machines, seconds: float = ANSWER_SECONDS, role: Role | None = None) -> Report:
+    """Asks everybody at once, waits that long, and judges what they say.
+
+    Machines of one role, if there is one, are asked for what they know without others, and not for their steps.
+    """
+    outputs, names = machines.outputs, machines.names(role)
+    with ThreadPoolExecutor(len(names) + 1) as pool:
         site = pool.submit(ask_site, outputs["url"], seconds)
-        asked = {name: pool.submit(ask_machine, machines, name, seconds) for name in machines.names()}
+        asked = {name: pool.submit(ask_machine, machines, name, seconds, brief=role is not None) for name in names}
     report = Report(site.result(), floating_ip={"address": outputs["floatingIp"], "owners": {}}, stack=machines.stack)
     for name, answer in asked.items():
         facts, looked, why = answer.result()

@@ -2,7 +2,7 @@
 # What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
 # First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
 #
-# Input: FLOATING_IP, and holds_floating_ip.sh before it. Changes nothing.
+# Input: FLOATING_IP, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing.
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
@@ -33,6 +33,7 @@ for place in / /session; do
     [[ $place == / ]] || mountpoint --quiet "$place" || continue
     echo "used $place $(df --output=pcent,ipcent "$place" | tail --lines=1)"
 done
+[[ $BRIEF != yes ]] || exit 0
 [[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
 for mount in "mount /media/sessions" "files_mount /media/files"; do
     read -r fact folder <<<"$mount"
