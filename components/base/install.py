@@ -14,9 +14,16 @@ from components.steps.machine import Machine
 
 
 def installed(
-    planned: PlannedMachine, machine: Machine, plan: Topology, extra_packages: Sequence[str], *, parent: pulumi.Resource
+    planned: PlannedMachine,
+    machine: Machine,
+    plan: Topology,
+    extra_packages: Sequence[str],
+    *,
+    log_days: int,
+    parent: pulumi.Resource,
 ) -> Host:
-    """The machine as a host on which everything is installed that its role asks for."""
+    """The machine as a host on which everything is installed that its role asks for, and which keeps its journal for
+    that many days."""
     host = Host(planned, machine)
     return host.after(
         host.step(
@@ -28,6 +35,7 @@ def installed(
                 "HOST_TABLE": plan.host_table,
                 "PACKET_FILTER": packet_filter(plan, planned),
                 "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
+                "LOG_DAYS": str(log_days),
                 "PACKAGES": " ".join([*packages_of(planned, extra_packages), *machine.packages]),
             },
             files={

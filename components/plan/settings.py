@@ -91,6 +91,7 @@ class Settings:
     php_settings: Mapping[str, str]
     php_workers: int
     request_seconds: int
+    log_days: int
     extra_packages: tuple[str, ...]
     brick_gib: int
     volume_options: Mapping[str, str]
@@ -283,6 +284,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         request_seconds=reader.read(
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
         ),
+        log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
         extra_packages=reader.read(
             "extraPackages",
             list_of(matching(_PACKAGE_NAME)),

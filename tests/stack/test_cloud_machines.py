@@ -64,6 +64,7 @@ def installed(machines: OwnMachines) -> OwnMachines:
             "HOST_TABLE": plan.host_table,
             "PACKET_FILTER": packet_filter(plan, planned),
             "EXACT": "yes",
+            "LOG_DAYS": "14",
             "PACKAGES": " ".join([*packages_of(planned, ()), *MOVER_PACKAGES]),
         }
         machines.enter(NUMBERS[planned.name], f"cat >{ARRIVAL}test.tar", stdin=pack().decode())

@@ -29,6 +29,17 @@ def test_haproxy_speaks_https_only_with_a_certificate() -> None:
     assert "redirect location https://" in haproxy(tls=True)
 
 
+def test_a_request_is_one_line_that_names_no_session() -> None:
+    [line] = re.findall(r'^    log-format "(.*)"$', haproxy(), re.MULTILINE)
+    assert all(field in line.split() for field in ("id=%ID", "node=%s", "total=%Ta", "session=%[var(txn.session)]"))
+    # Neither cookies nor what follows the path.
+    assert line.split()[-2:] == ["%HM", "%HPO"] and "req." not in line and "option httplog" not in haproxy()
+    hashed = re.findall(r"set-var\(txn.session\) \S+", haproxy())
+    assert [each.split()[1] for each in hashed] == [
+        f"{way}.cook(PHPSESSID),sha2(256),hex,bytes(0,12),lower" for way in ("req", "res")
+    ]
+
+
 def test_a_proxy_is_believed_only_where_it_is_trusted() -> None:
     plain = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60)
     assert "from_proxy" not in plain and "expect-proxy" not in plain
