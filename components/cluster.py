@@ -235,6 +235,7 @@ class PhpCluster(pulumi.ComponentResource):
             proxy_protocol=settings.proxy_protocol,
             session_cookie=session_cookie(settings.php_settings),
             at_once=waiting_places(settings.php_workers),
+            health_path=settings.health_path,
         )
         return LoadBalancerPair("load-balancers", args, opts=pulumi.ResourceOptions(parent=self)).serving
 

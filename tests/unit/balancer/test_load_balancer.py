@@ -40,6 +40,18 @@ def test_a_request_is_one_line_that_names_no_session() -> None:
     ]
 
 
+def test_maintenance_closes_all_but_the_page_that_is_watched() -> None:
+    def closing(health_path: str) -> str:
+        text = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60, health_path=health_path)
+        [line] = re.findall(r"^    http-request return status 503 .* (if .*)$", text, re.MULTILINE)
+        # Not before the way to TLS, and before anybody waits for PHP.
+        assert text.index("redirect location") < text.index("return status 503") < text.index("track-sc0")
+        return str(line)
+
+    assert closing("/") == closing("/?a=1") == "if { var(txn.retry_after) -m found }"
+    assert closing("/up/?a=1") == "if { var(txn.retry_after) -m found } !{ path /up/ }"
+
+
 def test_a_proxy_is_believed_only_where_it_is_trusted() -> None:
     plain = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60)
     assert "from_proxy" not in plain and "expect-proxy" not in plain
