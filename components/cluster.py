@@ -95,14 +95,7 @@ class PhpCluster(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self._settings, self._plan, self._last = settings, plan, last
         self._hosts = {
-            planned.name: installed(
-                planned,
-                machines[planned.name],
-                plan,
-                settings.extra_packages,
-                log_days=settings.log_days,
-                parent=self,
-            )
+            planned.name: installed(planned, machines[planned.name], plan, settings, parent=self)
             for planned in plan.machines
         }
         tls = GlusterTls("gluster-tls", plan, self._hosts, opts=child) if settings.gluster_tls else None

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.plan.topology import ARBITER_HOST, BALANCERS, SHARED_BRICK_DISK, Role
+from components.plan.topology import BALANCERS, FIRST_NODE, SHARED_BRICK_DISK, Role
 from components.steps.drift import CHECK_ALL_STEPS, differences, rollbacks
 from components.substrates import clocks
 from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, machines_of, script
@@ -281,7 +281,7 @@ def _filling(stack: str, name: str, used: Mapping[str, Mapping[str, int | None]]
             if percent is not None and percent >= FULL_PERCENT:
                 # Expired sessions go at once; what else lies there is the operator's to judge.
                 mend = (
-                    f"{ARBITER_HOST} systemctl start php-cluster-collect"
+                    f"{FIRST_NODE} systemctl start php-cluster-collect"
                     if place == SHARED_BRICK_DISK
                     else f"{name} 'journalctl --vacuum-size=200M; apt-get clean'"
                 )

@@ -103,6 +103,7 @@ def test_every_key_is_described() -> None:
         ("requestSeconds", 0),
         ("requestSeconds", "60s"),
         ("logDays", 0),
+        ("protect", "yes"),
         ("volumeOptions", ["performance.cache-size"]),
         ("volumeOptions", {"performance.write-behind": "on"}),
         ("volumeOptions", {"network.ping-timeout": 42}),
