@@ -2,7 +2,8 @@
 # What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
 # First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
 #
-# Input: FLOATING_IP, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing.
+# Input: FLOATING_IP, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing but a file in
+# /run with the number of updates.
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
@@ -34,6 +35,19 @@ for place in / /session; do
     echo "used $place $(df --output=pcent,ipcent "$place" | tail --lines=1)"
 done
 [[ $BRIEF != yes ]] || exit 0
+# Updates that this machine knows of. To count them takes a processor seconds, so that is done on the side, once for each list that
+# apt has fetched and each installation; the next look has the number.
+counted=/run/php-cluster-updates
+if [[ $counted -nt /var/lib/dpkg/status && $counted -nt /var/lib/apt/lists/partial ]]; then
+    cat "$counted"
+elif compgen -G '/var/lib/apt/lists/*Release' >/dev/null; then
+    # shellcheck disable=SC2016  # its own variables
+    setsid nice --adjustment=19 bash -c 'set -o pipefail
+        exec 8>"$0.lock" && flock --nonblock 8 || exit
+        apt-get --simulate --option Debug::NoLocking=true upgrade | awk -v fetched="$(date --reference=/var/lib/apt/lists/partial +%F)" \
+            "/^Inst / { all++; if (/Debian-Security:/) security++ } END { print \"updates\", all + 0, security + 0, fetched }" >"$0.new" \
+            && mv "$0.new" "$0"' "$counted" </dev/null >/dev/null 2>&1 &
+fi
 [[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
 for mount in "mount /media/sessions" "files_mount /media/files"; do
     read -r fact folder <<<"$mount"
@@ -61,10 +75,4 @@ if [[ -d /session/brick/.glusterfs ]]; then
                    /in heal pending: / { print fact, name, $NF, state }' &
     done
     wait
-fi
-# Last: to work it out takes a processor half a second. It is as new as the lists that the machine has of its mirror.
-if compgen -G '/var/lib/apt/lists/*Release' >/dev/null; then
-    apt-get --simulate --option Debug::NoLocking=true upgrade 2>/dev/null \
-        | awk -v asked="$(date --reference=/var/lib/apt/lists/partial +%F)" \
-            '/^Inst / { all++; if (/Debian-Security:/) security++ } END { print "updates", all + 0, security + 0, asked }'
 fi

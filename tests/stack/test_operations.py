@@ -197,10 +197,12 @@ def test_a_request_is_found_in_the_logs_by_its_session(cluster: Cluster) -> None
     assert all(one <= other for one, other in itertools.pairwise(times))
 
 
-def test_a_disk_that_fills_is_told(cluster: Cluster) -> None:
+def test_a_disk_that_fills_and_updates_are_told(cluster: Cluster) -> None:
     whole_again(cluster)
     room = "$(($(df --output=avail --block-size=1 /session | tail --lines=1) * 95 / 100))"
     cluster.enter("lb2", f"fallocate --length {room} /session/ballast")
+    # As `apt-get update` leaves it where there is nothing new; machines of the lab have no mirror.
+    cluster.enter("php2", "touch /var/lib/apt/lists/mirror_InRelease")
     try:
         found = json.loads(cluster.status("--json", "--seconds", "30").stdout)
         [problem] = [said for said in found["problems"] if said.startswith("lb2: 9")]
@@ -209,5 +211,9 @@ def test_a_disk_that_fills_is_told(cluster: Cluster) -> None:
         # The command is one that can be typed.
         assert cluster.run(*mend.split()).returncode == 0
         assert found["machines"]["php1"]["used"].keys() == {"/"}
+        wait_for("updates are counted", lambda: cluster.enter("php2", "cat /run/php-cluster-updates"))
+        found = json.loads(cluster.status("--json", "--seconds", "30").stdout)
+        assert found["machines"]["php2"]["updates"]["packages"] == 0 and "updates" not in found["machines"]["php1"]
     finally:
+        cluster.enter("php2", "rm --force /var/lib/apt/lists/mirror_InRelease /run/php-cluster-updates*")
         cluster.enter("lb2", "rm --force /session/ballast")
