@@ -11,6 +11,8 @@ from components.gluster import tls as gluster_tls
 from components.plan.application_settings import preset_news
 from components.plan.config_values import ConfigError
 from components.plan.settings import read_settings
+from components.plan.topology import BALANCERS
+from components.protection import protect
 from components.sessions.profile_switch import ProfileSwitch
 from components.site.package import pack_site
 from components.site.rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
@@ -32,6 +34,8 @@ try:
     drift = look(last, substrate.states)
     gluster_tls.check_choice(settings.gluster_tls, last)
     ProfileSwitch(settings.profile, last).check([node.name for node in plan.php_nodes], drift.gone)
+    if substrate.PROTECTED if settings.protect is None else settings.protect:
+        protect(BALANCERS, drift)
     machines = substrate.create(settings, plan, drift)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None

@@ -95,7 +95,7 @@ class PhpCluster(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self._settings, self._plan, self._last = settings, plan, last
         self._hosts = {
-            planned.name: installed(planned, machines[planned.name], plan, settings.extra_packages, parent=self)
+            planned.name: installed(planned, machines[planned.name], plan, settings, parent=self)
             for planned in plan.machines
         }
         tls = GlusterTls("gluster-tls", plan, self._hosts, opts=child) if settings.gluster_tls else None
@@ -228,6 +228,7 @@ class PhpCluster(pulumi.ComponentResource):
             proxy_protocol=settings.proxy_protocol,
             session_cookie=session_cookie(settings.php_settings),
             at_once=waiting_places(settings.php_workers),
+            health_path=settings.health_path,
         )
         return LoadBalancerPair("load-balancers", args, opts=pulumi.ResourceOptions(parent=self)).serving
 

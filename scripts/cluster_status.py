@@ -6,7 +6,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -16,21 +15,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.plan.topology import BALANCERS
-from components.steps.drift import CHECK_ALL_STEPS, differences
-from components.steps.pinned_ssh import ssh_command
+from components.plan.topology import BALANCERS, FIRST_NODE, SHARED_BRICK_DISK, Role
+from components.steps.drift import CHECK_ALL_STEPS, differences, rollbacks
 from components.substrates import clocks
+from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, machines_of, script
 
-WELL, DEGRADED, DOWN, NO_STACK = 0, 1, 2, 3
+WELL, DEGRADED, DOWN = 0, 1, 2
 
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 4.0
 """Together with the look into the stack's state this stays under five seconds."""
 
+SHOWN = 12
+"""Characters of a release's name."""
+
 MOST_SKEW_SECONDS = 0.5
 """Clocks may be so far apart, of what is sure."""
 
+FULL_PERCENT = 90
+"""From here on a disk is said to fill: it takes some days yet, and a brick without room refuses sessions."""
+
+CERTIFICATE_DAYS = 14
+"""A certificate that ends sooner is said to end: who renews by hand needs some days, and a machine does it before."""
+
 PROBE = Path(__file__).parent / "probe.sh"
+HOLDS = Path(__file__).parent / "holds_floating_ip.sh"
 
 Facts = Sequence[Sequence[str]]
 """What a machine said: the name of a fact, then its values."""
@@ -42,8 +51,10 @@ class Report:
 
     Attributes:
         site: What the site answers: `200`, another status, or why there is no answer.
-        machines: Name to role, address, state (`up` or why not), boot time, daemons, site release, mount, and seconds
-            by which its clock is ahead of this box's, at least and at most.
+        machines: Name to role, address, state (`up` or why not), boot time, daemons, site release, mount, seconds by
+            which its clock is ahead of this box's (at least and at most), `used` (place to percent of its room and of
+            its inodes), `updates` (packages, those of them for security, and when it has last asked for updates),
+            `may_hold` (whether a balancer may hold the floating IP).
         floating_ip: The address, its owners, and since when.
         balancers: Balancer to PHP node to state, as HAProxy sees it.
         peers: Member of the pool to other member to state.
@@ -53,7 +64,12 @@ class Report:
         sessions: Number of session files on a brick; None when no brick answered.
         refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
         drift: Step to what differs from the last update.
-        problems: What is wrong, in sentences.
+        maintenance: Balancer to when it was told to show the page for maintenance.
+        certificate_ends: When the certificate ends that a balancer serves, in seconds since 1970.
+        rolled_back: Release of the site to the one to which it was rolled back.
+        problems: What is wrong, in sentences, and the command that mends it where there is one.
+        notices: What is to be known and is no fault.
+        stack: The cluster's stack.
     """
 
     site: str
@@ -67,22 +83,24 @@ class Report:
     sessions: int | None = None
     refused: int = 0
     drift: dict[str, str] = field(default_factory=dict)
+    maintenance: dict[str, str] = field(default_factory=dict)
+    certificate_ends: dict[str, int] = field(default_factory=dict)
+    rolled_back: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    stack: str = DEFAULT_STACK
 
     @property
     def exit_code(self) -> int:
         """For monitoring."""
-        if not self.site.startswith(("2", "3")):
+        if not self.site.startswith(("2", "3")) and not self.is_closed:
             return DOWN
         return DEGRADED if self.problems else WELL
 
-
-def outputs_of(stack: str) -> dict[str, Any]:
-    """The outputs of a stack, secrets included; empty when there is none."""
-    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    outputs: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
-    return outputs
+    @property
+    def is_closed(self) -> bool:
+        """Whether visitors get the page for maintenance, as somebody wanted."""
+        return self.site == "503" and any(owner in self.maintenance for owner in self.floating_ip.get("owners", ()))
 
 
 def ask_site(url: str, seconds: float) -> str:
@@ -102,14 +120,12 @@ def ask_site(url: str, seconds: float) -> str:
         return f"no answer: {getattr(problem, 'reason', problem)}"
 
 
-def ask_machine(
-    ssh: Sequence[str], login: Mapping[str, str], floating_ip: str, seconds: float
-) -> tuple[Facts, dict[str, str], str]:
-    """Facts, differences, and why there are no more of them (empty: that is all there is)."""
-    script = f"FLOATING_IP={floating_ip}\n{PROBE.read_text()}{CHECK_ALL_STEPS}"
-    shell = "bash -s" if login["user"] == "root" else "sudo --non-interactive bash -s"
+def ask_machine(machines: Machines, name: str, seconds: float, *, brief: bool) -> tuple[Facts, str, str]:
+    """Facts, what the look at its steps printed, and why there is no more (empty: that is all there is)."""
+    variables = f"FLOATING_IP={machines.outputs['floatingIp']}\nBRIEF={'yes' if brief else 'no'}\n"
+    script = f"{variables}{HOLDS.read_text()}{PROBE.read_text()}{CHECK_ALL_STEPS}"
     process = subprocess.Popen(
-        [*ssh, f"{login['user']}@{login['host']}", shell],
+        machines.command(name, "bash", "-s"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -127,7 +143,7 @@ def ask_machine(
         why = problem.strip().splitlines()[-1] if process.returncode != 0 and problem.strip() else ""
     lines = said.splitlines()
     facts = [timed(line.split(), asked) for line in lines if line and not line.startswith("{")]
-    return facts, differences("\n".join(line for line in lines if line.endswith("}"))), why
+    return facts, "\n".join(line for line in lines if line.endswith("}")), why
 
 
 def timed(fact: Sequence[str], asked: float) -> Sequence[str]:
@@ -138,53 +154,41 @@ def timed(fact: Sequence[str], asked: float) -> Sequence[str]:
     return fact
 
 
-def examine(outputs: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Report:
-    """Asks everybody at once, waits that long, and judges what they say."""
-    machines: dict[str, dict[str, Any]] = outputs["machines"]
-    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(len(machines) + 1) as pool:
+def examine(machines: Machines, seconds: float = ANSWER_SECONDS, role: Role | None = None) -> Report:
+    """Asks everybody at once, waits that long, and judges what they say.
 
-        def ssh(name: str) -> list[str]:
-            key, known_hosts = outputs["sshPrivateKey"], outputs["knownHosts"]
-            return ssh_command(
-                Path(temporary) / name, key, known_hosts, CONNECT_SECONDS, machines[name]["login"]["through"]
-            )
-
+    Machines of one role, if there is one, are asked for what they know without others, and not for their steps.
+    """
+    outputs, names = machines.outputs, machines.names(role)
+    with ThreadPoolExecutor(len(names) + 1) as pool:
         site = pool.submit(ask_site, outputs["url"], seconds)
-        asked = {
-            name: pool.submit(ask_machine, ssh(name), machine["login"], outputs["floatingIp"], seconds)
-            for name, machine in machines.items()
-        }
-        report = Report(site.result())
-        report.floating_ip = {"address": outputs["floatingIp"], "owners": {}}
-        for name, answer in asked.items():
-            facts, differing, why = answer.result()
-            # One that has begun to tell is up; what it still waits for may be a dead member of the pool.
-            report.machines[name] = {**machines[name], "state": "up" if facts else why, "daemons": {}}
-            if facts and why:
-                report.problems.append(f"{name} did not tell everything in time")
-            report.drift |= differing
-            for fact in facts:
-                note(report, name, fact)
+        asked = {name: pool.submit(ask_machine, machines, name, seconds, brief=role is not None) for name in names}
+    report = Report(site.result(), floating_ip={"address": outputs["floatingIp"], "owners": {}}, stack=machines.stack)
+    for name, answer in asked.items():
+        facts, looked, why = answer.result()
+        # One that has begun to tell is up; what it still waits for may be a dead member of the pool.
+        report.machines[name] = {**outputs["machines"][name], "state": "up" if facts else why, "daemons": {}}
+        if facts and why:
+            report.problems.append(f"{name} did not tell everything in time")
+        report.drift |= differences(looked)
+        report.rolled_back |= rollbacks(looked)
+        for fact in facts:
+            note(report, name, fact)
     judge(report)
     return report
 
 
 def note(report: Report, machine: str, fact: Sequence[str]) -> None:
     """Puts one fact of a machine in its place."""
-    known = report.machines[machine]
     match list(fact):
-        case ["booted", *when]:
-            known["booted"] = " ".join(when)
-        case ["ahead", at_least, at_most]:
-            known["ahead"] = (float(at_least), float(at_most))
-        case ["daemon", name, state]:
-            known["daemons"][name] = state
         case ["holds_floating_ip", since]:
             report.floating_ip["owners"][machine] = since
         case ["balances", node, *state]:
             report.balancers.setdefault(machine, {})[node] = " ".join(state)
-        case ["site" | "mount" | "files_mount" as what, state]:
-            known[what] = state
+        case ["certificate_ends", when]:
+            report.certificate_ends[machine] = int(when)
+        case ["maintenance", *since]:
+            report.maintenance[machine] = " ".join(since)
         case ["refused", count]:
             report.refused += int(count)
         case ["sessions", count]:
@@ -198,6 +202,27 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
                 bricks[name] = {"state": " ".join(state), "to_heal": pending}
         case ["arbiter_outdated", number]:
             report.outdated.append(BALANCERS[int(number)])
+        case own:
+            _note_own(report.machines[machine], own)
+
+
+def _note_own(known: dict[str, Any], fact: Sequence[str]) -> None:
+    """The same of a fact that is about the machine alone."""
+    match fact:
+        case ["booted", *when]:
+            known["booted"] = " ".join(when)
+        case ["ahead", at_least, at_most]:
+            known["ahead"] = (float(at_least), float(at_most))
+        case ["daemon", name, state]:
+            known["daemons"][name] = state
+        case ["site" | "mount" | "files_mount" as what, state]:
+            known[what] = state
+        case ["may_hold", verdict]:
+            known["may_hold"] = verdict == "0"
+        case ["used", place, room, inodes]:
+            known.setdefault("used", {})[place] = {"room": _percent(room), "inodes": _percent(inodes)}
+        case ["updates", count, security, asked]:
+            known["updates"] = {"packages": int(count), "security": int(security), "asked": asked}
 
 
 def judge(report: Report) -> None:
@@ -213,10 +238,16 @@ def judge(report: Report) -> None:
         for mount, place in (("mount", "/media/sessions"), ("files_mount", "/media/files")):
             if machine.get(mount) == "missing":
                 problems.append(f"{name}: {place} is not mounted")
+        if machine.get("may_hold") is False:
+            say = f"{script('ssh', report.stack)} {name} journalctl --unit php-cluster-balancer"
+            problems.append(f"{name} must not hold the floating IP: {say}")
+        problems += _filling(report.stack, name, machine.get("used", {}))
     apart = clocks.furthest_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
     if apart and apart.seconds > MOST_SKEW_SECONDS:
         what = f"the clock of {apart.behind} is {apart.seconds:.1f} s or more behind that of {apart.ahead}"
-        problems.append(f"{what}: both need a time server")
+        problems.append(
+            f"{what}: both need a time server ({script('ssh', report.stack)} {apart.behind} apt-get install chrony)"
+        )
     owners = report.floating_ip["owners"]
     if len(owners) != 1:
         problems.append(f"the floating IP is held by {' and '.join(owners) or 'nobody'}")
@@ -235,6 +266,56 @@ def judge(report: Report) -> None:
     if len(releases) > 1:
         problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")
     problems += [f"{step} would run again: {reason}" for step, reason in report.drift.items()]
+    problems += _edge_problems(report)
+    report.notices += _notices(report)
+
+
+def _percent(said: str) -> int | None:
+    """Of df; None where a file system has no such limit."""
+    return int(said.rstrip("%")) if said.rstrip("%").isdigit() else None
+
+
+def _filling(stack: str, name: str, used: Mapping[str, Mapping[str, int | None]]) -> Iterator[str]:
+    for place, parts in used.items():
+        for part, percent in parts.items():
+            if percent is not None and percent >= FULL_PERCENT:
+                # Expired sessions go at once; what else lies there is the operator's to judge.
+                mend = (
+                    f"{FIRST_NODE} systemctl start php-cluster-collect"
+                    if place == SHARED_BRICK_DISK
+                    else f"{name} 'journalctl --vacuum-size=200M; apt-get clean'"
+                )
+                yield f"{name}: {percent} % of the {part} of {place} is used: {script('ssh', stack)} {mend}"
+
+
+def _edge_problems(report: Report) -> Iterator[str]:
+    """What visitors notice at the balancers, or soon will."""
+    for name, ends in report.certificate_ends.items():
+        days = int((ends - time.time()) // 86400)
+        if days < CERTIFICATE_DAYS:
+            what = f"ends in {days} days" if days >= 0 else "has ended"
+            yield f"the certificate of {name} {what}: set tlsCertificate and tlsKey anew, and pulumi up"
+    closed = [name for name in BALANCERS if name in report.maintenance]
+    there = [name for name in BALANCERS if report.machines.get(name, {}).get("state") == "up"]
+    if closed and set(there) <= set(closed):
+        yield f"maintenance is on since {report.maintenance[closed[0]]}: {script('maintenance', report.stack)} off"
+    elif closed:
+        yield f"maintenance is on at {closed[0]} alone: {script('maintenance', report.stack)} on, or off"
+
+
+def _notices(report: Report) -> Iterator[str]:
+    for left, serves in report.rolled_back.items():
+        yield (
+            f"the site was rolled back from {left[:SHOWN]} to {serves[:SHOWN]}: pulumi up with another site ends it, "
+            f"and so does {script('release', report.stack)} rollback {left[:SHOWN]}"
+        )
+    waiting = {name: machine["updates"] for name, machine in report.machines.items() if "updates" in machine}
+    for name, updates in waiting.items():
+        if updates["packages"]:
+            yield (
+                f"{name}: {updates['packages']} updates, {updates['security']} security (known since "
+                f"{updates['asked']}): one machine at a time, {script('ssh', report.stack)} {name} apt-get upgrade"
+            )
 
 
 def _brick_problems(what: str, bricks: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -249,9 +330,9 @@ def _healing(bricks: Mapping[str, Mapping[str, str]]) -> str:
     return "; ".join(f"{host} {brick['state']}, to heal: {brick['to_heal']}" for host, brick in bricks.items())
 
 
-def screen(stack: str, report: Report) -> str:
+def screen(report: Report) -> str:
     """The report for a person, on one screen."""
-    lines = [f"stack {stack}   {time.strftime('%X')}   the site answers {report.site}"]
+    lines = [f"stack {report.stack}   {time.strftime('%X')}   the site answers {report.site}"]
     owners = [f"{owner} since {since}" for owner, since in report.floating_ip["owners"].items()]
     lines.append(f"floating IP {report.floating_ip['address']}: {', '.join(owners) or 'nobody'}")
     lines.append("")
@@ -272,29 +353,31 @@ def screen(stack: str, report: Report) -> str:
     lines.append(f"sessions: {sessions}; requests refused in the last hour: {report.refused}")
     lines.append("")
     lines += [f"! {problem}" for problem in report.problems] or ["all is well"]
+    lines += [f"- {notice}" for notice in report.notices]
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report, once or again and again."""
     parser = argparse.ArgumentParser(prog="scripts/status", description="How a cluster is.")
-    parser.add_argument("--stack", default="dev", help="name of the stack (default: dev)")
+    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
     parser.add_argument("--seconds", type=float, default=ANSWER_SECONDS, help="how long to listen (default: 4)")
     wanted = parser.parse_args(arguments)
-    outputs = outputs_of(wanted.stack)
-    if not outputs.get("machines"):
-        print(f"the stack {wanted.stack} has no cluster that is up; make up builds one", file=sys.stderr)
+    try:
+        with machines_of(wanted.stack, CONNECT_SECONDS) as machines:
+            while True:
+                report = examine(machines, wanted.seconds)
+                text = json.dumps(asdict(report), indent=2) if wanted.json else screen(report)
+                if not wanted.watch:
+                    print(text)
+                    return report.exit_code
+                print("\033[H\033[2J" + text if sys.stdout.isatty() else text, flush=True)
+                time.sleep(2)
+    except NoClusterError as problem:
+        print(problem, file=sys.stderr)
         return NO_STACK
-    while True:
-        report = examine(outputs, wanted.seconds)
-        text = json.dumps(asdict(report), indent=2) if wanted.json else screen(wanted.stack, report)
-        if not wanted.watch:
-            print(text)
-            return report.exit_code
-        print("\033[H\033[2J" + text if sys.stdout.isatty() else text, flush=True)
-        time.sleep(2)
 
 
 if __name__ == "__main__":

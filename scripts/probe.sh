@@ -2,11 +2,12 @@
 # What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
 # First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
 #
-# Input: FLOATING_IP. Changes nothing.
+# Input: FLOATING_IP, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing but a file in
+# /run with the number of updates.
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-arbiter php-cluster-sessions php-cluster-files; do
+for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-elastic-ip php-cluster-arbiter php-cluster-sessions php-cluster-files; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
@@ -14,21 +15,38 @@ done
 if [[ -x /usr/lib/php-cluster/serve-php ]]; then
     /usr/lib/php-cluster/serve-php is-current && echo "daemon php-fpm active" || echo "daemon php-fpm inactive"
 fi
-# An Elastic IP is on no interface; the network's API tells who has it.
-holds_floating_ip() {
-    if [[ -e /usr/lib/php-cluster/elastic-ip ]]; then
-        [[ $(timeout 2 /usr/lib/php-cluster/elastic-ip holder) == "$(hostname)" ]]
-    else
-        ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"
-    fi
-}
 if [[ -d /etc/keepalived ]]; then
     if holds_floating_ip; then
         since=$(journalctl --unit keepalived --output short-iso --no-pager --quiet --grep 'Entering MASTER STATE' --lines 1 | awk '{ print $1 }')
         echo "holds_floating_ip ${since:-?}"
     fi
-    [[ ! -S /run/haproxy/admin.sock ]] || echo "show stat" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock \
-        | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
+    [[ ! -e /run/php-cluster/may-hold ]] || echo "may_hold $(</run/php-cluster/may-hold)"
+    [[ ! -s /etc/haproxy/maintenance.map ]] || echo "maintenance $(date --reference=/etc/haproxy/maintenance.map '+%Y-%m-%d %H:%M')"
+    if [[ -S /run/haproxy/admin.sock ]]; then
+        admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
+        admin "show stat" | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
+        # Of the certificate that is served, which need not be the file's.
+        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^Not After: //p')
+        [[ -z $ends ]] || echo "certificate_ends $(date --date "$ends" +%s)"
+    fi
+fi
+for place in / /session; do
+    [[ $place == / ]] || mountpoint --quiet "$place" || continue
+    echo "used $place $(df --output=pcent,ipcent "$place" | tail --lines=1)"
+done
+[[ $BRIEF != yes ]] || exit 0
+# Updates that this machine knows of. To count them takes a processor seconds, so that is done on the side, once for each list that
+# apt has fetched and each installation; the next look has the number.
+counted=/run/php-cluster-updates
+if [[ $counted -nt /var/lib/dpkg/status && $counted -nt /var/lib/apt/lists/partial ]]; then
+    cat "$counted"
+elif compgen -G '/var/lib/apt/lists/*Release' >/dev/null; then
+    # shellcheck disable=SC2016  # its own variables
+    setsid nice --adjustment=19 bash -c 'set -o pipefail
+        exec 8>"$0.lock" && flock --nonblock 8 || exit
+        apt-get --simulate --option Debug::NoLocking=true upgrade | awk -v fetched="$(date --reference=/var/lib/apt/lists/partial +%F)" \
+            "/^Inst / { all++; if (/Debian-Security:/) security++ } END { print \"updates\", all + 0, security + 0, fetched }" >"$0.new" \
+            && mv "$0.new" "$0"' "$counted" </dev/null >/dev/null 2>&1 &
 fi
 [[ ! -d /srv/site ]] || echo "site $(basename "$(readlink /srv/site/current)" | cut --characters 1-12)"
 for mount in "mount /media/sessions" "files_mount /media/files"; do

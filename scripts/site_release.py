@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from components.plan.topology import Role
-from components.steps.pinned_ssh import ssh_command
-from scripts.cluster_status import NO_STACK, outputs_of
+from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, last_line, machines_of
 
 WELL, INCOMPLETE, REFUSED = 0, 1, 2
 
-CONNECT_SECONDS = 5
-ANSWER_SECONDS = 60
 PROGRAM = "/usr/lib/php-cluster/site-release"
 SHOWN_CHARACTERS = 12
 
@@ -103,42 +95,6 @@ def choose(nodes: Mapping[str, Node], wanted: str) -> str:
     return chosen
 
 
-class Nodes:
-    """The PHP nodes of a stack, all asked at once."""
-
-    def __init__(self, outputs: Mapping[str, Any], folder: Path) -> None:
-        self._outputs, self._folder = outputs, folder
-        self.names = [name for name, machine in outputs["machines"].items() if machine["role"] == Role.PHP.value]
-
-    def ask(self, names: Sequence[str], *arguments: str) -> dict[str, subprocess.CompletedProcess[str]]:
-        """Runs the nodes' own program; its answer or why there is none."""
-        with ThreadPoolExecutor(max(1, len(names))) as pool:
-            return dict(zip(names, pool.map(lambda name: self._ask(name, arguments), names), strict=True))
-
-    def look(self) -> dict[str, Node]:
-        """What each node has."""
-        return {
-            name: Node(releases_in(answer.stdout)) if answer.returncode == 0 else Node(problem=_last_line(answer))
-            for name, answer in self.ask(self.names, "list").items()
-        }
-
-    def _ask(self, name: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        login = self._outputs["machines"][name]["login"]
-        known_hosts, key = self._outputs["knownHosts"], self._outputs["sshPrivateKey"]
-        ssh = ssh_command(self._folder / name, key, known_hosts, CONNECT_SECONDS, login["through"])
-        words = [PROGRAM, *arguments] if login["user"] == "root" else ["sudo", "--non-interactive", PROGRAM, *arguments]
-        command = [*ssh, f"{login['user']}@{login['host']}", *words]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 255, "", f"no answer within {ANSWER_SECONDS} s")
-
-
-def _last_line(answer: subprocess.CompletedProcess[str]) -> str:
-    lines = (answer.stderr or answer.stdout).strip().splitlines()
-    return lines[-1] if lines else f"exit status {answer.returncode}"
-
-
 def table(nodes: Mapping[str, Node]) -> str:
     """The releases of all nodes, a line each."""
     lines = []
@@ -161,14 +117,22 @@ def show(nodes: Mapping[str, Node]) -> int:
     return WELL if len(serving) == 1 and not any(node.problem for node in nodes.values()) else INCOMPLETE
 
 
-def roll_back(nodes: Nodes, wanted: str) -> int:
+def look(machines: Machines) -> dict[str, Node]:
+    """What each PHP node has."""
+    return {
+        name: Node(releases_in(answer.stdout)) if answer.returncode == 0 else Node(problem=last_line(answer))
+        for name, answer in machines.run_on(machines.names(Role.PHP), PROGRAM, "list").items()
+    }
+
+
+def roll_back(machines: Machines, wanted: str) -> int:
     """Switches all nodes to another release, and says what has become of it."""
-    found = nodes.look()
+    found = look(machines)
     chosen = choose(found, wanted)
     absent = {name: node.problem for name, node in found.items() if node.problem}
-    there = [name for name in nodes.names if name not in absent]
-    answers = nodes.ask(there, "rollback", chosen)
-    failed = absent | {name: _last_line(answer) for name, answer in answers.items() if answer.returncode != 0}
+    there = [name for name in found if name not in absent]
+    answers = machines.run_on(there, PROGRAM, "rollback", chosen)
+    failed = absent | {name: last_line(answer) for name, answer in answers.items() if answer.returncode != 0}
     done = [name for name in there if name not in failed]
     if done:
         print(f"{', '.join(done)}: release {chosen[:SHOWN_CHARACTERS]} serves")
@@ -178,8 +142,8 @@ def roll_back(nodes: Nodes, wanted: str) -> int:
         print("pulumi up brings the others to the same release when they answer", file=sys.stderr)
         return INCOMPLETE
     # After all links: a worker may take its time to end.
-    restarted = nodes.ask(done, "restart-workers")
-    problems = {name: _last_line(answer) for name, answer in restarted.items() if answer.returncode != 0}
+    restarted = machines.run_on(done, PROGRAM, "restart-workers")
+    problems = {name: last_line(answer) for name, answer in restarted.items() if answer.returncode != 0}
     for name, problem in problems.items():
         print(f"{name}: its workers were not restarted: {problem}", file=sys.stderr)
     return INCOMPLETE if problems else WELL
@@ -188,23 +152,21 @@ def roll_back(nodes: Nodes, wanted: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line asks for."""
     parser = argparse.ArgumentParser(prog="scripts/release", description="The releases of the site.")
-    parser.add_argument("--stack", default="dev", help="name of the stack (default: dev)")
+    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="which are there, and which one serves")
     rollback = commands.add_parser("rollback", help="go back to the one that served before, or to RELEASE")
     rollback.add_argument("release", nargs="?", default="", metavar="RELEASE", help="its name, or the beginning of it")
     asked = parser.parse_args(arguments)
-    outputs = outputs_of(asked.stack)
-    if not outputs.get("machines"):
-        print(f"the stack {asked.stack} has no cluster that is up; make up builds one", file=sys.stderr)
+    try:
+        with machines_of(asked.stack) as machines:
+            return show(look(machines)) if asked.command == "list" else roll_back(machines, asked.release)
+    except NoClusterError as problem:
+        print(problem, file=sys.stderr)
         return NO_STACK
-    with tempfile.TemporaryDirectory() as folder:
-        nodes = Nodes(outputs, Path(folder))
-        try:
-            return show(nodes.look()) if asked.command == "list" else roll_back(nodes, asked.release)
-        except RefusalError as refusal:
-            print(refusal, file=sys.stderr)
-            return REFUSED
+    except RefusalError as refusal:
+        print(refusal, file=sys.stderr)
+        return REFUSED
 
 
 if __name__ == "__main__":

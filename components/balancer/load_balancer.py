@@ -31,6 +31,11 @@ itself, of the host that it asked, or of the server's own doings; beside all tha
 
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
 
+MAINTENANCE_MAP = "/etc/haproxy/maintenance.map"
+MAINTENANCE_PAGE = "/etc/haproxy/maintenance.html"
+"""What scripts/maintenance writes: whether visitors are to come back later, and what they get meanwhile. An update
+leaves both as they are."""
+
 INTERFACE_MARK = "@INTERFACE@"
 """Stands for the interface's name until keepalived.sh finds it on the machine."""
 
@@ -62,10 +67,12 @@ def haproxy_configuration(
     proxy_protocol: bool = False,
     session_cookie: str = DEFAULT_SESSION_NAME,
     at_once: int = DEFAULT_AT_ONCE,
+    health_path: str = "/",
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1).
 
     Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait.
+    `health_path`, if it is a page of its own, is the site's during maintenance, too.
     """
     return render(
         "balancer/haproxy.cfg.j2",
@@ -86,6 +93,10 @@ def haproxy_configuration(
         claims=CLAIMS,
         session_cookie=session_cookie,
         at_once=at_once,
+        maintenance_map=MAINTENANCE_MAP,
+        maintenance_page=MAINTENANCE_PAGE,
+        # Who watches the site goes on watching it; where that is its first page, visitors ask for it too.
+        open_path="" if health_path.partition("?")[0] == "/" else health_path.partition("?")[0],
     )
 
 
@@ -129,6 +140,7 @@ class LoadBalancerPairArgs:
         proxy_protocol: Whether they say it by the PROXY protocol.
         session_cookie: The cookie that names a visitor's session.
         at_once: How many requests of one session may be with PHP at a time.
+        health_path: The page by which the site is watched.
     """
 
     plan: Topology
@@ -141,6 +153,7 @@ class LoadBalancerPairArgs:
     proxy_protocol: bool = False
     session_cookie: str = DEFAULT_SESSION_NAME
     at_once: int = DEFAULT_AT_ONCE
+    health_path: str = "/"
 
 
 class LoadBalancerPair(pulumi.ComponentResource):
@@ -172,6 +185,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     proxy_protocol=args.proxy_protocol,
                     session_cookie=args.session_cookie,
                     at_once=args.at_once,
+                    health_path=args.health_path,
                 )
             )
 
@@ -185,8 +199,13 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     "TLS_PEM": pem,
                     "TLS_PATH": TLS_PATH,
                     "DRAIN_SECONDS": str(DRAIN_SECONDS),
+                    "MAINTENANCE_MAP": MAINTENANCE_MAP,
+                    "MAINTENANCE_PAGE": MAINTENANCE_PAGE,
                 },
-                files={"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf"},
+                files={
+                    "HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf",
+                    "MAINTENANCE_HTML": "balancer/maintenance.html",
+                },
             )
             for index, host in enumerate(args.hosts)
         ]

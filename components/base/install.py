@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pulumi
 
 from components.base.packet_filter import names_nodes, packet_filter
 from components.plan.packages import packages_of
+from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Topology
 from components.steps.host import Host
 from components.steps.machine import Machine
 
 
 def installed(
-    planned: PlannedMachine, machine: Machine, plan: Topology, extra_packages: Sequence[str], *, parent: pulumi.Resource
+    planned: PlannedMachine, machine: Machine, plan: Topology, settings: Settings, *, parent: pulumi.Resource
 ) -> Host:
     """The machine as a host on which everything is installed that its role asks for."""
     host = Host(planned, machine)
@@ -28,7 +27,8 @@ def installed(
                 "HOST_TABLE": plan.host_table,
                 "PACKET_FILTER": packet_filter(plan, planned),
                 "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
-                "PACKAGES": " ".join([*packages_of(planned, extra_packages), *machine.packages]),
+                "LOG_DAYS": str(settings.log_days),
+                "PACKAGES": " ".join([*packages_of(planned, settings.extra_packages), *machine.packages]),
             },
             files={
                 "PACKET_FILTER_SERVICE": "base/packet-filter.service",

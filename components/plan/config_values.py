@@ -127,6 +127,11 @@ def switch(value: Any) -> bool:
     return value in (True, "true")
 
 
+def optional_switch(value: Any) -> bool | None:
+    """None for the empty text."""
+    return None if value == "" else switch(value)
+
+
 def optional(parse: Callable[[str], T]) -> Callable[[Any], T | None]:
     """None for the empty text."""
     return lambda value: None if value == "" else parse(text(value))

@@ -31,6 +31,7 @@ from components.plan.config_values import (
     not_empty,
     one_of,
     optional,
+    optional_switch,
     private_network,
     switch,
     text,
@@ -91,6 +92,8 @@ class Settings:
     php_settings: Mapping[str, str]
     php_workers: int
     request_seconds: int
+    protect: bool | None
+    log_days: int
     extra_packages: tuple[str, ...]
     brick_gib: int
     volume_options: Mapping[str, str]
@@ -283,6 +286,8 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         request_seconds=reader.read(
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
         ),
+        protect=reader.read("protect", optional_switch, "true or false", "protect false", None),
+        log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
         extra_packages=reader.read(
             "extraPackages",
             list_of(matching(_PACKAGE_NAME)),

@@ -24,7 +24,12 @@ class Substrate(SubstrateSettings, Protocol[P]):
     """A substrate, with its own settings: it turns a plan into machines.
 
     Its plan may be a `Topology` that knows more, which only the substrate itself asks for.
+
+    Attributes:
+        PROTECTED: Whether what has the sessions is protected unless the config says otherwise.
     """
+
+    PROTECTED: bool
 
     def plan(self, settings: Settings) -> P:
         """Plans the cluster.

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from components.balancer.load_balancer import TLS_PATH, haproxy_configuration, keepalived_configuration
+from components.balancer.load_balancer import (
+    MAINTENANCE_MAP,
+    MAINTENANCE_PAGE,
+    TLS_PATH,
+    haproxy_configuration,
+    keepalived_configuration,
+)
 from components.base.packet_filter import packet_filter
 from components.php.mount import fstab_line
 from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
@@ -41,14 +47,16 @@ def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = 
     )
 
 
+# What scripts/maintenance and a step write on a balancer.
+HAPROXY = f"mkdir -p /run/haproxy; touch {MAINTENANCE_MAP} {MAINTENANCE_PAGE}; haproxy -c -f /files/file"
 NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
 # The daemon's own check of /files/file.
 JUDGES = {
-    "haproxy": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
-    "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
-    "haproxy behind a proxy": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
-    "haproxy behind the PROXY protocol": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
+    "haproxy": HAPROXY,
+    "haproxy with TLS": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
+    "haproxy behind a proxy": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
+    "haproxy behind the PROXY protocol": HAPROXY,
     "keepalived": "ip link add host0 type veth peer name other; keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": "ip link add host0 type veth peer name other; "
     "keepalived --use-file=/files/file --config-test",

@@ -173,10 +173,22 @@ def test_balancers_route_in_a_vpc_that_exists(stack: AwsCluster) -> None:
     stack.set("phpNodes", "3")
     stack.set("aws.terminationProtection", "false")
     assert stack.events("up").steps()["lb1-machine"] == {"update"}
+    # What has the sessions is kept by the engine, unless the config says otherwise; PHP nodes come and go.
+    stack.unset("protect")
     stack.set("phpNodes", "2")
     shrunk = stack.events("up").steps()
     assert shrunk["php3-machine"] == {"delete"}
     assert not [name for name in shrunk if name.startswith(("lb1-machine", "php1-machine", "php2-machine"))]
+    kept = parts_of(stack, "lb1")
+    stack.set("aws.zones[0]", f"{REGION}c")
+    stopped = stack.events("preview", check=False)
+    assert stopped.status != 0 and "marked for protection" in stopped.said, stopped.said
+    stack.set("aws.zones[0]", f"{REGION}a")
+    refused = stack.pulumi("destroy", "--yes", "--stack", stack.name, check=False)
+    assert refused.returncode != 0 and "pulumi state unprotect" in refused.stdout + refused.stderr
+    assert parts_of(stack, "lb1") == kept
+    stack.set("protect", "false")
+    stack.events("up")
 
     stack.events("destroy")
     left = world.python(

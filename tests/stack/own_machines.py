@@ -80,6 +80,7 @@ class OwnMachines:
         }
         return {
             "substrate": "existing",
+            "protect": "false",
             "network": f"{self.base}0/24",
             "floatingIp": f"{self.base}10",
             "brickGiB": "1",

@@ -11,7 +11,12 @@ import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from components.balancer.load_balancer import haproxy_configuration, keepalived_configuration
+from components.balancer.load_balancer import (
+    MAINTENANCE_MAP,
+    MAINTENANCE_PAGE,
+    haproxy_configuration,
+    keepalived_configuration,
+)
 from components.base.packet_filter import packet_filter
 from components.plan import topology
 from components.plan.packages import packages_of
@@ -19,6 +24,7 @@ from components.plan.topology import BRICK, SHARED_BRICK_DISK, Profile, Topology
 from components.steps.host_scripts import pack
 from components.steps.remote import ARRIVAL, script_text
 from components.substrates.aws.instances import MOVER_PACKAGES
+from scripts.floating_ip_switchover import HANDOVER_FILE, HANDOVER_SECONDS
 from tests.commands import said
 from tests.stack.cluster import wait_for
 from tests.stack.own_machines import OwnMachines, own_machines
@@ -64,6 +70,7 @@ def installed(machines: OwnMachines) -> OwnMachines:
             "HOST_TABLE": plan.host_table,
             "PACKET_FILTER": packet_filter(plan, planned),
             "EXACT": "yes",
+            "LOG_DAYS": "14",
             "PACKAGES": " ".join([*packages_of(planned, ()), *MOVER_PACKAGES]),
         }
         machines.enter(NUMBERS[planned.name], f"cat >{ARRIVAL}test.tar", stdin=pack().decode())
@@ -208,7 +215,9 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
         )
         configuration = haproxy_configuration(plan, index, "hidden", tls=False, request_seconds=60)
         haproxy = {"HAPROXY_CFG": configuration, "TLS_PEM": "", "TLS_PATH": "/etc/pem", "DRAIN_SECONDS": "1"}
-        run_step(installed, name, "balancer/haproxy.sh", haproxy, {"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf"})
+        haproxy |= {"MAINTENANCE_MAP": MAINTENANCE_MAP, "MAINTENANCE_PAGE": MAINTENANCE_PAGE}
+        files = {"HAPROXY_DROP_IN": "balancer/haproxy.drop-in.conf", "MAINTENANCE_HTML": "balancer/maintenance.html"}
+        run_step(installed, name, "balancer/haproxy.sh", haproxy, files)
     assert api.holder() is None
     for index, (name, peer) in enumerate((("lb1", "lb2"), ("lb2", "lb1"))):
         watching = {
@@ -238,9 +247,14 @@ def test_an_elastic_ip_follows_keepalived(installed: OwnMachines, api: Api) -> N
     said("scripts/lab/restore", "--stack", installed.stack, f"m{NUMBERS[holder]}")
     wait_for("the first is back", lambda: state_of(installed, holder) == "BACKUP")
     assert api.holder() == other
-    # An orderly stop moves it, too.
-    installed.enter(NUMBERS[other], "systemctl stop keepalived")
+    # Who is asked to hand it over does so (scripts/switchover), and gets no chance to take it back.
+    installed.enter(NUMBERS[other], f"echo $((EPOCHSECONDS + {HANDOVER_SECONDS})) >{HANDOVER_FILE}")
     wait_for("the first has it again", lambda: api.holder() == holder)
+    wait_for("the other one may take over", lambda: state_of(installed, other) == "BACKUP")
+    assert api.holder() == holder
+    # An orderly stop moves it, too.
+    installed.enter(NUMBERS[holder], "systemctl stop keepalived")
+    wait_for("the other one has it", lambda: api.holder() == other)
 
 
 def state_of(machines: OwnMachines, name: str) -> str:

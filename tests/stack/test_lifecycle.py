@@ -34,6 +34,31 @@ def test_destroy_leaves_nothing(fresh_backend: Path) -> None:
         stack.remove()
 
 
+def test_what_is_protected_stays(fresh_backend: Path) -> None:
+    stack = Cluster(fresh_backend, {"phpNodes": "1", "profile": "article", "protect": "true"})
+    try:
+        stack.up()
+        visitor = stack.visitor()
+        visitor.visit()
+        before = stack.export()
+        done = stack.pulumi("destroy", "--yes", "--stack", stack.name, check=False)
+        assert done.returncode != 0 and "pulumi state unprotect" in done.stdout, done.stdout
+        assert stack.run("scripts/down", stack.name).stderr.startswith(f"The stack {stack.name} is protected: ")
+        assert stack.export()["deployment"]["resources"] == before["deployment"]["resources"]
+        assert visitor.visit()["counter"] == 2
+        # Machines that are gone are made again all the same.
+        stack.lab_command("lose", "lb2")
+        assert "lb2 is gone" in stack.up()
+        assert visitor.visit()["counter"] == 3
+        stack.configure({"protect": "false"})
+        stack.up()
+        stack.destroy()
+        assert leftovers(stack.lab) == []
+    finally:
+        stack.pulumi("state", "unprotect", "--all", "--yes", "--stack", stack.name)
+        stack.remove()
+
+
 def test_a_bare_debian_installs_what_it_needs(fresh_backend: Path) -> None:
     stack = Cluster(fresh_backend, {"phpNodes": "1", "image": "stock", "extraPackages[0]": "php-intl"})
     try:

@@ -154,7 +154,7 @@ CLAIMS = {
     **{"Forwarded": f"for={OTHER}", "X-Real-IP": OTHER, "X-Original-URL": "/admin", "X-Rewrite-URL": "/admin"},
     **{"Proxy": "http://evil.example", "X-Balancer": "evil", "X_Forwarded_For": OTHER, "Client-IP": OTHER},
     **{"CF-Connecting-IP": OTHER, "True-Client-IP": OTHER, "X-Original-Host": "evil.example"},
-    **{"X-Sendfile-Type": "X-Accel-Redirect", "X-Accel-Mapping": "/=/"},
+    **{"X-Sendfile-Type": "X-Accel-Redirect", "X-Accel-Mapping": "/=/", "X-Request-Id": "evil"},
     **{"Front-End-Https": "on", "X-Remote-User": "root"},
 }
 
@@ -210,7 +210,7 @@ def test_nothing_that_a_visitor_claims_reaches_php(asking: Asking) -> None:
     assert told["REMOTE_ADDR"] == asking.visitor and told["HTTP_X_BALANCER"] in ("lb1", "lb2")
     assert "HTTPS" not in told and "REMOTE_USER" not in told
     kept = {f"HTTP_{name.upper().replace('-', '_')}" for name in CLAIMS} & set(told)
-    assert kept == {*ours, "HTTP_X_BALANCER"}
+    assert kept == {*ours, "HTTP_X_BALANCER", "HTTP_X_REQUEST_ID"} and told["HTTP_X_REQUEST_ID"] != "evil"
 
 
 def test_other_headers_reach_php(asking: Asking) -> None:

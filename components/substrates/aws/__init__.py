@@ -23,6 +23,7 @@ class Aws:
     """The substrate `aws`."""
 
     KEYS: Mapping[str, Any] = {KEY: {}}
+    PROTECTED = True
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
         self.settings = read_aws(reader)

@@ -23,6 +23,7 @@ class Existing:
     """The substrate `existing`."""
 
     KEYS: Mapping[str, Any] = {KEY: {}}
+    PROTECTED = True
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
         self.settings = read_existing(reader, chosen=chosen)

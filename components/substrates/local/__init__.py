@@ -22,6 +22,7 @@ class Local:
     """The substrate `local`."""
 
     KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value}
+    PROTECTED = False
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
         self.image = read_image(reader)

@@ -2,6 +2,7 @@
 # Makes HAProxy serve with the given configuration.
 #
 # Input: HAPROXY_CFG (text), TLS_PEM (certificate chain and key, or empty), TLS_PATH (where it belongs), DRAIN_SECONDS,
+# MAINTENANCE_MAP, MAINTENANCE_PAGE (files of scripts/maintenance, which stay as it left them), MAINTENANCE_HTML (text),
 # HAPROXY_DROP_IN (unit file).
 # Postcondition: HAProxy is enabled and runs with this configuration; a wrong one is refused before it replaces anything.
 # A second run changes nothing. A change reloads: established connections are served to their end. A PHP node that leaves
@@ -57,6 +58,8 @@ elif [[ -e $TLS_PATH ]]; then
     changing "removes $TLS_PATH"
     rm "$TLS_PATH"
 fi
+[[ -e $MAINTENANCE_MAP ]] || put_file "$MAINTENANCE_MAP" 0644 ""
+[[ -e $MAINTENANCE_PAGE ]] || put_file "$MAINTENANCE_PAGE" 0644 "$MAINTENANCE_HTML"
 mkdir -p /run/haproxy
 if ! holds /etc/haproxy/haproxy.cfg "$HAPROXY_CFG"; then
     candidate=$(mktemp)

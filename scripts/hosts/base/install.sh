@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Gives a machine its packages, the names of the brick hosts, and the rules for packets from elsewhere.
+# Gives a machine its packages, the names of the brick hosts, a journal, and the rules for packets from elsewhere.
 #
 # Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules), EXACT
 # ("no": PHP nodes that these rules let in already, they still do, until packet-filter.sh runs), PACKET_FILTER_SERVICE,
-# NFTABLES_DROP_IN (unit files).
+# NFTABLES_DROP_IN (unit files), LOG_DAYS.
 # Postcondition: every package is installed, every brick host's name resolves, the rules hold, now and from before any daemon
-# starts at a boot. cloud-init, if it is there, leaves the names alone.
+# starts at a boot. cloud-init, if it is there, leaves the names alone. The journal outlives a power cut, for LOG_DAYS.
 # A second run changes nothing.
 
 if [[ $(hostname) != "$HOST_NAME" ]]; then
@@ -39,6 +39,13 @@ manage_etc_hosts: false
 fi
 made_from=/etc/cloud/templates/hosts.debian.tmpl
 [[ ! -f $made_from ]] || put_names "$made_from"
+
+# The first of its folder: what the machine's owner says there counts more.
+put_file /etc/systemd/journald.conf.d/10-php-cluster.conf 0644 "[Journal]
+Storage=persistent
+MaxRetentionSec=${LOG_DAYS}day
+"
+unchanged || systemctl restart systemd-journald
 
 read -r -a packages <<<"$PACKAGES"
 # It knows some under the name of their architecture too, and fails when there is one that it does not know.

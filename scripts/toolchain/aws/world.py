@@ -27,6 +27,7 @@ _BEGIN = "ip link set lo up && ip route add local 10.0.0.0/8 dev lo && exec pyth
 
 CONFIG = {
     "php-cluster:substrate": "aws",
+    "php-cluster:protect": "false",
     "aws:region": REGION,
     "aws:endpoints": json.dumps([dict.fromkeys(("ec2", "iam", "sts"), API)]),
 }

@@ -29,6 +29,29 @@ def test_haproxy_speaks_https_only_with_a_certificate() -> None:
     assert "redirect location https://" in haproxy(tls=True)
 
 
+def test_a_request_is_one_line_that_names_no_session() -> None:
+    [line] = re.findall(r'^    log-format "(.*)"$', haproxy(), re.MULTILINE)
+    assert all(field in line.split() for field in ("id=%ID", "node=%s", "total=%Ta", "session=%[var(txn.session)]"))
+    # Neither cookies nor what follows the path.
+    assert line.split()[-2:] == ["%HM", "%HPO"] and "req." not in line and "option httplog" not in haproxy()
+    hashed = re.findall(r"set-var\(txn.session\) \S+", haproxy())
+    assert [each.split()[1] for each in hashed] == [
+        f"{way}.cook(PHPSESSID),sha2(256),hex,bytes(0,12),lower" for way in ("req", "res")
+    ]
+
+
+def test_maintenance_closes_all_but_the_page_that_is_watched() -> None:
+    def closing(health_path: str) -> str:
+        text = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60, health_path=health_path)
+        [line] = re.findall(r"^    http-request return status 503 .* (if .*)$", text, re.MULTILINE)
+        # Not before the way to TLS, and before anybody waits for PHP.
+        assert text.index("redirect location") < text.index("return status 503") < text.index("track-sc0")
+        return str(line)
+
+    assert closing("/") == closing("/?a=1") == "if { var(txn.retry_after) -m found }"
+    assert closing("/up/?a=1") == "if { var(txn.retry_after) -m found } !{ path /up/ }"
+
+
 def test_a_proxy_is_believed_only_where_it_is_trusted() -> None:
     plain = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60)
     assert "from_proxy" not in plain and "expect-proxy" not in plain

@@ -53,7 +53,7 @@ def install(machine: Path, **variables: str) -> str:
     environment = {
         **{"STEP": "lb1-install", "PATH": f"{machine}:{os.environ['PATH']}", "HOST_NAME": "lb1", "HOST_TABLE": TABLE},
         **{"PACKAGES": "", "PACKET_FILTER": "", "EXACT": "yes", "PACKET_FILTER_SERVICE": "", "NFTABLES_DROP_IN": ""},
-        **variables,
+        **{"LOG_DAYS": "14", **variables},
     }
     text = script(machine, "hosts/steps/lib.sh", "hosts/base/lib.sh", "hosts/base/install.sh")
     done = subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)

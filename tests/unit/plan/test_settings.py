@@ -102,6 +102,8 @@ def test_every_key_is_described() -> None:
         ("brickGiB", 0),
         ("requestSeconds", 0),
         ("requestSeconds", "60s"),
+        ("logDays", 0),
+        ("protect", "yes"),
         ("volumeOptions", ["performance.cache-size"]),
         ("volumeOptions", {"performance.write-behind": "on"}),
         ("volumeOptions", {"network.ping-timeout": 42}),

@@ -37,7 +37,7 @@ def report(changes: dict[str, list[str]] | None = None, site: str = "200") -> Re
 
 def test_well() -> None:
     assert (report().problems, report().exit_code) == ([], WELL)
-    assert "lb1 since 2026-11-25T10:01:02+0000" in cluster_status.screen("dev", report())
+    assert "lb1 since 2026-11-25T10:01:02+0000" in cluster_status.screen(report())
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,30 @@ def test_well() -> None:
         ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
         (
             {"lb1": ["ahead -0.4 0.2", *SAYS["lb1"]], "lb2": ["ahead 4.4 5.1"], "php1": ["ahead -0.1 0.3"]},
-            "the clock of lb1 is 4.2 s or more behind that of lb2: both need a time server",
+            "the clock of lb1 is 4.2 s or more behind that of lb2: both need a time server"
+            " (scripts/ssh lb1 apt-get install chrony)",
         ),
+        (
+            {"lb2": ["used / 40% 3%", "used /session 91% -"]},
+            "lb2: 91 % of the room of /session is used: scripts/ssh php1 systemctl start php-cluster-collect",
+        ),
+        (
+            {"php1": ["used / 89% 100%"]},
+            "php1: 100 % of the inodes of / is used: scripts/ssh php1 'journalctl --vacuum-size=200M; apt-get clean'",
+        ),
+        (
+            {"lb2": ["may_hold -254"]},
+            "lb2 must not hold the floating IP: scripts/ssh lb2 journalctl --unit php-cluster-balancer",
+        ),
+        (
+            {"lb1": [*SAYS["lb1"], f"certificate_ends {int(time.time()) + 3 * 86400 + 43200}"]},
+            "the certificate of lb1 ends in 3 days: set tlsCertificate and tlsKey anew, and pulumi up",
+        ),
+        (
+            {"lb2": ["certificate_ends 1000000000"]},
+            "the certificate of lb2 has ended: set tlsCertificate and tlsKey anew, and pulumi up",
+        ),
+        ({"lb2": ["maintenance 2026-11-30 16:20"]}, "maintenance is on at lb2 alone: scripts/maintenance on, or off"),
         ({"php2": ["site ffff"]}, "nodes serve different releases of the site: 0123456789ab, ffff"),
     ],
 )
@@ -83,3 +105,34 @@ def test_a_clock_was_read_between_question_and_answer() -> None:
 def test_a_site_that_does_not_answer_is_down() -> None:
     assert report(site="503").exit_code == DOWN
     assert report(site="no answer: timed out").problems == ["the site: no answer: timed out"]
+
+
+def test_a_site_that_is_closed_is_not_down() -> None:
+    closed = "maintenance 2026-11-30 16:20"
+    found = report({"lb1": [*SAYS["lb1"], closed], "lb2": [closed]}, site="503")
+    assert found.problems == ["maintenance is on since 2026-11-30 16:20: scripts/maintenance off"]
+    assert found.exit_code == DEGRADED
+    # The balancer that has the address is the one that answers.
+    assert report({"lb2": [closed]}, site="503").exit_code == DOWN
+
+
+def test_a_balancer_that_is_off_is_not_told_of_maintenance() -> None:
+    found = report({"lb1": [*SAYS["lb1"], "maintenance 2026-11-30 16:20"], "lb2": []}, site="503")
+    assert "maintenance is on since 2026-11-30 16:20: scripts/maintenance off" in found.problems
+
+
+def test_what_is_to_be_known_is_no_fault() -> None:
+    found = report({"php1": [*SAYS["php1"], "updates 12 3 2026-11-30"], "lb2": ["updates 0 0 2026-11-30"]})
+    assert (found.problems, found.exit_code) == ([], WELL)
+    assert found.notices == [
+        "php1: 12 updates, 3 security (known since 2026-11-30): one machine at a time, scripts/ssh php1 apt-get upgrade"
+    ]
+
+
+def test_a_rollback_is_told_with_both_ways_out() -> None:
+    made = Report("200", floating_ip={"owners": {"lb1": "?"}}, rolled_back={"a" * 64: "b" * 64}, stack="shop")
+    judge(made)
+    assert made.notices == [
+        "the site was rolled back from aaaaaaaaaaaa to bbbbbbbbbbbb: pulumi up with another site ends it, and so does "
+        "scripts/release --stack shop rollback aaaaaaaaaaaa"
+    ]

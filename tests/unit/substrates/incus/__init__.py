@@ -29,6 +29,7 @@ class Incus:
     """The substrate `incus`."""
 
     KEYS: Mapping[str, Any] = {"incus": {}}
+    PROTECTED = True
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
         below = reader.below("incus", {"bridge": "incusbr0", "pool": ""}, example="bridge incusbr0")

@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# Whether this load balancer holds the floating IP; read before the scripts that ask it over SSH.
+#
+# Input: FLOATING_IP.
+
+# An Elastic IP is on no interface; the network's API tells who has it.
+holds_floating_ip() {
+    if [[ -e /usr/lib/php-cluster/elastic-ip ]]; then
+        [[ $(timeout 2 /usr/lib/php-cluster/elastic-ip holder) == "$(hostname)" ]]
+    else
+        ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"
+    fi
+}

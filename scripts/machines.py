@@ -1,0 +1,95 @@
+"""The machines of a stack, reached as root with the stack's own key and pinned host keys."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.plan.topology import Role
+from components.steps.pinned_ssh import ssh_command
+
+NO_STACK = 3
+"""Exit status of every script that finds no cluster to ask."""
+
+
+DEFAULT_STACK = "dev"
+
+
+class NoClusterError(Exception):
+    """The stack does not exist, or its cluster is not up."""
+
+
+class Machines:
+    """The machines of a stack that is up.
+
+    Attributes:
+        stack: Its name.
+        outputs: What it tells of them, secrets included.
+    """
+
+    def __init__(self, stack: str, outputs: Mapping[str, Any], folder: Path, connect_seconds: int) -> None:
+        self.stack, self.outputs = stack, outputs
+        self._folder, self._connect_seconds = folder, connect_seconds
+
+    def names(self, role: Role | None = None) -> list[str]:
+        """All of them, or those of one role."""
+        machines: Mapping[str, Mapping[str, Any]] = self.outputs["machines"]
+        return [name for name, machine in machines.items() if role is None or machine["role"] == role.value]
+
+    def command(self, name: str, *words: str) -> list[str]:
+        """The words that run a program on a machine as root."""
+        login = self.outputs["machines"][name]["login"]
+        key, known_hosts = self.outputs["sshPrivateKey"], self.outputs["knownHosts"]
+        ssh = ssh_command(self._folder / name, key, known_hosts, self._connect_seconds, login["through"])
+        as_root = [] if login["user"] == "root" else ["sudo", "--non-interactive"]
+        return [*ssh, f"{login['user']}@{login['host']}", shlex.join([*as_root, *words])]
+
+    def run(self, name: str, *words: str, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """What the program says; status 255 and why, if the machine does not answer in time."""
+        command = self.command(name, *words)
+        try:
+            return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 255, "", f"no answer within {seconds:g} s")
+
+    def run_on(
+        self, names: Sequence[str], *words: str, stdin: str = "", seconds: float = 60
+    ) -> dict[str, subprocess.CompletedProcess[str]]:
+        """The same on several machines at once."""
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            answers = pool.map(lambda name: self.run(name, *words, stdin=stdin, seconds=seconds), names)
+            return dict(zip(names, answers, strict=True))
+
+
+def script(name: str, stack: str) -> str:
+    """How a person types one of the project's scripts for a stack."""
+    return f"scripts/{name}" if stack == DEFAULT_STACK else f"scripts/{name} --stack {stack}"
+
+
+def last_line(answer: subprocess.CompletedProcess[str]) -> str:
+    """Why a program failed, in its own words."""
+    lines = (answer.stderr or answer.stdout).strip().splitlines()
+    return lines[-1] if lines else f"exit status {answer.returncode}"
+
+
+@contextmanager
+def machines_of(stack: str, connect_seconds: int = 5) -> Iterator[Machines]:
+    """The machines of a stack.
+
+    Raises:
+        NoClusterError: there are none.
+    """
+    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    outputs: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    if not outputs.get("machines"):
+        raise NoClusterError(f"the stack {stack} has no cluster that is up; make up builds one")
+    with tempfile.TemporaryDirectory() as folder:
+        yield Machines(stack, outputs, Path(folder), connect_seconds)
