@@ -13,6 +13,7 @@ from components.plan import topology
 from components.plan.packages import packages_of
 from components.plan.topology import Profile
 from tests.commands import PROJECT
+from tests.release import RELEASE
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def image() -> Iterator[Image]:
     made = subprocess.run(
         ["scripts/lab/image", "up"],
         cwd=PROJECT,
-        env={**os.environ, "PACKAGES": " ".join(packages)},
+        env={**os.environ, "SUITE": RELEASE.suite, "PACKAGES": " ".join(packages)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

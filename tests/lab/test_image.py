@@ -48,7 +48,8 @@ def test_it_can_be_made_from_a_folder_of_any_name(tmp_path: Path) -> None:
         'sh -c "$hook" exec "$root"\n'
     )
     (lab / "mmdebstrap").chmod(0o755)
-    script = f"mount -t tmpfs none /var/lib; PATH={shlex.quote(str(lab))}:$PATH; PACKAGES=x scripts/lab/image up"
+    environment = f"PATH={shlex.quote(str(lab))}:$PATH SUITE=bookworm PACKAGES=x"
+    script = f"mount -t tmpfs none /var/lib; export {environment}; scripts/lab/image up"
     made = said("unshare", "--mount", "bash", "-euc", script, folder=lab).splitlines()[-1]
     assert made.startswith("/var/lib/php-cluster/images/")
     assert (lab / "scripts" / "lab" / "said").read_text().startswith("finished /var/lib/php-cluster/images/.partial-")

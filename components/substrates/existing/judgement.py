@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
+from components.plan.releases import RELEASES
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.substrates.clocks import furthest_apart
@@ -14,7 +15,6 @@ from components.substrates.existing.facts import Facts
 from components.substrates.existing.settings import KEY, ExistingSettings
 
 ARCHITECTURES = ("amd64", "arm64")
-SYSTEM = ("debian", "12")
 
 LEAST_FREE_MIB = 256
 PACKAGES_MIB = 1024
@@ -136,9 +136,9 @@ class Judge:
     def _system(self, planned: PlannedMachine) -> None:
         name, facts = planned.name, self.found[planned.name]
         identifier, version, *pretty = facts.one("system").split(" ", 2)
-        if (identifier, version) != SYSTEM:
-            called = " ".join(pretty) or identifier
-            self.refuse(name, f"it runs {called}", "", "must be a machine with Debian 12; nothing else is supported.")
+        if identifier != "debian" or version not in map(str, RELEASES):
+            called, supported = " ".join(pretty) or identifier, " or ".join(map(str, RELEASES))
+            self.refuse(name, f"it runs {called}", "", f"must be a machine with Debian {supported}.")
         if facts.one("architecture") not in ARCHITECTURES:
             self.refuse(
                 name,

@@ -41,5 +41,4 @@ class Local:
 
     def create(self, settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
         """Makes the machines of a plan on this box."""
-        packages = machines.image_packages(settings, plan) if self.image is Image.PREBUILT else []
-        return machines.LocalSubstrate(settings, plan, packages, drift).machines
+        return machines.LocalSubstrate(settings, plan, self.image, drift).machines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_command as command
@@ -16,6 +16,7 @@ from components.steps.drift import GONE, OFF, Drift, States
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
 from components.substrates.local.identity import checkout_identity, lab_id
+from components.substrates.local.settings import Image
 from components.substrates.ssh_keys import KeyPair, key_pair
 
 LAB_SCRIPTS = "scripts/lab"
@@ -28,9 +29,16 @@ INTERFACE = "host0"
 BRICK_SOURCE = "/data"
 
 
-def image_packages(settings: Settings, plan: Topology) -> list[str]:
-    """What a prebuilt image has beyond Debian's base: all that any machine needs, so that one image serves them all."""
-    return sorted({package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)})
+def image_inputs(settings: Settings, plan: Topology, image: Image) -> dict[str, str]:
+    """What `scripts/lab/image` makes the image of.
+
+    Beyond Debian's base, a prebuilt one has all that any machine needs, so that one image serves them all.
+    """
+    packages = {package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)}
+    return {
+        "SUITE": settings.debian.suite,
+        "PACKAGES": " ".join(sorted(packages)) if image is Image.PREBUILT else "",
+    }
 
 
 class LocalMachine(pulumi.ComponentResource):
@@ -111,7 +119,7 @@ class LocalSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology, packages: Sequence[str], drift: Drift) -> None:
+    def __init__(self, settings: Settings, plan: Topology, image_kind: Image, drift: Drift) -> None:
         stack = pulumi.get_stack()
         super().__init__("php-cluster:local:LocalSubstrate", "local", None)
         identity = checkout_identity()
@@ -128,7 +136,7 @@ class LocalSubstrate(pulumi.ComponentResource):
             "image",
             create=f"{LAB_SCRIPTS}/image up",
             delete=f"{LAB_SCRIPTS}/image down",
-            environment={"PACKAGES": " ".join(packages)},
+            environment=image_inputs(settings, plan, image_kind),
             add_previous_output_in_env=False,
             opts=child,
         )
