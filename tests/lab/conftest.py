@@ -48,10 +48,10 @@ def extension(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("extension")
     shutil.copytree(PROJECT / "scripts/hosts/sessions", folder / "sessions")
     done = image.run(
-        """
+        f"""
         mkdir -p /usr/lib/php-cluster
         cp -r /files/sessions/extension /usr/lib/php-cluster/
-        bash /files/sessions/build-extension make 8.2 /files/php_cluster.so
+        bash /files/sessions/build-extension make {RELEASE.php} /files/php_cluster.so
         """,
         files=folder,
     )

@@ -19,6 +19,7 @@ from components.site.jobs import jobs_of
 from components.steps.host_scripts import HOST_SCRIPTS
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
+from tests.release import RELEASE
 from tests.unit.plan.test_settings import self_signed
 
 PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
@@ -57,8 +58,8 @@ JUDGES = {
     "nginx": NGINX,
     "nginx with rules": NGINX,
     "nginx, settings that are tried": NGINX,
-    "php-fpm": "mkdir -p /run/php-cluster; FPM=a php-fpm8.2 --test --fpm-config /files/file",
-    "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
+    "php-fpm": f"mkdir -p /run/php-cluster; FPM=a php-fpm{RELEASE.php} --test --fpm-config /files/file",
+    "php ini": f'cp /files/file /etc/php/{RELEASE.php}/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
     "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
 }
 
@@ -139,8 +140,8 @@ UNITS = {
     "site/worker.service.j2": "php-cluster-worker-mail@1.service",
 }
 VALUES = {
-    "version": "8.2",
-    "etc": "/etc/php/8.2/fpm",
+    "version": RELEASE.php,
+    "etc": f"/etc/php/{RELEASE.php}/fpm",
     "conf": "/etc/php-cluster/fpm.conf",
     "program": "/usr/lib/php-cluster/keep-mounted",
     "answered": "/run/php-cluster/mount-answered",

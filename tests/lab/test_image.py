@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.commands import PROJECT, said
 from tests.lab.conftest import Image
+from tests.release import RELEASE
 
 
 def test_only_ssh_and_the_network_start_by_themselves(image: Image) -> None:
@@ -30,7 +31,9 @@ def test_it_is_nobody(image: Image) -> None:
 
 
 def test_it_has_what_the_roles_need(image: Image) -> None:
-    done = image.run("command -v glusterd mount.glusterfs haproxy keepalived nginx php-fpm8.2 sshd nft xfs_info")
+    done = image.run(
+        f"command -v glusterd mount.glusterfs haproxy keepalived nginx php-fpm{RELEASE.php} sshd nft xfs_info"
+    )
     assert done.returncode == 0, done.stdout
 
 
