@@ -44,15 +44,17 @@ def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = 
 
 NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
+# Its interface, and the file that watch-balancer has written before keepalived starts: 2.3 does without one that is not there.
+KEEPALIVED = "ip link add host0 type veth peer name other; mkdir -p /run/php-cluster; echo 0 >/run/php-cluster/may-hold;"
+
 # The daemon's own check of /files/file.
 JUDGES = {
     "haproxy": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
     "haproxy with TLS": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
     "haproxy behind a proxy": f"mkdir -p /run/haproxy; cp /files/pem {TLS_PATH}; haproxy -c -f /files/file",
     "haproxy behind the PROXY protocol": "mkdir -p /run/haproxy; haproxy -c -f /files/file",
-    "keepalived": "ip link add host0 type veth peer name other; keepalived --use-file=/files/file --config-test",
-    "keepalived with an Elastic IP": "ip link add host0 type veth peer name other; "
-    "keepalived --use-file=/files/file --config-test",
+    "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
+    "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
     "nginx": NGINX,
