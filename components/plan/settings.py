@@ -37,7 +37,6 @@ from components.plan.config_values import (
     text_as_is,
 )
 from components.plan.path_patterns import pattern_text
-from components.plan.releases import DEFAULT, RELEASES, Release
 from components.plan.shared_paths import SharedPaths, read_shared_paths
 from components.plan.topology import MAX_PHP_NODES, Profile
 
@@ -73,7 +72,6 @@ _VOLUME_OPTIONS_RULE = (
 class Settings:
     """Checked settings; Pulumi.yaml describes each. What only one substrate asks for, it keeps itself."""
 
-    debian: Release
     php_nodes: int
     profile: Profile
     network: str | None
@@ -253,13 +251,6 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         "appDir", _app_dir, f"a readable folder, relative to {PROJECT_FOLDER}", "appDir app", PROJECT_FOLDER / "app"
     )
     return Settings(
-        debian=reader.read(
-            "debian",
-            lambda value: RELEASES[integer(1, 99)(value)],
-            f"one of {', '.join(map(str, RELEASES))}",
-            "debian 13",
-            RELEASES[DEFAULT],
-        ),
         php_nodes=reader.read(
             "phpNodes", integer(1, MAX_PHP_NODES), f"a whole number from 1 to {MAX_PHP_NODES}", "phpNodes 2", 1
         ),

@@ -44,8 +44,10 @@ def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = 
 
 NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
-# Its interface, and the file that watch-balancer has written before keepalived starts: 2.3 does without one that is not there.
-KEEPALIVED = "ip link add host0 type veth peer name other; mkdir -p /run/php-cluster; echo 0 >/run/php-cluster/may-hold;"
+# Its interface, and the file that watch-balancer has written before it starts: 2.3 ignores one that is not there.
+KEEPALIVED = (
+    "ip link add host0 type veth peer name other; mkdir -p /run/php-cluster; echo 0 >/run/php-cluster/may-hold;"
+)
 
 # The daemon's own check of /files/file.
 JUDGES = {

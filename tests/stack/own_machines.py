@@ -96,7 +96,7 @@ class OwnMachines:
 def own_machines(stack: str, count: int) -> Iterator[OwnMachines]:
     """Makes machines, and takes them away."""
     lab, base = lab_id(stack, checkout_identity()), default_network(stack).removesuffix("0/24")
-    inputs = image_inputs(*planned(debian=RELEASE.number), Image.PREBUILT)
+    inputs = image_inputs(*planned(), Image.PREBUILT, RELEASE)
     image = said("scripts/lab/image", "up", environment={**os.environ, **inputs}).splitlines()[-1]
     environment = {
         **os.environ,

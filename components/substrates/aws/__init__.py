@@ -39,7 +39,7 @@ class Aws:
         """
         from components.substrates.aws import account  # noqa: PLC0415 - see above
 
-        region = account.look_up(self.settings, settings.debian, settings.network, settings.php_nodes)
+        region = account.look_up(self.settings, settings.network, settings.php_nodes)
         network = settings.network or zones.default_network(pulumi.get_stack())
         return zones.plan(network, region, settings.php_nodes, settings.profile)
 
