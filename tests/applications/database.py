@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from components.substrates.local.identity import checkout_identity
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.commands import said
+from tests.release import RELEASE
 from tests.stack.cluster import Cluster, wait_for
 
 MACHINE = "db"
@@ -53,7 +54,7 @@ def planned_database(network: str) -> Database:
 def running_database(cluster: Cluster, database: Database) -> Iterator[None]:
     """The server, in the network of a cluster that is up, as long as the block lasts."""
     base = database.address.rpartition(".")[0]
-    environment = {**os.environ, "PACKAGES": "mariadb-server"}
+    environment = {**os.environ, "SUITE": RELEASE.suite, "PACKAGES": "mariadb-server"}
     image = said("scripts/lab/image", "up", environment=environment).splitlines()[-1]
     environment |= {
         "LAB": cluster.lab,

@@ -13,6 +13,7 @@ from components.plan import topology
 from components.plan.packages import packages_of
 from components.plan.topology import Profile
 from tests.commands import PROJECT
+from tests.release import RELEASE
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def extension(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("extension")
     shutil.copytree(PROJECT / "scripts/hosts/sessions", folder / "sessions")
     done = image.run(
-        """
+        f"""
         mkdir -p /usr/lib/php-cluster
         cp -r /files/sessions/extension /usr/lib/php-cluster/
-        bash /files/sessions/build-extension make 8.2 /files/php_cluster.so
+        bash /files/sessions/build-extension make {RELEASE.php} /files/php_cluster.so
         """,
         files=folder,
     )
@@ -66,7 +67,7 @@ def image() -> Iterator[Image]:
     made = subprocess.run(
         ["scripts/lab/image", "up"],
         cwd=PROJECT,
-        env={**os.environ, "PACKAGES": " ".join(packages)},
+        env={**os.environ, "SUITE": RELEASE.suite, "PACKAGES": " ".join(packages)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

@@ -25,6 +25,7 @@ from components.site.jobs import jobs_of
 from components.steps.host_scripts import HOST_SCRIPTS
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
+from tests.release import RELEASE
 from tests.unit.plan.test_settings import self_signed
 
 PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
@@ -51,22 +52,26 @@ def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = 
 HAPROXY = f"mkdir -p /run/haproxy; touch {MAINTENANCE_MAP} {MAINTENANCE_PAGE}; haproxy -c -f /files/file"
 NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
+# Its interface, and the file that watch-balancer has written before it starts: 2.3 ignores one that is not there.
+KEEPALIVED = (
+    "ip link add host0 type veth peer name other; mkdir -p /run/php-cluster; echo 0 >/run/php-cluster/may-hold;"
+)
+
 # The daemon's own check of /files/file.
 JUDGES = {
     "haproxy": HAPROXY,
     "haproxy with TLS": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "haproxy behind a proxy": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "haproxy behind the PROXY protocol": HAPROXY,
-    "keepalived": "ip link add host0 type veth peer name other; keepalived --use-file=/files/file --config-test",
-    "keepalived with an Elastic IP": "ip link add host0 type veth peer name other; "
-    "keepalived --use-file=/files/file --config-test",
+    "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
+    "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
     "nginx": NGINX,
     "nginx with rules": NGINX,
     "nginx, settings that are tried": NGINX,
-    "php-fpm": "mkdir -p /run/php-cluster; FPM=a php-fpm8.2 --test --fpm-config /files/file",
-    "php ini": 'cp /files/file /etc/php/8.2/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
+    "php-fpm": f"mkdir -p /run/php-cluster; FPM=a php-fpm{RELEASE.php} --test --fpm-config /files/file",
+    "php ini": f'cp /files/file /etc/php/{RELEASE.php}/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
     "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
 }
 
@@ -147,8 +152,8 @@ UNITS = {
     "site/worker.service.j2": "php-cluster-worker-mail@1.service",
 }
 VALUES = {
-    "version": "8.2",
-    "etc": "/etc/php/8.2/fpm",
+    "version": RELEASE.php,
+    "etc": f"/etc/php/{RELEASE.php}/fpm",
     "conf": "/etc/php-cluster/fpm.conf",
     "program": "/usr/lib/php-cluster/keep-mounted",
     "answered": "/run/php-cluster/mount-answered",

@@ -13,6 +13,7 @@ from components.plan import topology
 from components.plan.topology import Profile
 from components.site.jobs import environment_file
 from tests.lab.conftest import Image
+from tests.release import RELEASE
 from tests.stack.cluster import request, wait_for
 
 PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
@@ -48,12 +49,12 @@ def url(image: Image, tmp_path: Path) -> Iterator[str]:
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     tmp_path.chmod(0o755)
-    script = """
+    script = f"""
         mkdir -p /run/php-cluster /srv/site
         ln -s /files/site /srv/site/current
         ln -s /files/site/public /srv/site/web
         ln -s site-a.sock /run/php-cluster/site.sock
-        (set -a; . /files/environment; FPM=a exec php-fpm8.2 --nodaemonize --fpm-config /files/fpm.conf) &
+        (set -a; . /files/environment; FPM=a exec php-fpm{RELEASE.php} --nodaemonize --fpm-config /files/fpm.conf) &
         exec nginx -c /files/nginx.conf -g "daemon off;"
     """
     with (tmp_path / "log").open("w") as log:

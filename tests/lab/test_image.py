@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.commands import PROJECT, said
 from tests.lab.conftest import Image
+from tests.release import RELEASE
 
 
 def test_only_ssh_and_the_network_start_by_themselves(image: Image) -> None:
@@ -30,7 +31,9 @@ def test_it_is_nobody(image: Image) -> None:
 
 
 def test_it_has_what_the_roles_need(image: Image) -> None:
-    done = image.run("command -v glusterd mount.glusterfs haproxy keepalived nginx php-fpm8.2 sshd nft xfs_info")
+    done = image.run(
+        f"command -v glusterd mount.glusterfs haproxy keepalived nginx php-fpm{RELEASE.php} sshd nft xfs_info"
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -48,7 +51,8 @@ def test_it_can_be_made_from_a_folder_of_any_name(tmp_path: Path) -> None:
         'sh -c "$hook" exec "$root"\n'
     )
     (lab / "mmdebstrap").chmod(0o755)
-    script = f"mount -t tmpfs none /var/lib; PATH={shlex.quote(str(lab))}:$PATH; PACKAGES=x scripts/lab/image up"
+    environment = f"PATH={shlex.quote(str(lab))}:$PATH SUITE=bookworm PACKAGES=x"
+    script = f"mount -t tmpfs none /var/lib; export {environment}; scripts/lab/image up"
     made = said("unshare", "--mount", "bash", "-euc", script, folder=lab).splitlines()[-1]
     assert made.startswith("/var/lib/php-cluster/images/")
     assert (lab / "scripts" / "lab" / "said").read_text().startswith("finished /var/lib/php-cluster/images/.partial-")

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from components.plan.releases import DEFAULT
 from components.plan.topology import ARBITER_FOLDER
 from components.substrates.local.identity import checkout_identity, lab_id
 from scripts.stack import Stack, StackError
 from tests.commands import PROJECT
+from tests.release import RELEASE
 
 JOURNALS = PROJECT / ".cluster" / "journals"
 T = TypeVar("T")
@@ -95,6 +97,11 @@ class Visitor:
 
 class Cluster(Stack):
     """A stack of the lab, as its user and its visitors see it."""
+
+    def __post_init__(self) -> None:
+        if RELEASE.number != DEFAULT:
+            self.config = {"debian": str(RELEASE.number), **self.config}
+        super().__post_init__()
 
     @property
     def lab(self) -> str:

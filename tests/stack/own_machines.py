@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.substrates.local.identity import checkout_identity, default_network, lab_id
-from components.substrates.local.machines import image_packages
+from components.substrates.local.machines import image_inputs
+from components.substrates.local.settings import Image
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
 from tests.commands import said
+from tests.release import RELEASE
 from tests.stack.cluster import leftovers
 from tests.unit.graph import planned
 
@@ -95,9 +97,8 @@ class OwnMachines:
 def own_machines(stack: str, count: int) -> Iterator[OwnMachines]:
     """Makes machines, and takes them away."""
     lab, base = lab_id(stack, checkout_identity()), default_network(stack).removesuffix("0/24")
-    image = said(
-        "scripts/lab/image", "up", environment={**os.environ, "PACKAGES": " ".join(image_packages(*planned()))}
-    ).splitlines()[-1]
+    inputs = image_inputs(*planned(), Image.PREBUILT, RELEASE)
+    image = said("scripts/lab/image", "up", environment={**os.environ, **inputs}).splitlines()[-1]
     environment = {
         **os.environ,
         "LAB": lab,

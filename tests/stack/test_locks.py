@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.release import RELEASE
 from tests.stack.cluster import Cluster, Visitor, wait_for
 from tests.stack.health import goes_on, used_session, whole_again
 
@@ -25,8 +26,8 @@ def goes_by_itself(cluster: Cluster, machine: str, name: str, code: str, *words:
     """Starts PHP code there as a service of that name, with the sessions of the site, and keeps what it says."""
     cluster.enter(machine, f"rm -f /run/{name}.said; cat >/run/{name}.php <<'CODE'\n<?php {code}\nCODE")
     settings = "-d php_cluster.lock_seconds=600 -d error_log= -d session.use_cookies=0"
-    command = f"php -c /etc/php/8.2/fpm {settings} /run/{name}.php {' '.join(words)} >/run/{name}.said 2>&1"
-    options = f"--quiet --collect --unit {name} --setenv=PHP_INI_SCAN_DIR=/etc/php/8.2/fpm/conf.d"
+    command = f"php -c /etc/php/{RELEASE.php}/fpm {settings} /run/{name}.php {' '.join(words)} >/run/{name}.said 2>&1"
+    options = f"--quiet --collect --unit {name} --setenv=PHP_INI_SCAN_DIR=/etc/php/{RELEASE.php}/fpm/conf.d"
     cluster.enter(machine, f"systemd-run {options} bash -c '{command}'")
 
 

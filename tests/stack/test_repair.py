@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.release import RELEASE
 from tests.stack.cluster import Cluster, Visitor, wait_for
 from tests.stack.health import bricks_online, goes_on, outdated_for_arbiter, pending_heals, used_session, whole_again
 
@@ -70,7 +71,7 @@ def visited(visitor: Visitor) -> Iterator[Visits]:
 
 
 DRIFT = {
-    "php1-php": ("php1", "echo '; by hand' >>/etc/php/8.2/fpm/conf.d/90-php-cluster.ini"),
+    "php1-php": ("php1", f"echo '; by hand' >>/etc/php/{RELEASE.php}/fpm/conf.d/90-php-cluster.ini"),
     "php2-php": ("php2", "systemctl stop nginx"),
     "php2-mount": ("php2", "systemctl disable --now php-cluster-sessions && umount --lazy /media/sessions"),
     "lb1-haproxy": ("lb1", "sed --in-place 's/timeout check 2s/timeout check 9s/' /etc/haproxy/haproxy.cfg"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
+from components.plan.releases import RELEASES
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.substrates.clocks import furthest_apart
@@ -14,7 +15,6 @@ from components.substrates.existing.facts import Facts
 from components.substrates.existing.settings import KEY, ExistingSettings
 
 ARCHITECTURES = ("amd64", "arm64")
-SYSTEM = ("debian", "12")
 
 LEAST_FREE_MIB = 256
 PACKAGES_MIB = 1024
@@ -88,6 +88,7 @@ class Judge:
             if self._belongs(planned) and not self.is_ours(planned.name):
                 self._room(planned)
                 self._nothing_foreign(planned)
+        self._one_release(answering)
         for planned in self.plan.machines:
             self._changes_its_name(planned)
         for planned in answering:
@@ -133,12 +134,32 @@ class Judge:
             case _:
                 self.refuse(name, f"it did not say what it is like: {said}", own, "log in and see what is wrong.")
 
+    def _release(self, planned: PlannedMachine) -> str:
+        return self.found[planned.name].one("system").split(" ")[1]
+
+    def _one_release(self, answering: Sequence[PlannedMachine]) -> None:
+        """Machines that join must run what the others run: GlusterFS 11 takes no volume over from a peer with 10.
+
+        Those of the cluster may differ, while somebody upgrades one after the other.
+        """
+        ours = [planned for planned in answering if self.is_ours(planned.name)]
+        wanted = self._release((ours or answering)[0]) if answering else ""
+        for planned in answering:
+            found = self._release(planned)
+            if planned not in ours and found != wanted and found in map(str, RELEASES):
+                self.refuse(
+                    planned.name,
+                    f"it runs Debian {found}, and {(ours or answering)[0].name} Debian {wanted}",
+                    "",
+                    f"must be a machine with Debian {wanted}.",
+                )
+
     def _system(self, planned: PlannedMachine) -> None:
         name, facts = planned.name, self.found[planned.name]
         identifier, version, *pretty = facts.one("system").split(" ", 2)
-        if (identifier, version) != SYSTEM:
-            called = " ".join(pretty) or identifier
-            self.refuse(name, f"it runs {called}", "", "must be a machine with Debian 12; nothing else is supported.")
+        if identifier != "debian" or version not in map(str, RELEASES):
+            called, supported = " ".join(pretty) or identifier, " or ".join(map(str, RELEASES))
+            self.refuse(name, f"it runs {called}", "", f"must be a machine with Debian {supported}.")
         if facts.one("architecture") not in ARCHITECTURES:
             self.refuse(
                 name,

@@ -9,23 +9,24 @@ import pulumi
 
 from components.plan import topology
 from components.plan.config_values import Reader
+from components.plan.releases import DEFAULT, check_choice
 from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.steps.drift import Drift, States
 from components.steps.machine import Machine
 from components.substrates.local import machines
 from components.substrates.local.identity import default_network
-from components.substrates.local.settings import Image, check_network, read_image
+from components.substrates.local.settings import Image, check_network, read_debian, read_image
 
 
 class Local:
     """The substrate `local`."""
 
-    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value}
+    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value, "debian": DEFAULT}
     PROTECTED = False
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
-        self.image = read_image(reader)
+        self.image, self.debian = read_image(reader), read_debian(reader)
 
     def check(self, reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
         """Notes what breaks rules about several keys at once."""
@@ -41,6 +42,11 @@ class Local:
         return machines.states(names)
 
     def create(self, settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
-        """Makes the machines of a plan on this box."""
-        packages = machines.image_packages(settings, plan) if self.image is Image.PREBUILT else []
-        return machines.LocalSubstrate(settings, plan, packages, drift).machines
+        """Makes the machines of a plan on this box.
+
+        Raises:
+            ConfigError: the stack's machines run another release of Debian.
+        """
+        check_choice(self.debian, machines.release_of(drift.last))
+        image = machines.image_inputs(settings, plan, self.image, self.debian)
+        return machines.LocalSubstrate(settings, plan, image, drift).machines

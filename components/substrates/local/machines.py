@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_command as command
 
 from components.plan.packages import packages_of
+from components.plan.releases import RELEASES, Release
 from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.steps.drift import GONE, OFF, Drift, States
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
 from components.substrates.local.identity import checkout_identity, lab_id
+from components.substrates.local.settings import Image
 from components.substrates.ssh_keys import KeyPair, key_pair
 
 LAB_SCRIPTS = "scripts/lab"
@@ -28,9 +31,24 @@ INTERFACE = "host0"
 BRICK_SOURCE = "/data"
 
 
-def image_packages(settings: Settings, plan: Topology) -> list[str]:
-    """What a prebuilt image has beyond Debian's base: all that any machine needs, so that one image serves them all."""
-    return sorted({package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)})
+def image_inputs(settings: Settings, plan: Topology, image: Image, debian: Release) -> dict[str, str]:
+    """What `scripts/lab/image` makes the image of.
+
+    Beyond Debian's base, a prebuilt one has all that any machine needs, so that one image serves them all.
+    """
+    packages = {package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)}
+    return {
+        "SUITE": debian.suite,
+        "PACKAGES": " ".join(sorted(packages)) if image is Image.PREBUILT else "",
+    }
+
+
+def release_of(last: LastUpdate) -> Release | None:
+    """What the stack's machines run; None without any."""
+    if not last.machines_with("machine"):
+        return None
+    suite = last.environment("image").get("SUITE")
+    return next((release for release in RELEASES.values() if release.suite == suite), RELEASES[12])
 
 
 class LocalMachine(pulumi.ComponentResource):
@@ -111,7 +129,7 @@ class LocalSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology, packages: Sequence[str], drift: Drift) -> None:
+    def __init__(self, settings: Settings, plan: Topology, image_inputs: Mapping[str, str], drift: Drift) -> None:
         stack = pulumi.get_stack()
         super().__init__("php-cluster:local:LocalSubstrate", "local", None)
         identity = checkout_identity()
@@ -128,7 +146,7 @@ class LocalSubstrate(pulumi.ComponentResource):
             "image",
             create=f"{LAB_SCRIPTS}/image up",
             delete=f"{LAB_SCRIPTS}/image down",
-            environment={"PACKAGES": " ".join(packages)},
+            environment=image_inputs,
             add_previous_output_in_env=False,
             opts=child,
         )

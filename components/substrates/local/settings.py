@@ -6,7 +6,8 @@ import enum
 import ipaddress
 
 from components.plan import topology
-from components.plan.config_values import Reader
+from components.plan.config_values import Reader, integer
+from components.plan.releases import DEFAULT, RELEASES, Release
 from components.plan.settings import Settings
 
 
@@ -21,6 +22,17 @@ def read_image(reader: Reader) -> Image:
     """Checks the key `image`; what is wrong is noted."""
     return reader.read(
         "image", Image, f"one of {', '.join(image.value for image in Image)}", "image prebuilt", Image.PREBUILT
+    )
+
+
+def read_debian(reader: Reader) -> Release:
+    """Checks the key `debian`; what is wrong is noted."""
+    return reader.read(
+        "debian",
+        lambda value: RELEASES[integer(1, 99)(value)],
+        f"one of {', '.join(map(str, RELEASES))}",
+        "debian 13",
+        RELEASES[DEFAULT],
     )
 
 

@@ -20,7 +20,11 @@ is_mounted() { [[ $(</proc/self/mounts) == *" $MOUNT_POINT fuse.glusterfs "* ]];
 # What the mount's client is told of these by its command line, and FSTAB_LINE by its options, is the same text.
 TOLD='(direct-io-mode|auto-invalidation|attribute-timeout|entry-timeout|negative-timeout|xlator-option)=.*'
 wanted_options() { cut --delimiter ' ' --fields 4 <<<"$FSTAB_LINE" | tr , '\n' | grep --extended-regexp --line-regexp "$TOLD" | sort; }
-mounted_options() { find_client && printf '%s\n' "${client[@]#--}" | grep --extended-regexp --line-regexp "$TOLD" | sort; }
+# GlusterFS 11 starts its client with an xlator-option in two words where 10 has one.
+mounted_options() {
+    find_client && printf '%s\n' "${client[@]#--}" | sed '/^xlator-option$/{N;s/\n/=/}' \
+        | grep --extended-regexp --line-regexp "$TOLD" | sort
+}
 
 # find_client: sets `client` to the words that the mount's client was started with; fails when there is none.
 find_client() {

@@ -18,6 +18,7 @@ from components.plan.topology import MOUNT_POINT, Profile
 from components.plan.traffic import INNER_PORT
 from components.sessions.extension import extension_file, record_lines
 from tests.lab.conftest import Image
+from tests.release import RELEASE
 from tests.stack.cluster import Answer, request, wait_for
 
 PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
@@ -117,10 +118,10 @@ def serving(
         mkdir -p /run/php-cluster /srv/site
         ln -s /files/site /srv/site/current
         ln -s /files/site /srv/site/web
-        cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
+        cp /files/etc/90-php-cluster.ini /etc/php/{RELEASE.php}/fpm/conf.d/
         ln -s site-a.sock /run/php-cluster/site.sock
         {before}
-        FPM=a php-fpm8.2 --nodaemonize --fpm-config /files/etc/fpm.conf &
+        FPM=a php-fpm{RELEASE.php} --nodaemonize --fpm-config /files/etc/fpm.conf &
         exec nginx -c /files/etc/nginx.conf -g "daemon off;"
     """
     log = (tmp_path / "log").open("w+")

@@ -9,6 +9,7 @@ from components.sessions.extension import record_lines
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.lab.sessions.server import LOCK_SECONDS, PLAIN_SESSIONS, SAFE, WORKERS, parsed, serving
+from tests.release import RELEASE
 from tests.stack.cluster import wait_for
 
 REQUEST_SECONDS = 2 * LOCK_SECONDS
@@ -31,10 +32,10 @@ def turned(image: Image, folder: Path) -> tuple[int, str]:
     (folder / "etc" / "plain_sessions.php").write_text(
         (PROJECT / "scripts/hosts/sessions/plain_sessions.php").read_text()
     )
-    script = """
-        cp /files/etc/90-php-cluster.ini /etc/php/8.2/fpm/conf.d/
-        export PHP_INI_SCAN_DIR=/etc/php/8.2/fpm/conf.d
-        runuser --user www-data -- php -c /etc/php/8.2/fpm /files/etc/plain_sessions.php
+    script = f"""
+        cp /files/etc/90-php-cluster.ini /etc/php/{RELEASE.php}/fpm/conf.d/
+        export PHP_INI_SCAN_DIR=/etc/php/{RELEASE.php}/fpm/conf.d
+        runuser --user www-data -- php -c /etc/php/{RELEASE.php}/fpm /files/etc/plain_sessions.php
     """
     done = image.run(script, files=folder)
     return done.returncode, done.stdout

@@ -59,7 +59,8 @@ ODD = {
     "header('X-Accel-Buffering: no'); echo 'begin'; "
     "ob_flush(); flush(); session_id('opened-after-the-beginning'); session_start(); "
     "$_SESSION['t'] = str_repeat('x', (int) $_GET['n']); echo 'end'; ob_flush(); flush(); usleep(300000);",
-    "too_large.php": "$_SESSION['t'] = str_repeat('x', 17 << 20); echo 'promised';",
+    "too_large.php": "$_SESSION['t'] = str_repeat('x', 17 << 20); "
+    "echo session_status() === PHP_SESSION_ACTIVE ? 'promised' : 'no session';",
 }
 PAGES = COUNTING | {name: f"<?php {code}" for name, code in ODD.items()}
 
@@ -156,4 +157,6 @@ def test_an_answer_that_php_begins_before_the_session_does_not_end_well(
     )
     with serving(image, extension, tmp_path, SAFE, site=PAGES) as server:
         assert (whole(server, "plain.php?a=1&b=2") or b"").endswith(b"no session")
-        assert whole(server, "too_large.php?a=1&b=2") is None
+        # PHP 8.4 opens none whose cookie cannot be sent any more.
+        answer = whole(server, "too_large.php?a=1&b=2")
+        assert answer is None or answer.endswith(b"no session"), answer

@@ -177,7 +177,8 @@ def failures(
     ("machine", "line", "said"),
     [
         ("lb1", "system ubuntu 24.04 Ubuntu 24.04.1 LTS", "it runs Ubuntu 24.04.1 LTS"),
-        ("lb1", "system debian 13 Debian GNU/Linux 13 (trixie)", "it runs Debian GNU/Linux 13 (trixie)"),
+        ("lb1", "system debian 11 Debian GNU/Linux 11 (bullseye)", "it runs Debian GNU/Linux 11 (bullseye)"),
+        ("php2", "system debian 13 Debian GNU/Linux 13 (trixie)", "it runs Debian 13, and lb1 Debian 12"),
         ("php2", "architecture i386", "its architecture is i386"),
         ("php2", "init other", "systemd is not its first process"),
         ("php2", "fuse no", "it has no FUSE"),

@@ -137,7 +137,7 @@ static bool acquire(int file, double deadline) {
 			leave_place(place);
 			return fails("another request has held its lock for too long");
 		}
-		usleep(pause + (uint64_t)(now() * 1e6) % pause);
+		usleep(pause + (int64_t)(now() * 1e6) % pause);
 		if (pause < 16000) pause *= 2;
 	}
 	leave_place(place);

@@ -1,0 +1,7 @@
+"""Which release of Debian the machines of the tests run: `DEBIAN=13 scripts/test stack`; without it, the default."""
+
+import os
+
+from components.plan.releases import DEFAULT, RELEASES
+
+RELEASE = RELEASES[int(os.environ.get("DEBIAN", DEFAULT))]
