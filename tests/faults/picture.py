@@ -57,7 +57,10 @@ def timeline(rows: Sequence[Row]) -> str:
 
 def _title(row: Row) -> str:
     lost = f"{len(row.verdict.lost)} of {row.verdict.acknowledged} acknowledged updates lost"
-    served = f"served again from {row.phases.during.served_after:.1f} s"
+    history, during, after = row.trial.history, row.phases.during, row.phases.after
+    # Whoever failed after the restoration had not been served again before it.
+    from_fault = history.restore - history.fault + after.served_after if after.errors else during.served_after
+    served = f"served again from {from_fault:.1f} s"
     return f"{row.trial.profile}: {lost}, {served}, longest wait {row.longest_wait:.1f} s"
 
 
