@@ -12,21 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.stack import StackError
-from tests.faults import faults, report, results, trial
+from tests.faults import faults, redis_rig, report, results, trial
 from tests.faults.faults import Fault
+from tests.faults.redis_rig import RedisRig
 from tests.faults.rig import Rig, configuration
 from tests.stack.cluster import Cluster
 
 STACK = "faults"
 
-ATTEMPTS = {"safe": 1, "article": 2}
-"""A cluster of `article` may look healed and not be, which the next fault finds before it begins; then it gets another
-cluster. With `safe` that would be news, and the fault counts as not tried."""
+ATTEMPTS = {"safe": 1}
+"""Others have two: a cluster of `article` may look healed and not be, which the next fault finds before it begins; then
+it gets another cluster, and Redis too. With `safe` that would be news, and the fault counts as not tried."""
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/faults", description="Breaks a cluster in every way we know.")
-    parser.add_argument("--profile", choices=["safe", "article", "both"], default="both", help="(default: both)")
+    parser.add_argument(
+        "--profile",
+        choices=[*faults.PROFILES, "both"],
+        default="both",
+        help="both: article and safe; redis, redis-strict: a Redis with a replica and Sentinel (default: both)",
+    )
     parser.add_argument("--fault", nargs="+", metavar="NAME", help="those alone (default: all)")
     parser.add_argument("--quick", action="store_true", help="those that CI tries")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how often each (default: 1)")
@@ -46,10 +52,14 @@ def _say(text: str) -> None:
 def _rig(profile: str, keep: bool) -> Iterator[Rig]:
     """A cluster for as long as the block lasts, or longer."""
     backend = results.RESULTS / f"state-{profile}"
-    cluster = Cluster(backend, configuration(profile), STACK, exists=backend.exists())
+    in_redis = profile in faults.REDIS
+    settings = redis_rig.configuration() if in_redis else configuration(profile)
+    cluster = Cluster(backend, settings, STACK, exists=backend.exists())
+    rig = RedisRig(cluster, settings=redis_rig.SETTINGS[profile]) if in_redis else Rig(cluster)
     try:
         cluster.up()
-        yield Rig(cluster)
+        rig.prepare()
+        yield rig
     finally:
         if not keep:
             cluster.remove()
@@ -58,7 +68,7 @@ def _rig(profile: str, keep: bool) -> Iterator[Rig]:
 
 def _tried(rig: Rig, fault: Fault, profile: str, seed: str) -> trial.Trial | None:
     """What came of it; nothing when it could not be tried."""
-    for _ in range(ATTEMPTS[profile]):
+    for _ in range(ATTEMPTS.get(profile, 2)):
         try:
             return trial.run(rig, fault, profile, seed)
         except (AssertionError, StackError) as problem:
@@ -89,7 +99,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     asked = _arguments(words)
     if asked.list:
-        _say("\n".join(f"{fault.name}, for {fault.seconds:g} s" for fault in faults.FAULTS))
+        _say(
+            "\n".join(
+                f"{fault.name}, for {fault.seconds:g} s, on {', '.join(fault.profiles)}" for fault in faults.FAULTS
+            )
+        )
         return 0
     try:
         chosen = faults.named(asked.fault or (faults.QUICK if asked.quick else faults.ALL))
@@ -99,7 +113,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # Ends as with Ctrl-C, so that the machines go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     profiles = ["article", "safe"] if asked.profile == "both" else [asked.profile]
-    to_try = {profile: [fault for fault in chosen if fault.is_for(profile)] for profile in profiles}
+    to_try = {profile: [fault for fault in chosen if profile in fault.profiles] for profile in profiles}
     folder = results.folder_of(asked.seed)
     if not asked.report:
         _say(f"seed {asked.seed}")

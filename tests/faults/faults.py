@@ -13,8 +13,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from components.plan.topology import VOLUME
+from tests.faults.redis_rig import SETTINGS, RedisRig
 from tests.faults.rig import Rig
 from tests.stack.cluster import FILL_DISK, FREE_DISK
+
+GLUSTER = ("article", "safe")
+REDIS = tuple(SETTINGS)
+PROFILES = (*GLUSTER, *REDIS)
+"""What is put to the test: the program's profiles, and Redis with a replica and Sentinel in place of the volume."""
 
 Broken = Callable[[Rig], AbstractContextManager[None]]
 
@@ -33,7 +39,7 @@ class Fault:
         stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
         hits_clients: Packets of clients are lost too, and some wait too long whatever the cluster does: of 400
             connections one loses its first packet twice, and is made after 3 s.
-        needs_arbiter: Profile `article` has none.
+        profiles: Those in which there is something to break.
     """
 
     name: str
@@ -41,11 +47,7 @@ class Fault:
     seconds: float
     stops_service: bool = False
     hits_clients: bool = False
-    needs_arbiter: bool = False
-
-    def is_for(self, profile: str) -> bool:
-        """Whether there is something to break."""
-        return profile == "safe" or not self.needs_arbiter
+    profiles: tuple[str, ...] = PROFILES
 
 
 def _named(name: str) -> Pick:
@@ -63,13 +65,16 @@ MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "ph
 BRICK, CLIENT = "^/usr/sbin/glusterfsd ", "^/usr/sbin/glusterfs .*--process-name fuse "
 HAPROXY, KEEPALIVED = "^/usr/sbin/haproxy ", "^/usr/sbin/keepalived "
 ARBITER = "^/usr/sbin/glusterfsd .*/arbiter.vol "
+REDIS_SERVER = "^/usr/bin/redis-server "
 
 PROCESSES = {
-    "brick": (BRICK, ACTIVE),
-    "haproxy": (HAPROXY, ACTIVE),
-    "keepalived": (KEEPALIVED, ACTIVE),
-    "client": (CLIENT, PHP2),
+    "brick": (BRICK, ACTIVE, GLUSTER),
+    "haproxy": (HAPROXY, ACTIVE, PROFILES),
+    "keepalived": (KEEPALIVED, ACTIVE, PROFILES),
+    "client": (CLIENT, PHP2, GLUSTER),
+    "redis": (REDIS_SERVER, ACTIVE, REDIS),
 }
+"""Name to command, machine and profiles. The active balancer's Redis is the master."""
 
 
 def _by_lab(verb: str, pick: Pick) -> Broken:
@@ -201,6 +206,13 @@ def _switch(rig: Rig) -> Iterator[None]:
 
 
 @contextmanager
+def _switch_master(rig: Rig) -> Iterator[None]:
+    assert isinstance(rig, RedisRig)
+    rig.switch_master()
+    yield
+
+
+@contextmanager
 def _options_changed(rig: Rig) -> Iterator[None]:
     """For each change, each mount makes anew what is between itself and the bricks."""
     option = f"gluster --mode=script volume set {VOLUME} performance.client-io-threads"
@@ -229,19 +241,21 @@ FAULTS: tuple[Fault, ...] = (
         30,
         hits_clients=True,
     ),
-    *(Fault(f"stop-{name}", _stopped(*process), 30) for name, process in PROCESSES.items()),
-    *(Fault(f"kill-{name}", _killed(*process), 15) for name, process in PROCESSES.items()),
-    Fault("brick-full", _full_brick, 20),
-    Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20),
-    Fault("upgrade-active", _upgrade(ACTIVE), 15),
-    Fault("upgrade-all", _upgrade(ACTIVE, SPARE), 15, stops_service=True),
-    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, needs_arbiter=True),
-    Fault("kill-arbiter", _killed(ARBITER, PHP1), 15, needs_arbiter=True),
-    Fault("upgrade-arbiter", _restarted("php-cluster-arbiter", PHP1), 15, needs_arbiter=True),
+    *(Fault(f"stop-{name}", _stopped(who, pick), 30, profiles=where) for name, (who, pick, where) in PROCESSES.items()),
+    *(Fault(f"kill-{name}", _killed(who, pick), 15, profiles=where) for name, (who, pick, where) in PROCESSES.items()),
+    Fault("brick-full", _full_brick, 20, profiles=GLUSTER),
+    Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20, profiles=GLUSTER),
+    Fault("upgrade-active", _upgrade(ACTIVE), 15, profiles=GLUSTER),
+    Fault("upgrade-all", _upgrade(ACTIVE, SPARE), 15, stops_service=True, profiles=GLUSTER),
+    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, profiles=("safe",)),
+    Fault("kill-arbiter", _killed(ARBITER, PHP1), 15, profiles=("safe",)),
+    Fault("upgrade-arbiter", _restarted("php-cluster-arbiter", PHP1), 15, profiles=("safe",)),
+    Fault("upgrade-redis", _restarted("redis-server", ACTIVE), 15, profiles=REDIS),
+    Fault("switch-redis", _switch_master, 15, profiles=REDIS),
     *(Fault(f"reboot-{name}", _reboot(pick), 20) for name, pick in MACHINES.items()),
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),
-    Fault("change-options", _options_changed, 15),
+    Fault("change-options", _options_changed, 15, profiles=GLUSTER),
 )
 """In the order in which they are tried."""
 

@@ -21,6 +21,9 @@ PHP_NODES = ("php1", "php2")
 RECORDS = "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -exec sha256sum {} + | sort"
 """Names and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
 
+SERVERS = "echo show stat | socat - UNIX-CONNECT:/run/haproxy/admin.sock | cut -d , -f 1,2,18"
+"""What a machine's HAProxy thinks of its servers, as lines `BACKEND,SERVER,STATE`."""
+
 
 def configuration(profile: str) -> dict[str, str]:
     """The settings of a cluster that is put to the test."""
@@ -56,10 +59,14 @@ class Rig:
         """Names of all machines."""
         return list(self.outputs["machines"])
 
+    def prepare(self) -> None:
+        """Makes what the cluster has beyond the program's own, after `up`: nothing."""
+
     def make_anew(self) -> None:
         """Destroys the cluster, whatever state it is in, and builds it again."""
         self.cluster.destroy()
         self.cluster.up()
+        self.prepare()
 
     def lab(self, verb: str, *arguments: str) -> str:
         """Runs a script of the lab on this stack."""
@@ -136,8 +143,7 @@ class Rig:
 
     def in_service(self) -> bool:
         """Whether both balancers see all PHP nodes up."""
-        command = "echo show stat | socat - UNIX-CONNECT:/run/haproxy/admin.sock | cut -d , -f 1,2,18"
-        return all(self._says(balancer, command, *(f"php,{node},UP" for node in PHP_NODES)) for balancer in BALANCERS)
+        return all(self._says(balancer, SERVERS, *(f"php,{node},UP" for node in PHP_NODES)) for balancer in BALANCERS)
 
     def differences(self) -> str:
         """What `pulumi preview --expect-no-changes` finds; empty: nothing."""

@@ -8,6 +8,10 @@ them apart by the host name that a request asks for, the balancer takes turns ov
              cluster: it is what the page costs without one.
 - `redis`    one Redis server of Debian's on lb1, no replica, Debian's settings; php-redis with its own, which lock
              nothing: requests of one session at the same time overwrite each other.
+- `redis-forced` the same, with a log that is forced to lb1's own disk at each commit: `appendonly yes`, `appendfsync
+             always`.
+- `redis-pair` one Redis on lb1 with a replica on lb2, both with Debian's settings, and a session handler in PHP
+             (redis-wait.php) that answers when the replica has the update, by WAIT; it locks nothing either.
 - `article`  PHP's `files` handler on a volume of its own made as in the article: two bricks, on the same disks as those
              of `safe`, no options, mounted with `defaults,_netdev`.
 - `safe`     the stack's own volume, mount and handler.

@@ -40,9 +40,10 @@ def part_of(machine: str, service: str) -> str:
         return "bricks"
     if service.startswith("media-") and service.endswith(".mount"):
         return "mounts"
+    if service.startswith("redis-server@"):
+        return "Redis"
     return {
         "haproxy.service": "balancer",
-        "redis-server.service": "Redis",
         "bench-fpm.service": "PHP",
         "bench-plain-fpm.service": "PHP",
         "nginx.service": "web server",
@@ -179,7 +180,7 @@ def measure(
         samples.append(sample)
         run = sample.run
         say(
-            f"{sample.store:<8} {sample.mode:<10} {sample.connections:>3} connections: {run.rate:7.1f} requests/s, "
+            f"{sample.store:<12} {sample.mode:<10} {sample.connections:>3} connections: {run.rate:7.1f} requests/s, "
             f"p50 {run.p50:.1f} ms, p99 {run.p99:.1f} ms, {1000 * sample.cpu_in_all:.2f} ms of CPU"
             + (f", {run.failures} WRONG: {run.example}" if run.failures else "")
         )

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Makes a PHP node serve every store: mounts, two more php-fpm with a pool for each, nginx's servers for them.
 #
-# Input: MOUNTS (lines "VOLUME OPTIONS"), LOCAL_FOLDER, FPM_CONF, PLAIN_FPM_CONF (without the extension), NGINX_SERVERS, SOCKETS.
+# Input: MOUNTS (lines "VOLUME OPTIONS"), LOCAL_FOLDER, WAIT_HANDLER (path), WAIT_HANDLER_PHP, FPM_CONF, PLAIN_FPM_CONF (without
+# the extension), NGINX_SERVERS, SOCKETS.
 
 set -euo pipefail
 while read -r volume options; do
@@ -16,6 +17,7 @@ while read -r volume options; do
     chmod 700 "/media/$volume"
 done <<<"$MOUNTS"
 install --directory --owner=www-data --group=www-data --mode=700 "$LOCAL_FOLDER"
+printf '%s' "$WAIT_HANDLER_PHP" >"$WAIT_HANDLER"
 
 fpm=(/usr/sbin/php-fpm*)
 # start NAME CONFIGURATION OPTION…: a php-fpm as a service of that name, where there is anything for it to do.

@@ -15,7 +15,15 @@ _LABELS = 150
 _PANEL = 390
 _GAP = 30
 _ROW = 17
-_COLOURS = {"local": "#888", "redis": "#c60", "article": "#27c", "safe": "#083", "safe-tls": "#838"}
+_COLOURS = {
+    "local": "#888",
+    "redis": "#c60",
+    "redis-forced": "#a30",
+    "redis-pair": "#e48",
+    "article": "#27c",
+    "safe": "#083",
+    "safe-tls": "#838",
+}
 
 
 class _Axis:

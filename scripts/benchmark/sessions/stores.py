@@ -14,7 +14,6 @@ from components.steps.remote import script_text
 from scripts.benchmark.stack import BenchStack
 
 FOLDER = Path(__file__).parent
-REDIS_HOST = BALANCERS[0]
 _PLAIN = {"session.use_strict_mode": "0"}
 """PHP's own setting in place of that of profile `safe`."""
 
@@ -54,6 +53,35 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Redis:
+    """A Redis server of Debian's on lb1, and perhaps a replica of it on lb2.
+
+    Attributes:
+        name: Of the service's instance and its folder.
+        port: Where it answers, on each of its machines.
+        settings: Lines of its configuration, where they are not Debian's.
+        replicated: Whether lb2 has a replica.
+    """
+
+    name: str
+    port: int
+    settings: tuple[str, ...] = ()
+    replicated: bool = False
+
+    @property
+    def address(self) -> str:
+        """Of the server that is written to."""
+        return f"{BALANCERS[0]}:{self.port}"
+
+    @property
+    def servers(self) -> dict[str, tuple[str, ...]]:
+        """Machine to the lines of its configuration, the one that is written to first."""
+        primary, spare = BALANCERS
+        replica = {spare: (*self.settings, f"replicaof {primary} {self.port}")} if self.replicated else {}
+        return {primary: self.settings, **replica}
+
+
+@dataclass(frozen=True)
 class Store:
     """One way to keep sessions.
 
@@ -62,6 +90,7 @@ class Store:
         settings: PHP's, where they differ from the stack's.
         volume: The name of the volume that sessions lie on; empty: on none.
         made: The volume that has to be made for it.
+        redis: The Redis that has to be started for it.
         apart: Whether each node has sessions of its own.
         guarded: Whether PHP has the session store of profile `safe`.
     """
@@ -70,6 +99,7 @@ class Store:
     settings: Mapping[str, str]
     volume: str = ""
     made: Volume | None = None
+    redis: Redis | None = None
     apart: bool = False
     guarded: bool = False
 
@@ -90,6 +120,7 @@ THREE_BRICKS_VOLUME = Volume(
     options_of(Profile.SAFE, {}),
 )
 LOCAL_FOLDER = "/var/lib/php-cluster/bench-sessions"
+WAIT_HANDLER = "/usr/lib/php-cluster/bench-redis-wait.php"
 
 
 def _safe(name: str, volume: Volume) -> Store:
@@ -97,13 +128,27 @@ def _safe(name: str, volume: Volume) -> Store:
     return Store(name, {"php_cluster.folder": volume.mount_point}, volume=volume.name, made=volume, guarded=True)
 
 
+def _redis(redis: Redis) -> Store:
+    """php-redis' own handler with its own settings, which lock nothing."""
+    return Store(
+        redis.name,
+        {**_PLAIN, "session.save_handler": "redis", "session.save_path": f"tcp://{redis.address}"},
+        redis=redis,
+    )
+
+
+PAIR = Redis("redis-pair", 6381, replicated=True)
+
 STORES = {
     store.name: store
     for store in (
         Store("local", {**_PLAIN, "session.save_path": LOCAL_FOLDER}, apart=True),
+        _redis(Redis("redis", 6379)),
+        _redis(Redis("redis-forced", 6380, ("appendonly yes", "appendfsync always"))),
         Store(
-            "redis",
-            {**_PLAIN, "session.save_handler": "redis", "session.save_path": f"tcp://{REDIS_HOST}:6379"},
+            PAIR.name,
+            {**_PLAIN, "session.save_path": PAIR.address, "auto_prepend_file": WAIT_HANDLER},
+            redis=PAIR,
         ),
         Store(
             "article",
@@ -167,8 +212,10 @@ def nginx_servers(stores: Iterable[Store]) -> str:
 def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], workers: int) -> None:
     """Makes the stores on a stack that is up."""
     chosen = list(stores)
-    if any(store.name == "redis" for store in chosen):
-        _run(stack, REDIS_HOST, "redis.sh", {})
+    for redis in [store.redis for store in chosen if store.redis]:
+        for host, settings in redis.servers.items():
+            lines = "\n".join(settings)
+            _run(stack, host, "redis.sh", {"NAME": redis.name, "PORT": str(redis.port), "SETTINGS": lines})
     volumes = [store.made for store in chosen if store.made]
     if any(volume.tls for volume in volumes):
         _trust(stack, {*BALANCERS, *nodes})
@@ -192,6 +239,8 @@ def prepare(stack: BenchStack, stores: Iterable[Store], nodes: Iterable[str], wo
             {
                 "MOUNTS": "".join(f"{volume.name} {volume.mount}\n" for volume in volumes),
                 "LOCAL_FOLDER": LOCAL_FOLDER,
+                "WAIT_HANDLER": WAIT_HANDLER,
+                "WAIT_HANDLER_PHP": (FOLDER / "redis-wait.php").read_text(),
                 "FPM_CONF": fpm_configuration(chosen, workers, guarded=True),
                 "PLAIN_FPM_CONF": fpm_configuration(chosen, workers, guarded=False),
                 "NGINX_SERVERS": nginx_servers(chosen),

@@ -67,6 +67,14 @@ def test_readme_promises_what_was_measured() -> None:
     assert {row[0].strip("`") for row in rows if row not in served} == late
 
 
+def test_what_was_lost_beside_redis_is_the_sum_of_its_table() -> None:
+    section = FAULTS_PAGE.section("## Beside Redis with a replica and Sentinel")
+    for profile, words in (("redis", "acknowledged updates "), ("redis-strict", ""), ("safe", "")):
+        printed = re.findall(rf"^\S+ +{profile} +(\d+) +(\d+) ", section, re.MULTILINE)
+        lost = Losses(sum(int(lost) for _, lost in printed), sum(int(acknowledged) for acknowledged, _ in printed))
+        assert f"{lost} {words}in {len(printed)}" in one_line(section), profile
+
+
 def test_sessions_quote_the_table() -> None:
     fault = "change-options"
     quoted = f"`article` lost {of_profile(ARTICLE)[fault]} acknowledged updates, and `safe` {of_profile(SAFE)[fault]}"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.faults import checker, faults, report
+from tests.faults import checker, faults, redis_rig, report
 from tests.faults.history import CONNECTION, NO_ANSWER, SERVED, Attempt, History
+from tests.faults.rig import PHP_NODES, SERVERS
 from tests.faults.trial import Trial
 
 
@@ -178,8 +179,9 @@ def test_a_missed_target_is_told() -> None:
 
 
 def test_a_checker_that_sees_the_article_lose_nothing_is_not_believed() -> None:
-    rows = [report.row(trial(name, profile="article")) for name in faults.ALL]
+    rows = [report.row(trial(fault.name, profile="article")) for fault in faults.FAULTS if "article" in fault.profiles]
     assert not report.is_credible(rows)
+    assert report.is_credible([*rows[1:], report.row(trial(rows[0].trial.fault, profile="redis"))])
     # Some faults alone need not cost anything.
     assert report.is_credible(rows[:3]) and report.is_credible([])
 
@@ -192,3 +194,66 @@ def test_every_fault_has_a_name_of_its_own_and_the_quick_ones_are_among_them() -
 def test_a_fault_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(ValueError, match="there is no fault fire; there are: power-off-active, "):
         faults.named(["fire"])
+
+
+def test_each_profile_has_faults_and_the_quick_ones_are_for_the_default_one() -> None:
+    of = {profile: {fault.name for fault in faults.FAULTS if profile in fault.profiles} for profile in faults.PROFILES}
+    assert of["safe"] > of["article"] and of["redis-strict"] == of["redis"]
+    assert set(faults.QUICK) <= of["safe"]
+    assert of["redis"] - of["safe"] == {"stop-redis", "kill-redis", "upgrade-redis", "switch-redis"}
+    assert {"power-off-active", "cut-active-5s", "one-way-to-active", "switch"} <= of["redis"]
+
+
+class ToldRig(redis_rig.RedisRig):
+    """Redis on machines that say what a test has them say.
+
+    Attributes:
+        masters: Machine to the address that its Sentinel names.
+        roles: Balancer to what its Redis says of itself.
+        servers: PHP node to the state of each balancer's Redis, as its HAProxy has it.
+    """
+
+    def __init__(self) -> None:
+        self.outputs = {
+            "floatingIp": "198.18.0.10",
+            "machines": {f"lb{n}": {"address": f"198.18.0.{n}"} for n in (1, 2)},
+        }
+        self.masters = dict.fromkeys(redis_rig.SENTINELS, "198.18.0.1")
+        self.roles = {
+            "lb1": "role:master\nslave0:ip=198.18.0.2,port=6379,state=online,offset=9,lag=0",
+            "lb2": "role:slave\nmaster_link_status:up",
+        }
+        self.servers = {node: {"lb1": "UP", "lb2": "DOWN"} for node in PHP_NODES}
+
+    def inside(self, machine: str, command: str) -> str:
+        if command == redis_rig.MASTER_OF_SENTINEL:
+            return self.masters[machine]
+        if command == redis_rig.REPLICATION:
+            return self.roles[machine]
+        if command == SERVERS:
+            nodes = "".join(f"php,{node},UP\n" for node in PHP_NODES)
+            return "".join(f"redis,{name},{state}\n" for name, state in self.servers.get(machine, {}).items()) or nodes
+        return f"inet {self.address}/24" if machine == "lb1" else ""
+
+
+def test_redis_is_whole_when_all_agree_on_one_master() -> None:
+    rig = ToldRig()
+    assert rig.complaints() == [] and rig.pending() == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "who", "says", "complaint"),
+    [
+        ("masters", "php1", "198.18.0.2", "Sentinels name as master: lb1: lb1, lb2: lb1, php1: lb2"),
+        ("masters", "lb2", "", "Sentinels name as master: lb1: lb1, lb2: , php1: lb1"),
+        ("roles", "lb1", "role:master\nslave0:state=wait_bgsave", "lb1 has no replica"),
+        ("roles", "lb2", "role:master", "lb2 does not follow"),
+        ("servers", "php2", {"lb1": "UP", "lb2": "UP"}, "php2 takes lb1 and lb2 for the master"),
+        ("servers", "php1", {"lb1": "DOWN", "lb2": "DOWN"}, "php1 takes nobody for the master"),
+    ],
+)
+def test_what_is_wrong_with_redis_is_named(part: str, who: str, says: Any, complaint: str) -> None:
+    rig = ToldRig()
+    getattr(rig, part)[who] = says
+    assert rig.complaints() == [complaint]
+    assert (rig.pending() == 0) == (part == "servers")

@@ -123,6 +123,9 @@ def test_operations_are_those_of_the_interval() -> None:
         ("php1", "glusterd.service", "bricks"),
         ("php2", "media-sessions.mount", "mounts"),
         ("php2", "media-bench\\x2darticle.mount", "mounts"),
+        ("lb1", "redis-server@redis-forced.service", "Redis"),
+        # The slice of all of them, whose time is theirs.
+        ("lb1", "system-redis\\x2dserver.slice", ""),
         ("lb2", "ssh.service", ""),
     ],
 )
@@ -144,6 +147,19 @@ def test_stores_differ_in_settings_for_sessions_only() -> None:
     assert "php_admin_value" not in pools["safe"]
     assert "php_admin_value[session.save_path] = /media/bench-article\n" in pools["article"]
     assert all(f"server_name {name};" in nginx_servers(STORES.values()) for name in STORES)
+
+
+def test_each_redis_is_a_server_of_its_own() -> None:
+    plain, forced, pair = (STORES[name].redis for name in ("redis", "redis-forced", "redis-pair"))
+    assert plain is not None and forced is not None and pair is not None
+    assert len({redis.port for redis in (plain, forced, pair)}) == 3
+    assert plain.servers == {"lb1": ()}
+    assert forced.servers == {"lb1": ("appendonly yes", "appendfsync always")}
+    # PHP speaks to the first; the other one has what WAIT waits for.
+    assert pair.servers == {"lb1": (), "lb2": (f"replicaof lb1 {pair.port}",)}
+    assert pair.address == f"lb1:{pair.port}" == STORES["redis-pair"].settings["session.save_path"]
+    assert "session.save_handler" not in STORES["redis-pair"].settings
+    assert STORES["redis-forced"].settings["session.save_path"] == f"tcp://{forced.address}"
 
 
 def test_tls_is_the_only_difference_between_two_stores() -> None:
