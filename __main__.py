@@ -8,6 +8,7 @@ from components import stack_config
 from components.cluster import PhpCluster
 from components.engine_log import drop_debug_messages, leave_quietly_when_told
 from components.gluster import tls as gluster_tls
+from components.gluster.arbiter import loss_of_both_words
 from components.plan.application_settings import preset_news
 from components.plan.config_values import ConfigError
 from components.plan.settings import read_settings
@@ -43,6 +44,9 @@ except ConfigError as problem:
 if news := preset_news(settings.application):
     pulumi.log.info(news)
 if warning := warning_about(unfollowed_rules(*web_root)):
+    pulumi.warn(warning)
+
+if warning := loss_of_both_words(drift.gone, last):
     pulumi.warn(warning)
 
 cluster = PhpCluster("cluster", settings, plan, machines, site, last=last)

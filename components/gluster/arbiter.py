@@ -6,6 +6,8 @@ It is a process of its own, since Gluster's daemon knows nothing of it: it needs
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pulumi
 
 from components.plan.topology import ARBITER_FOLDER, BALANCERS, FIRST_NODE, VOLUME
@@ -17,6 +19,23 @@ from components.steps.remote import render
 _AGREES = "arbiter-agrees"
 RUNNING = f"{FIRST_NODE}-arbiter"
 LEFT = f"{FIRST_NODE}-arbiter-left"
+
+
+def loss_of_both_words(gone: Collection[str], last: LastUpdate) -> str:
+    """What a user must know before the cluster goes on with the only brick that is left; empty when there is nothing.
+
+    Args:
+        gone: The machines whose disks are gone.
+        last: What the last update left.
+    """
+    lost = [balancer for balancer in BALANCERS if balancer in gone]
+    if len(lost) != 1 or FIRST_NODE not in gone or not last.has(RUNNING):
+        return ""
+    [left] = set(BALANCERS) - set(lost)
+    return (
+        f"{lost[0]} and {FIRST_NODE} are gone together: sessions go on as {left} has them. Whether it had every "
+        f"update is not known any more, since the arbiter's note was on {FIRST_NODE}; what {lost[0]} alone had is lost."
+    )
 
 
 def arbiter_runs(host: Host, volume_id: pulumi.Input[str], *, tls: bool, parent: pulumi.Resource) -> pulumi.Resource:
