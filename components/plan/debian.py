@@ -1,4 +1,7 @@
-"""The releases of Debian that machines may run, and what differs between them: the one place that knows."""
+"""The releases of Debian that machines may run, and what differs between them.
+
+A *release* alone, everywhere else, is one of the site (components/site/release.py).
+"""
 
 from __future__ import annotations
 
