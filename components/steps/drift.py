@@ -124,11 +124,6 @@ class Drift:
         return self._given[step]
 
 
-def no_drift() -> Drift:
-    """For machines that nobody looks at."""
-    return Drift(LastUpdate())
-
-
 def look(last: LastUpdate, machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
     """Looks at the machines of the last update.
 
