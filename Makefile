@@ -25,10 +25,10 @@ test: ## every check and test, on real clusters of its own; a running one is lef
 check: ## static checks only: ruff, mypy, import-linter, shellcheck, shfmt, actionlint, gofmt, go vet, the docs site
 	@scripts/test check
 
-unit: ## static checks left out, no machines: what is decided and rendered
+unit: ## tests without an engine and machines: what is decided and rendered
 	@scripts/test unit
 
-model: ## a model of the session log: what its rules must prevent, within bounds
+model: ## a model of the session log, explored exhaustively within bounds
 	@scripts/test model
 
 plugins: ## the plugins, official ones or stand-ins, through the real engine
@@ -37,13 +37,13 @@ plugins: ## the plugins, official ones or stand-ins, through the real engine
 lab: ## the lab's scripts, and configuration files before the daemons' own judgement
 	@scripts/test lab
 
-stack: ## real clusters
+stack: ## tests on real clusters: changes, failures, repairs
 	@scripts/test stack
 
 applications: ## real applications, used with a browser while machines have no power
 	@scripts/test applications
 
-faults: ## breaks real clusters in every way we know, profiles article and safe (some three hours); test has a few of them
+faults: ## injects all faults under load, profiles article and safe (some three hours); test has a few of them
 	@scripts/faults
 
 comment: ## puts reports of `make preview` on a pull request: REPORTS=folder, and what docs/ci.md says

@@ -136,7 +136,7 @@ class PhpCluster(pulumi.ComponentResource):
         self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
 
     def _node_steps(self, trusting: Hosts, web: WebRules, host_name: pulumi.Input[str]) -> StepsInOrder:
-        """The steps of PHP nodes whose order the profile's change tells."""
+        """The steps of PHP nodes whose order the change of a profile decides."""
         settings, plan = self._settings, self._plan
         waits = ProfileSwitch(settings.profile, self._last).waits(plan.php_nodes)
         variables = settings.application.environment

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.plan.topology import BALANCERS, Role
 from scripts.cluster_status import ANSWER_SECONDS, HOLDS, Report, ask_site, examine
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, last_line, machines_of
+from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, RefusalError, last_line, machines_of
 
 DONE, NOT_TAKEN, REFUSED = 0, 1, 2
 
@@ -29,10 +29,6 @@ CARRIERS = ("haproxy", "keepalived", "php-cluster-balancer", "php-cluster-elasti
 """The daemons without which a balancer cannot have the address, or visitors get no answer there."""
 
 HANDOVER_FILE = "/run/php-cluster/hands-over"
-
-
-class RefusalError(Exception):
-    """It is not to be done, and nothing was changed."""
 
 
 def plan(report: Report) -> tuple[str, str]:

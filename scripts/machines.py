@@ -26,6 +26,10 @@ class NoClusterError(Exception):
     """The stack does not exist, or its cluster is not up."""
 
 
+class RefusalError(Exception):
+    """It is not to be done, or cannot be, and nothing was changed."""
+
+
 class Machines:
     """The machines of a stack that is up.
 

@@ -10,7 +10,16 @@ from pathlib import Path
 
 from components.balancer.load_balancer import MAINTENANCE_MAP, MAINTENANCE_PAGE
 from components.plan.topology import Role
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, last_line, machines_of, script
+from scripts.machines import (
+    DEFAULT_STACK,
+    NO_STACK,
+    Machines,
+    NoClusterError,
+    RefusalError,
+    last_line,
+    machines_of,
+    script,
+)
 
 WELL, INCOMPLETE, REFUSED = 0, 1, 2
 
@@ -19,10 +28,6 @@ MOST_PAGE_BYTES = 30_000
 """With the headers it has to fit into HAProxy's buffer, 32 KiB (components/plan/php_settings.py)."""
 
 HOST_SCRIPT = Path(__file__).parent / "maintenance.sh"
-
-
-class RefusalError(Exception):
-    """It cannot be done, and nothing was changed."""
 
 
 def read_page(file: Path) -> str:

@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from components.plan.topology import Role
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, last_line, machines_of
+from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, RefusalError, last_line, machines_of
 
 WELL, INCOMPLETE, REFUSED = 0, 1, 2
 
 PROGRAM = "/usr/lib/php-cluster/site-release"
 SHOWN_CHARACTERS = 12
-
-
-class RefusalError(Exception):
-    """It cannot be done, and nothing was changed."""
 
 
 @dataclass(frozen=True)

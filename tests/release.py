@@ -2,6 +2,6 @@
 
 import os
 
-from components.plan.releases import DEFAULT, RELEASES
+from components.plan.debian import DEFAULT, RELEASES
 
 RELEASE = RELEASES[int(os.environ.get("DEBIAN", DEFAULT))]

@@ -131,8 +131,8 @@ class LoadBalancerPairArgs:
     Attributes:
         plan: Names and addresses of all machines.
         hosts: lb1 and lb2.
-        nodes_serving: The steps after which the PHP nodes serve. HAProxy takes a server that it reads of for a good one
-            until the first check, so a node is in its list only from then on.
+        nodes_serving: The steps after which the PHP nodes serve. HAProxy treats a new server as healthy until its first
+            health check, so a node is added to its list only then.
         request_seconds: How long a page may take.
         statistics_password: The password of HAProxy's statistics page.
         certificate: For HTTPS; None serves plain HTTP.

@@ -15,8 +15,8 @@ from components.steps.remote import render
 def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
     """The text of the machine's nftables rules.
 
-    They name the addresses that PHP nodes may have, where that can be told, not those that there are: the rules of all
-    other machines would have to change with each node. Who may mount the volume, Gluster itself knows one by one
+    They name all addresses that a PHP node may get, where these are known, rather than those in use: otherwise each new
+    node would change the rules of all other machines. Gluster itself has a list of the nodes that may mount the volume
     (volume-options.sh).
     """
     guarded = guarded_ports(machine)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import pulumi
 
-from components.plan.config_values import NAMESPACE
+from components.plan.config_values import NAMESPACE, ConfigError
 from components.plan.topology import Topology
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate
@@ -32,14 +32,14 @@ def check_choice(wanted: bool, last: LastUpdate) -> None:
         last: What the last update left.
 
     Raises:
-        pulumi.RunError: it is another one: those who encrypt and those who don't would not understand each other while
-            one machine after the other changes its mind.
+        ConfigError: it is another one: machines with TLS and machines without it would not understand each other while
+            one after the other changes.
     """
     encrypted = bool(last.machines_with("gluster-certificate"))
     exists = encrypted or bool(last.machines_with("brick"))
     if exists and wanted is not encrypted:
         made, other = ("with", "without") if encrypted else ("without", "with")
-        raise pulumi.RunError(
+        raise ConfigError(
             f"{NAMESPACE}:{KEY} is {str(wanted).lower()}; nothing was changed.\n"
             f"    It must stay as it was when the stack was made, which is {made} TLS on Gluster's connections.\n"
             f"    Example: pulumi config set {KEY} {str(encrypted).lower()}\n"

@@ -190,8 +190,8 @@ class StartedVolume:
 
     Attributes:
         volume: Which one.
-        configured: The step after which it takes some seconds to start, which are waiting: the time for work that needs
-            the processors and that nothing waits for before.
+        configured: The step after which its options are set. Its start is some seconds of waiting: the time for steps
+            that need the processors and that nothing else waits for.
         started: The step after which clients can mount it.
         whole: The step after which all bricks hold the same.
     """

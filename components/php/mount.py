@@ -143,7 +143,7 @@ class Mount(pulumi.ComponentResource):
                 "NAME": VOLUME,
                 "FSTAB_LINE": line,
                 "MOUNT_POINT": MOUNT_POINT,
-                "BRICK_ADDRESSES": " ".join(other.address for other in plan.balancers if other.name != host.name),
+                "BRICK_ADDRESSES": " ".join(each.address for each in plan.balancers),
                 "MEMBERS": _members(plan),
                 "GUARDED": "yes" if safe else "no",
                 "KNOCK_PORT": _knock_port(tls=tls),

@@ -1,4 +1,4 @@
-"""A PHP node: the sessions' mount, web server and PHP. What they serve is in release.py."""
+"""A PHP node: the sessions' mount, web server and PHP. What they serve is in components/site/release.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from components.steps.host import Host
 from components.steps.remote import render
 
 TERMINATE_MARGIN_SECONDS = 10
-"""How long a page may run on after whoever asked for a session within the visitor's time has been answered."""
+"""How long a page may run after the last moment at which it can still wait for a session's lock."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class WebRules:
     """What the site wants of the web server, beyond PHP's settings.
 
     Attributes:
-        site_name: The host name that a request has which names none.
+        site_name: The host name for a request that names none.
         deny_paths: Patterns of files that nobody gets (path_patterns.py).
         believed: Networks of proxies whose lists of visitors count.
         post_max_sizes: What the site's own `.user.ini` files allow a request to have.
@@ -156,7 +156,7 @@ def terminate_seconds(request_seconds: int) -> int:
 
 
 class PhpNode(pulumi.ComponentResource):
-    """One PHP node: the mount of its sessions, and PHP. Which of the two comes first, profile_switch.py tells."""
+    """One PHP node: the mount of its sessions, and PHP. profile_switch.py decides which of the two comes first."""
 
     def __init__(
         self,

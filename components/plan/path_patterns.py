@@ -78,11 +78,3 @@ def ordered_expressions(patterns: Iterable[str]) -> list[tuple[str, bool]]:
     runs = groupby(patterns, key=lambda pattern: not pattern.startswith("!"))
     joined = [("|".join(f"(?:{expression(pattern)})" for pattern in run), denies) for denies, run in runs]
     return joined[::-1]
-
-
-def denies(patterns: Iterable[str], path: str) -> bool:
-    """Whether a file's path, which begins with a slash, is denied."""
-    for found, denied in ordered_expressions(patterns):
-        if re.search(found, path, re.IGNORECASE):
-            return denied
-    return False

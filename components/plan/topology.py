@@ -119,7 +119,7 @@ class Topology:
 
     @property
     def host_table(self) -> str:
-        """Lines for /etc/hosts. Whom Gluster asks by name only: adding a PHP node must not touch the other nodes."""
+        """Lines for /etc/hosts, of the machines that serve Gluster: another PHP node must not touch the others."""
         return "".join(f"{machine.address} {machine.name}\n" for machine in self.machines if machine.serves_gluster)
 
 

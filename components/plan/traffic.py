@@ -38,8 +38,8 @@ BRICK_PORTS = (49152, 60999)
 glusterd.vol)."""
 
 ARBITER_PORT = 49200
-"""Where the arbiter listens: among the ports of bricks, where `keep-mounted` looks for the mount's connections. What
-Gluster would take is 24007, the port of its daemon."""
+"""Where the arbiter listens: among the ports of bricks, where `keep-mounted` looks for the mount's connections.
+Gluster's default for an arbiter, 24007, is the port of its daemon."""
 
 
 class Party(enum.Enum):

@@ -98,7 +98,10 @@ class Drift:
         return self._judge(step, f"{machine} is off" if is_off else self._reasons.get(step))
 
     def supply_reason(self, step: str, user: str) -> str:
-        """Why a step whose product another one, `user`, uses up has to be replaced: a trigger of it, if not empty."""
+        """Why a step has to be replaced: the step `user`, which uses up what it makes, has to run again.
+
+        A trigger of it, if not empty.
+        """
         return self._judge(step + _REPLACED, self._reasons.get(user))
 
     def off_reason(self, step: str, machine: str) -> str:
@@ -119,11 +122,6 @@ class Drift:
                 # The time makes it another reason than that of last month.
                 self._given[step] = f"{reason} ({datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ})"
         return self._given[step]
-
-
-def no_drift() -> Drift:
-    """For machines that nobody looks at."""
-    return Drift(LastUpdate())
 
 
 def look(last: LastUpdate, machine_states: Callable[[tuple[str, ...]], States]) -> Drift:

@@ -51,7 +51,7 @@ class Host:
         """Runs a script there, as `remote_step` does.
 
         Args:
-            after: What must be done before, where that is more than `ready`, or has waited for it already.
+            after: The steps to wait for in place of `ready`.
         """
         return remote_step(
             name,

@@ -1,4 +1,4 @@
-"""Steps whose order a table tells."""
+"""Steps that are made in the order of a table."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Make = Callable[[Sequence[pulumi.Resource]], pulumi.Resource]
 
 
 class StepsInOrder:
-    """Makes steps as a table has it, none before those that it waits for.
+    """Makes each step of a table after those that it waits for.
 
-    The table may name steps that others make: those they tell as soon as they are made (`add`).
+    The table may name steps that are made elsewhere: `add` registers them.
     """
 
     def __init__(self, waits: Waits, makers: Mapping[str, Make]) -> None:
@@ -24,7 +24,7 @@ class StepsInOrder:
         self._made: dict[str, Sequence[pulumi.Resource]] = {}
 
     def add(self, name: str, *steps: pulumi.Resource) -> None:
-        """Tells what the table calls by this name."""
+        """Registers steps, made elsewhere, by the name that the table has for them."""
         self._made[name] = steps
 
     def before(self, name: str) -> list[pulumi.Resource]:

@@ -35,7 +35,7 @@ class Substrate(SubstrateSettings, Protocol[P]):
         """Plans the cluster.
 
         Raises:
-            ConfigError: where the machines will be, there is not what the settings ask for.
+            ConfigError: the place of the machines lacks what the settings ask for.
         """
 
     def states(self, names: tuple[str, ...]) -> States:

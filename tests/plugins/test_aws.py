@@ -22,8 +22,9 @@ import pytest
 
 from components.plan.topology import Role
 from components.steps import remote
-from components.steps.drift import no_drift
+from components.steps.drift import Drift
 from components.steps.host_scripts import pack
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.substrates.aws.advice import give_advice
 from scripts.benchmark.ssh_sessions import sessions_of
@@ -345,7 +346,7 @@ def test_a_machine_that_never_answers_says_what_to_do_and_is_gone_on_with(
             user="root",
             ssh_command="",
             resource=box,
-            drift=no_drift(),
+            drift=Drift(LastUpdate()),
         )
         remote.with_scripts(machine, box)
 

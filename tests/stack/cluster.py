@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from components.plan.releases import DEFAULT
+from components.plan.debian import DEFAULT
 from components.plan.topology import ARBITER_FOLDER
 from components.substrates.local.identity import checkout_identity, lab_id
 from scripts.stack import Stack, StackError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.plan.releases import RELEASES
+from components.plan.debian import RELEASES
 from tests.release import RELEASE
 from tests.stack.cluster import Cluster, standing
 from tests.stack.health import balancers, goes_on, used_session, whole_again

@@ -16,7 +16,7 @@ from components.plan import topology
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Topology
 from components.site.package import Site
-from components.steps.drift import Drift, no_drift
+from components.steps.drift import Drift
 from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
@@ -138,7 +138,7 @@ def machine(planned: PlannedMachine, *, user: str = "root", drift: Drift | None 
             user=user,
             ssh_command=f"ssh {planned.name}",
             resource=box,
-            drift=drift or no_drift(),
+            drift=drift or Drift(LastUpdate()),
         ),
         box,
     )

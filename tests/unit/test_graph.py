@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.steps.drift import no_drift
+from components.steps.drift import Drift
+from components.steps.last_update import LastUpdate
 from tests.unit.graph import NETWORK, SECRET, Graph, cluster_graph, everything_before, graph_of
 from tests.unit.settings import read_with_substrate
 
@@ -146,7 +147,7 @@ def test_one_node_collects(safe: Graph) -> None:
 
 def test_local_machines() -> None:
     settings, local = read_with_substrate({"network": NETWORK, "phpNodes": 2})
-    graph = graph_of(lambda: local.create(settings, local.plan(settings), no_drift()))
+    graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
     for name in ("lb1", "lb2", "php1", "php2"):
         node = graph[f"{name}-machine"]
         assert {"image", "network", f"{name}-host-key", "login-key"} <= everything_before(graph, f"{name}-machine")

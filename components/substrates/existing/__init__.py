@@ -1,4 +1,4 @@
-"""Machines that the user has: any with Debian 12 that can be reached by SSH. They are looked at before they are used.
+"""Machines that the user has: Debian 12 or 13, reached by SSH. They are looked at before they are used.
 
 They are not ours: `up` marks each as one of the stack, and a machine that leaves, by `destroy` or because the config
 names it no more, is unconfigured and goes on without us (scripts/existing/).

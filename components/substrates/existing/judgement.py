@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
-from components.plan.releases import RELEASES
+from components.plan.debian import RELEASES
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.substrates.clocks import furthest_apart

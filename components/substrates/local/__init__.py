@@ -9,7 +9,7 @@ import pulumi
 
 from components.plan import topology
 from components.plan.config_values import Reader
-from components.plan.releases import DEFAULT, check_choice
+from components.plan.debian import DEFAULT, check_choice
 from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.steps.drift import Drift, States

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_command as command
 
+from components.plan.debian import RELEASES, Release
 from components.plan.packages import packages_of
-from components.plan.releases import RELEASES, Release
 from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.steps.drift import GONE, OFF, Drift, States

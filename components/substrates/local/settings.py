@@ -7,7 +7,7 @@ import ipaddress
 
 from components.plan import topology
 from components.plan.config_values import Reader, integer
-from components.plan.releases import DEFAULT, RELEASES, Release
+from components.plan.debian import DEFAULT, RELEASES, Release
 from components.plan.settings import Settings
 
 

@@ -1,5 +1,6 @@
 """What pages tell to type can be typed: commands, options, keys and paths are there."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from components.plan.settings import declared_defaults
 from tests.commands import PROJECT
+from tests.faults.faults import Fault
 from tests.unit.docs.pages import PAGES, Page, page, table
 
 MAKEFILE = (PROJECT / "Makefile").read_text()
@@ -110,3 +112,10 @@ def test_the_lab_has_what_readme_lists() -> None:
     [row] = [row for row in table(page("README.md").section("## Operate"), "command") if row[0] == "`scripts/lab/…`"]
     for name in re.findall(r"`([a-z-]+)`", row[1]):
         assert (PROJECT / "scripts" / "lab" / name).exists(), name
+
+
+def test_a_fault_has_the_fields_that_contributing_names() -> None:
+    [line] = [line for line in page("CONTRIBUTING.md").section("## Add a fault").splitlines() if line.startswith("2. ")]
+    named = set(re.findall(r"`(\w+)`", line))
+    assert named
+    assert named <= {field.name for field in dataclasses.fields(Fault)}

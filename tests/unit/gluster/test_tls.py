@@ -3,10 +3,10 @@
 import subprocess
 from pathlib import Path
 
-import pulumi
 import pytest
 
 from components.gluster.tls import check_choice
+from components.plan.config_values import ConfigError
 from components.plan.traffic import BRICK_PORTS, GLUSTERD_PORT
 from components.steps.host_scripts import HOST_SCRIPTS, libraries
 from components.steps.last_update import LastUpdate
@@ -106,7 +106,7 @@ def test_a_choice_that_stays_is_fine(wanted: bool, known: dict[str, dict[str, ob
     [(True, PLAIN, "false"), (False, WITH_TLS, "true"), (False, {"php2-gluster-certificate": {}}, "true")],
 )
 def test_another_choice_is_refused(wanted: bool, known: dict[str, dict[str, object]], right: str) -> None:
-    with pytest.raises(pulumi.RunError) as refused:
+    with pytest.raises(ConfigError) as refused:
         check_choice(wanted, LastUpdate(known))
     said = str(refused.value)
     assert f"php-cluster:glusterTls is {str(wanted).lower()}; nothing was changed." in said

@@ -1,11 +1,21 @@
 """Patterns of denyPaths, and what of an ordinary application they keep from visitors."""
 
+import re
+from collections.abc import Iterable
+
 import pytest
 
-from components.plan.path_patterns import denies, expression, is_pattern
+from components.plan.path_patterns import expression, is_pattern, ordered_expressions
 from components.plan.settings import declared_defaults
 
 DEFAULTS = declared_defaults()["denyPaths"]
+
+
+def denies(patterns: Iterable[str], path: str) -> bool:
+    """Whether a file's path, which begins with a slash, is denied."""
+    return next(
+        (denied for found, denied in ordered_expressions(patterns) if re.search(found, path, re.IGNORECASE)), False
+    )
 
 
 @pytest.mark.parametrize(

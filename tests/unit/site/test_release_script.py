@@ -2,7 +2,8 @@
 
 import pytest
 
-from scripts.site_release import Node, RefusalError, Release, choose, releases_in, table
+from scripts.machines import RefusalError
+from scripts.site_release import Node, Release, choose, releases_in, table
 
 NEW, OLD, OLDEST = "b" * 64, "a" * 64, "ab" * 32
 HISTORY = (Release(NEW, 300, serves=True), Release(OLD, 200, serves=False), Release(OLDEST, 100, serves=False))

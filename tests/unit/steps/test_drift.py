@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.steps.drift import GONE, OFF, Drift, differences, no_drift, rollbacks
+from components.steps.drift import GONE, OFF, Drift, differences, rollbacks
 from components.steps.last_update import LastUpdate
 from components.steps.remote import script_text
 
@@ -19,7 +19,7 @@ def ran_with(reason: str) -> LastUpdate:
 
 
 def test_nothing_found_gives_no_reason() -> None:
-    assert no_drift().reason("php1-php", "php1") == ""
+    assert Drift(LastUpdate()).reason("php1-php", "php1") == ""
 
 
 def test_a_difference_is_a_reason_with_its_time() -> None:

@@ -14,7 +14,8 @@ from components.plan.config_values import ConfigError
 from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.plan.traffic import ports_between, ports_listened
-from components.steps.drift import Drift, no_drift
+from components.steps.drift import Drift
+from components.steps.last_update import LastUpdate
 from components.substrates.existing import Existing
 from components.substrates.existing.facts import Facts, failure_of, parse, questions
 from components.substrates.existing.judgement import Judge
@@ -337,7 +338,7 @@ def test_each_machine_is_asked_for_its_ports_and_its_ways() -> None:
 def machines_graph(drift: Drift | None = None, **more: Any) -> Graph:
     _, existing, plan = planned(**more)
     login = private_key(b"l" * SEED_BYTES)
-    return graph_of(lambda: ExistingSubstrate(existing, plan, login, drift or no_drift()))
+    return graph_of(lambda: ExistingSubstrate(existing, plan, login, drift or Drift(LastUpdate())))
 
 
 def test_each_machine_is_claimed_and_leaves() -> None:
@@ -365,7 +366,7 @@ def test_a_node_that_leaves_is_the_last_of_the_list() -> None:
 
 
 def test_a_machine_without_its_mark_is_another_one() -> None:
-    drift = no_drift()
+    drift = Drift(LastUpdate())
     drift.lose("lb2")
     graph = machines_graph(drift)
     assert graph["lb2-machine"].inputs["triggers"][-1].startswith("lb2 is gone (")

@@ -11,7 +11,8 @@ from components.cluster import PhpCluster
 from components.plan.config_values import ConfigError
 from components.plan.settings import Settings, declared_defaults, known_keys, read_settings
 from components.site.package import Site
-from components.steps.drift import no_drift
+from components.steps.drift import Drift
+from components.steps.last_update import LastUpdate
 from components.substrates.registry import SUBSTRATES, Substrate
 from tests.unit.graph import NETWORK, Graph, everything_before, graph_of
 from tests.unit.substrates.incus import Incus
@@ -41,7 +42,7 @@ def graph() -> Graph:
     plan = substrate.plan(settings)
 
     def program() -> None:
-        drift = no_drift()
+        drift = Drift(LastUpdate())
         machines = substrate.create(settings, plan, drift)
         PhpCluster("cluster", settings, plan, machines, Site(settings.app_dir, "0" * 64), last=drift.last)
 

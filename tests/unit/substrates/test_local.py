@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.plan.config_values import ConfigError
-from components.steps.drift import Drift, no_drift
+from components.steps.drift import Drift
 from components.steps.last_update import LastUpdate
 from tests.unit.graph import NETWORK, graph_of
 from tests.unit.settings import read_with_substrate
@@ -13,7 +13,7 @@ from tests.unit.settings import read_with_substrate
 
 def packages_of_image(**values: Any) -> list[str]:
     settings, local = read_with_substrate({"network": NETWORK, "extraPackages": ["php-mysql"], **values})
-    graph = graph_of(lambda: local.create(settings, local.plan(settings), no_drift()))
+    graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
     packages: str = graph["image"].inputs["environment"]["PACKAGES"]
     return packages.split()
 
@@ -46,5 +46,5 @@ def test_a_stack_stays_at_its_release(suite: str | None, debian: int, refused: b
 
 def test_a_new_stack_has_the_release_that_is_set() -> None:
     settings, local = read_with_substrate({"network": NETWORK, "debian": "13"})
-    graph = graph_of(lambda: local.create(settings, local.plan(settings), no_drift()))
+    graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
     assert graph["image"].inputs["environment"]["SUITE"] == "trixie"

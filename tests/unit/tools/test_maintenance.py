@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from components.plan.php_settings import HEADER_KIB
-from scripts.site_maintenance import MOST_PAGE_BYTES, RefusalError, host_script, read_page
+from scripts.machines import RefusalError
+from scripts.site_maintenance import MOST_PAGE_BYTES, host_script, read_page
 from tests.commands import PROJECT
 
 

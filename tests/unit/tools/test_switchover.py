@@ -3,7 +3,8 @@
 import pytest
 
 from scripts.cluster_status import Report
-from scripts.floating_ip_switchover import RefusalError, plan
+from scripts.floating_ip_switchover import plan
+from scripts.machines import RefusalError
 
 
 def report(**changes: object) -> Report:

@@ -1,4 +1,7 @@
-"""The releases of Debian that machines may run, and what differs between them: the one place that knows."""
+"""The releases of Debian that machines may run, and what differs between them.
+
+A *release* alone, everywhere else, is one of the site (components/site/release.py).
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,7 @@ def check_choice(wanted: Release, made: Release | None) -> None:
         made: The release of the stack's machines; None without any.
 
     Raises:
-        ConfigError: it is another one. A balancer with GlusterFS 11 that joins one with 10 does not get the volume
-            (findings/gluster-11-takes-no-volume-from-10.sh).
+        ConfigError: it is another one. A balancer with GlusterFS 11 that joins one with 10 does not get the volume.
     """
     if made not in (None, wanted):
         raise ConfigError(
