@@ -58,16 +58,18 @@ class WebServer:
         root: The folder that it serves.
         release: The folder of the release, for pages to hand out files of.
         socket: The name of PHP's socket.
+        answers_checks: Whether balancers of an earlier version ask it how the node is.
     """
 
     listen: str
     root: str
     release: str
     socket: str = "site.sock"
+    answers_checks: bool = False
 
 
 SITE_SERVERS = (
-    WebServer(f"{HTTP_PORT} default_server", "/srv/site/web", "/srv/site/current"),
+    WebServer(f"{HTTP_PORT} default_server", "/srv/site/web", "/srv/site/current", answers_checks=True),
     # For a release that is tried before it serves (site-try.sh); nobody outside reaches it.
     WebServer(f"127.0.0.1:{RELEASE_TRIAL_PORT}", "/srv/site/trial", "/srv/site/trial-release"),
 )

@@ -55,6 +55,11 @@ if [[ -e /etc/nginx/sites-enabled/default || -L /etc/nginx/sites-enabled/default
     changing "removes nginx's default site"
     rm /etc/nginx/sites-enabled/default
 fi
+if [[ -e /srv/site/current && ! -e /srv/site/web ]]; then
+    changing "names the web root of the site that serves"
+    # Until site-switch.sh says otherwise it is the release itself: nobody has moved it before there was a name for it.
+    ln --symbolic --no-dereference "$(readlink /srv/site/current)" /srv/site/web
+fi
 put_file "$site" 0644 "$NGINX_SITE"
 enabled_and_running nginx reload
 
