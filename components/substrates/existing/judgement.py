@@ -142,14 +142,15 @@ class Judge:
 
         Those of the cluster may differ, while somebody upgrades one after the other.
         """
-        ours = [planned for planned in answering if self.is_ours(planned.name)]
-        wanted = self._release((ours or answering)[0]) if answering else ""
-        for planned in answering:
-            found = self._release(planned)
-            if planned not in ours and found != wanted and found in map(str, RELEASES):
+        supported = [planned for planned in answering if self._release(planned) in map(str, RELEASES)]
+        ours = [planned for planned in supported if self.is_ours(planned.name)]
+        for planned in supported:
+            first = (ours or supported)[0]
+            found, wanted = self._release(planned), self._release(first)
+            if planned not in ours and found != wanted:
                 self.refuse(
                     planned.name,
-                    f"it runs Debian {found}, and {(ours or answering)[0].name} Debian {wanted}",
+                    f"it runs Debian {found}, and {first.name} Debian {wanted}",
                     "",
                     f"must be a machine with Debian {wanted}.",
                 )

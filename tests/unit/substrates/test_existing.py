@@ -214,6 +214,20 @@ def test_a_machine_that_is_not_fit_is_named(machine: str, line: str, said: str) 
     assert all("php-cluster:" in one for one in found)
 
 
+def test_another_system_is_one_failure_of_one_machine() -> None:
+    *_, plan = planned()
+    for machine in ("lb1", "php2"):
+        assert len(failures(said_by_all(plan, **{machine: "system devuan 5 Devuan 5"}))) == 1
+        assert len(failures(said_by_all(plan, **{machine: "system debian 11 Debian 11"}))) == 1
+
+
+def test_machines_of_the_cluster_may_be_upgraded_one_after_the_other() -> None:
+    *_, plan = planned()
+    mine, upgraded = f"+owner {OWNER} dev", "system debian 13 Debian GNU/Linux 13 (trixie)"
+    found = said_by_all(plan, lb1=f"{mine}\n{upgraded}", lb2=mine, php1=mine, php2=mine)
+    assert failures(found) == []
+
+
 def test_machines_that_are_well_are_taken() -> None:
     *_, plan = planned()
     assert failures(said_by_all(plan)) == []
