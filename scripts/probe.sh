@@ -26,7 +26,7 @@ if [[ -d /etc/keepalived ]]; then
         admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
         admin "show stat" | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
         # Of the certificate that is served, which need not be the file's.
-        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^Not After: //p')
+        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^notAfter: //p')
         [[ -z $ends ]] || echo "certificate_ends $(date --date "$ends" +%s)"
     fi
 fi
