@@ -1,0 +1,28 @@
+"""docs/monitoring.md has the metrics that a machine collects, and the jobs."""
+
+import re
+
+from components.plan.topology import Role
+from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
+from components.steps.host_scripts import HOST_SCRIPTS
+from scripts.cluster_metrics import targets
+from tests.unit.docs.pages import page, table
+
+PAGE = page("docs/monitoring.md")
+
+
+def first(heading: str) -> list[str]:
+    return [row[0].strip("`") for row in table(PAGE.text, heading)]
+
+
+def test_metrics() -> None:
+    collected = re.findall(r"^ +gauge (\w+) ", (HOST_SCRIPTS / "base" / "collect-metrics").read_text(), re.MULTILINE)
+    assert sorted(first("metric")) == sorted(f"php_cluster_{name}" for name in collected)
+
+
+def test_jobs() -> None:
+    machines = {role.name: {"role": role.value, "address": role.name} for role in Role}
+    found = {(group["labels"]["job"], group["targets"][0].rpartition(":")[2]) for group in targets("dev", machines)}
+    rows = {(row[0].strip("`"), row[1].split()[1]) for row in table(PAGE.text, "`job`")}
+    assert rows == found
+    assert {port for _, port in found} == {str(METRICS_PORT), str(EXPORTER_PORT)}
