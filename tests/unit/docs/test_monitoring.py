@@ -1,11 +1,14 @@
-"""docs/monitoring.md has the metrics that a machine collects, and the jobs."""
+"""docs/monitoring.md has the metrics that a machine collects, the alerts and the jobs."""
 
 import re
+
+import yaml
 
 from components.plan.topology import Role
 from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
 from components.steps.host_scripts import HOST_SCRIPTS
 from scripts.cluster_metrics import targets
+from tests.commands import PROJECT
 from tests.unit.docs.pages import page, table
 
 PAGE = page("docs/monitoring.md")
@@ -18,6 +21,12 @@ def first(heading: str) -> list[str]:
 def test_metrics() -> None:
     collected = re.findall(r"^ +gauge (\w+) ", (HOST_SCRIPTS / "base" / "collect-metrics").read_text(), re.MULTILINE)
     assert sorted(first("metric")) == sorted(f"php_cluster_{name}" for name in collected)
+
+
+def test_alerts_and_parts() -> None:
+    [group] = yaml.safe_load((PROJECT / "docs" / "monitoring" / "alerts.yml").read_text())["groups"]
+    assert first("alert") == [rule["alert"] for rule in group["rules"] if "alert" in rule]
+    assert first("part") == [rule["labels"]["part"] for rule in group["rules"] if "record" in rule]
 
 
 def test_jobs() -> None:
