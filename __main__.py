@@ -57,6 +57,8 @@ pulumi.export("statsUrl", cluster.statistics_url)
 pulumi.export("statsPassword", cluster.statistics_password)
 pulumi.export("volumeInfo", cluster.volume_info)
 pulumi.export("mounts", cluster.mounts)
+if settings.metrics_from:
+    pulumi.export("metricsFrom", list(settings.metrics_from))
 pulumi.export(
     "machines",
     {

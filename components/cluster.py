@@ -18,6 +18,7 @@ from components.balancer.load_balancer import (
 )
 from components.base import packet_filter
 from components.base.install import installed
+from components.base.metrics import metrics_left, metrics_told
 from components.gluster.arbiter import arbiter_agrees, arbiter_is_leaving, arbiter_left, arbiter_runs
 from components.gluster.tls import GlusterTls
 from components.gluster.volume import StartedVolume, TrustedPool, Volume
@@ -127,6 +128,7 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         self._wait_for_site(balancers, balancing)
+        self._measure()
         self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host_name, "/")
         # An Elastic IP is for visitors; the page is for who is inside.
         statistics_address = plan.floating_ip or plan.balancers[0].address
@@ -229,6 +231,7 @@ class PhpCluster(pulumi.ComponentResource):
             session_cookie=session_cookie(settings.php_settings),
             at_once=waiting_places(settings.php_workers),
             health_path=settings.health_path,
+            metrics=bool(settings.metrics_from),
         )
         return LoadBalancerPair("load-balancers", args, opts=pulumi.ResourceOptions(parent=self)).serving
 
@@ -248,8 +251,18 @@ class PhpCluster(pulumi.ComponentResource):
             tls.revoke(drained)
         if packet_filter.names_nodes(plan):
             for planned in (each for each in plan.machines if each.serves_gluster):
-                packet_filter.revoke(self._hosts[planned.name], plan, parent=self, drained=drained)
+                packet_filter.revoke(
+                    self._hosts[planned.name], plan, self._settings.metrics_from, parent=self, drained=drained
+                )
         return storage.sessions.volume.show(revoked)
+
+    def _measure(self) -> None:
+        """Has each machine tell its metrics if somebody collects them, and no more if somebody did."""
+        for host in self._hosts.values():
+            if self._settings.metrics_from:
+                metrics_told(host, self._plan, parent=self)
+            else:
+                metrics_left(host, self._last, parent=self)
 
     def _wait_for_site(self, balancers: Sequence[Host], balancing: Sequence[pulumi.Resource]) -> None:
         for balancer in balancers:
@@ -271,6 +284,7 @@ def _web_rules(settings: Settings, site: Site) -> WebRules:
         () if settings.proxy_protocol else settings.trusted_proxies,
         site.post_max_sizes,
         shares_files=bool(settings.shared),
+        metrics=bool(settings.metrics_from),
     )
 
 

@@ -26,7 +26,7 @@ if [[ -d /etc/keepalived ]]; then
         admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
         admin "show stat" | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
         # Of the certificate that is served, which need not be the file's.
-        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^Not After: //p')
+        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^notAfter: //p')
         [[ -z $ends ]] || echo "certificate_ends $(date --date "$ends" +%s)"
     fi
 fi
@@ -58,7 +58,7 @@ done
 if [[ -d /usr/lib/php-cluster/extension ]]; then
     echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
 fi
-# Steps of this machine look the same way: scripts/hosts/arbiter-agrees.sh.
+# Steps of this machine look the same way: scripts/hosts/gluster/arbiter-agrees.sh.
 if [[ -d /var/lib/php-cluster/arbiter ]]; then
     getfattr --absolute-names --dump --encoding=hex --match='trusted.afr.*-client-' /var/lib/php-cluster/arbiter/trusted.afr.* 2>/dev/null \
         | sed --quiet 's/^trusted\.afr\..*-client-\([01]\)=0x0*[1-9a-f].*/arbiter_outdated \1/p' | sort --unique

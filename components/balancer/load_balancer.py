@@ -10,7 +10,7 @@ import pulumi
 
 from components.plan.php_settings import DEFAULT_SESSION_NAME, HEADER_KIB
 from components.plan.topology import DRAIN_SECONDS, Topology
-from components.plan.traffic import INNER_PORT, MEMBERS_PORT, STATISTICS_PORT
+from components.plan.traffic import INNER_PORT, MEMBERS_PORT, METRICS_PORT, STATISTICS_PORT
 from components.steps.host import Host
 from components.steps.remote import render
 
@@ -68,11 +68,13 @@ def haproxy_configuration(
     session_cookie: str = DEFAULT_SESSION_NAME,
     at_once: int = DEFAULT_AT_ONCE,
     health_path: str = "/",
+    metrics: bool = False,
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1).
 
     Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait.
-    `health_path`, if it is a page of its own, is the site's during maintenance, too.
+    `health_path`, if it is a page of its own, is the site's during maintenance, too. `metrics` opens
+    HAProxy's exporter.
     """
     return render(
         "balancer/haproxy.cfg.j2",
@@ -82,6 +84,7 @@ def haproxy_configuration(
         php_nodes=plan.php_nodes,
         members_port=MEMBERS_PORT,
         statistics_port=STATISTICS_PORT,
+        metrics_port=METRICS_PORT if metrics else 0,
         certificate_path=TLS_PATH if tls else "",
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,
@@ -141,6 +144,7 @@ class LoadBalancerPairArgs:
         session_cookie: The cookie that names a visitor's session.
         at_once: How many requests of one session may be with PHP at a time.
         health_path: The page by which the site is watched.
+        metrics: Whether somebody collects HAProxy's metrics.
     """
 
     plan: Topology
@@ -154,6 +158,7 @@ class LoadBalancerPairArgs:
     session_cookie: str = DEFAULT_SESSION_NAME
     at_once: int = DEFAULT_AT_ONCE
     health_path: str = "/"
+    metrics: bool = False
 
 
 class LoadBalancerPair(pulumi.ComponentResource):
@@ -186,6 +191,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     session_cookie=args.session_cookie,
                     at_once=args.at_once,
                     health_path=args.health_path,
+                    metrics=args.metrics,
                 )
             )
 

@@ -25,7 +25,7 @@ def installed(
             variables={
                 "HOST_NAME": host.name,
                 "HOST_TABLE": plan.host_table,
-                "PACKET_FILTER": packet_filter(plan, planned),
+                "PACKET_FILTER": packet_filter(plan, planned, settings.metrics_from),
                 "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
                 "LOG_DAYS": str(settings.log_days),
                 "PACKAGES": " ".join([*packages_of(planned, settings.extra_packages), *machine.packages]),

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import pulumi
 
 from components.plan.topology import PlannedMachine, Topology
-from components.plan.traffic import FLOWS, VRRP, Party, guarded_ports
+from components.plan.traffic import FLOWS, VRRP, Party, guarded_ports, metrics_ports
 from components.steps.host import Host
 from components.steps.remote import render
 
 
-def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
+def packet_filter(plan: Topology, machine: PlannedMachine, metrics_from: Sequence[str] = ()) -> str:
     """The text of the machine's nftables rules.
 
     They name all addresses that a PHP node may get, where these are known, rather than those in use: otherwise each new
     node would change the rules of all other machines. Gluster itself has a list of the nodes that may mount the volume
-    (volume-options.sh).
+    (volume-options.sh). `metrics_from` has the networks of those who collect metrics; without any, the rules leave the
+    ports of metrics alone.
     """
     guarded = guarded_ports(machine)
     peers = [
@@ -32,6 +33,9 @@ def packet_filter(plan: Topology, machine: PlannedMachine) -> str:
         for_nodes=_port_set(guarded.get(frozenset({Party.NODES}), ())),
         for_members=_port_set(guarded.get(frozenset({Party.BALANCERS, Party.NODES}), ())),
         for_balancers=_port_set(guarded.get(frozenset({Party.BALANCERS}), ())),
+        for_metrics=_port_set(metrics_ports(machine)) if metrics_from else "",
+        metrics_from=metrics_from,
+        address=machine.address,
         balancers=[balancer.address for balancer in plan.balancers],
         php_nodes=", ".join(plan.php_addresses),
     )
@@ -48,12 +52,19 @@ def names_nodes(plan: Topology) -> bool:
     return {node.address for node in plan.php_nodes} == set(plan.php_addresses)
 
 
-def revoke(host: Host, plan: Topology, *, parent: pulumi.Resource, drained: Sequence[pulumi.Resource]) -> None:
+def revoke(
+    host: Host,
+    plan: Topology,
+    metrics_from: Sequence[str],
+    *,
+    parent: pulumi.Resource,
+    drained: Sequence[pulumi.Resource],
+) -> None:
     """Takes Gluster's ports from PHP nodes that leave, after the steps that keep requests away from them."""
     host.step(
         f"{host.name}-packet-filter",
         "base/packet-filter.sh",
         parent=parent,
-        variables={"PACKET_FILTER": packet_filter(plan, host.planned)},
+        variables={"PACKET_FILTER": packet_filter(plan, host.planned, metrics_from)},
         after=[*host.ready, *drained],
     )

@@ -19,7 +19,14 @@ from components.plan.php_settings import (
 )
 from components.plan.settings import Settings
 from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, MOUNT_POINT, Profile, Topology
-from components.plan.traffic import HTTP_PORT, INNER_PORT, MEMBERS_PORT, RELEASE_TRIAL_PORT, SETTINGS_TRIAL_PORT
+from components.plan.traffic import (
+    HTTP_PORT,
+    INNER_PORT,
+    MEMBERS_PORT,
+    METRICS_PORT,
+    RELEASE_TRIAL_PORT,
+    SETTINGS_TRIAL_PORT,
+)
 from components.steps.host import Host
 from components.steps.remote import render
 
@@ -37,6 +44,7 @@ class WebRules:
         believed: Networks of proxies whose lists of visitors count.
         post_max_sizes: What the site's own `.user.ini` files allow a request to have.
         shares_files: Whether the site has folders or files that all releases and nodes share.
+        metrics: Whether somebody collects PHP's metrics.
     """
 
     site_name: str | None = None
@@ -44,6 +52,7 @@ class WebRules:
     believed: tuple[str, ...] = ()
     post_max_sizes: tuple[str, ...] = ()
     shares_files: bool = False
+    metrics: bool = False
 
 
 NO_RULES = WebRules()
@@ -100,6 +109,7 @@ def nginx_site(
         floating_ip=plan.floating_ip,
         inner_port=INNER_PORT if servers is SITE_SERVERS else 0,
         members_port=MEMBERS_PORT,
+        metrics_port=METRICS_PORT if web.metrics and servers is SITE_SERVERS else 0,
         max_body_size=body_limit(sizes),
         header_kib=HEADER_KIB,
         request_seconds=request_seconds,
@@ -108,7 +118,12 @@ def nginx_site(
 
 
 def fpm_configuration(
-    profile: Profile, workers: int, request_seconds: int = 60, environment_names: Sequence[str] = ()
+    profile: Profile,
+    workers: int,
+    request_seconds: int = 60,
+    environment_names: Sequence[str] = (),
+    *,
+    metrics: bool = False,
 ) -> str:
     """The text of php-fpm's own configuration file."""
     return render(
@@ -117,6 +132,7 @@ def fpm_configuration(
         guarded=profile is Profile.SAFE,
         terminate_seconds=terminate_seconds(request_seconds),
         environment_names=environment_names,
+        metrics=metrics,
     )
 
 
@@ -217,7 +233,9 @@ class PhpNode(pulumi.ComponentResource):
             variables={
                 "GUARDED": "yes" if safe else "no",
                 "NGINX_SITE": nginx_site(self._plan, settings.php_settings, seconds, self._web),
-                "FPM_CONF": fpm_configuration(profile, workers, seconds, list(settings.application.environment)),
+                "FPM_CONF": fpm_configuration(
+                    profile, workers, seconds, list(settings.application.environment), metrics=self._web.metrics
+                ),
                 "PHP_INI": php_ini(settings.php_settings, seconds, self._session_store),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },

@@ -13,11 +13,17 @@ _BY_ROLE = {
 }
 
 
-def packages_of(machine: PlannedMachine, extra_packages: Sequence[str]) -> tuple[str, ...]:
+EXPORTER = "prometheus-node-exporter"
+"""Metrics of a machine. The step of the metrics installs it, who must know whether it was there before."""
+
+
+def packages_of(machine: PlannedMachine, extra_packages: Sequence[str], *, metrics: bool = False) -> tuple[str, ...]:
     """The packages of one machine, sorted; `extra_packages` are the user's own for PHP nodes."""
     packages = set(_BY_ROLE[machine.role])
     if machine.has_brick:
         packages.update(_BRICK_HOST)
     if machine.role is Role.PHP:
         packages.update(extra_packages)
+    if metrics:
+        packages.add(EXPORTER)
     return tuple(sorted(packages))

@@ -56,6 +56,7 @@ _RESERVED_INI = {
 
 _NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
 _HOST_NAME_RULE = "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots"
+_METRICS_RULE = "a list of IPv4 networks in CIDR notation without host bits, and not the whole world"
 _PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
 _PATTERNS_RULE = "a list of patterns as in .gitignore, without blanks, quotes or backslashes"
 _URL_PATH_RULE = "the path of a page: a slash, then letters, digits and -._~/%?=&"
@@ -94,6 +95,7 @@ class Settings:
     request_seconds: int
     protect: bool | None
     log_days: int
+    metrics_from: tuple[str, ...]
     extra_packages: tuple[str, ...]
     brick_gib: int
     volume_options: Mapping[str, str]
@@ -158,6 +160,18 @@ def _volume_options(profile: Profile) -> Callable[[Any], Mapping[str, str]]:
         return result
 
     return parse
+
+
+def _known_network(value: str) -> str:
+    """An IPv4 network that is not the whole world."""
+    return any_network(private_network(value))
+
+
+def _read_metrics(reader: Reader) -> tuple[str, ...]:
+    """Checks the keys below `metrics`: who may ask for them."""
+    example = "allowFrom[0] 198.18.5.0/24"
+    below = reader.below("metrics", {"allowFrom": []}, example=example)
+    return below.read("allowFrom", list_of(_known_network), _METRICS_RULE, example, ())
 
 
 def _app_dir(value: Any) -> Path:
@@ -287,6 +301,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
         ),
         protect=reader.read("protect", optional_switch, "true or false", "protect false", None),
+        metrics_from=_read_metrics(reader),
         log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
         extra_packages=reader.read(
             "extraPackages",

@@ -27,6 +27,12 @@ MEMBERS_PORT = 8405
 INNER_PORT = 8406
 """Where a PHP node answers the balancers' own questions: whether it can serve, and who of them has the floating IP."""
 
+METRICS_PORT = 8407
+"""Where HAProxy and PHP tell their metrics, each on its own machines."""
+
+EXPORTER_PORT = 9100
+"""Where Debian's prometheus-node-exporter tells those of a machine. It may have run there before the cluster did."""
+
 TRIAL_PORTS = RELEASE_TRIAL_PORT, SETTINGS_TRIAL_PORT = 8081, 8082
 """Where a PHP node tries a release, and PHP's settings, before they serve: on its loopback interface, for itself."""
 
@@ -51,6 +57,7 @@ class Party(enum.Enum):
     NODES = "nodes"
     ARBITER = "arbiter"
     INTERNET = "internet"
+    MONITORING = "monitoring"
 
     def includes(self, machine: PlannedMachine) -> bool:
         """Whether a machine is of this party. php1 is the arbiter in each profile: it is while the profile changes."""
@@ -66,7 +73,7 @@ class Party(enum.Enum):
     @property
     def is_outside(self) -> bool:
         """Whether these are no machines of the cluster, so that it does not know their addresses."""
-        return self in (Party.VISITORS, Party.OPERATORS, Party.INTERNET)
+        return self in (Party.VISITORS, Party.OPERATORS, Party.INTERNET, Party.MONITORING)
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,13 @@ def _from_each(name: str, target: Party, ports: tuple[int, int], why: str) -> It
     return (Flow(name.format(each.value), each, target, why, ports) for each in (Party.BALANCERS, Party.NODES))
 
 
+def _measured(target: Party, what: str) -> Iterable[Flow]:
+    """The flows from who collects metrics, if anybody does (`metrics.allowFrom`)."""
+    source, name = Party.MONITORING, target.value
+    yield _flow(f"metrics-{name}", source, target, METRICS_PORT, f"metrics of {what}")
+    yield _flow(f"metrics-machine-{name}", source, target, EXPORTER_PORT, "metrics of the machine")
+
+
 HTTPS = _flow("web-443", Party.VISITORS, Party.BALANCERS, HTTPS_PORT, "the site, with a certificate")
 
 FLOWS = (
@@ -120,18 +134,22 @@ FLOWS = (
     *_from_each("gluster-{}-balancers", Party.BALANCERS, (GLUSTERD_PORT, GLUSTERD_PORT), "Gluster's daemon"),
     *_from_each("bricks-{}-balancers", Party.BALANCERS, BRICK_PORTS, "bricks of `sessions` and `files`, a port each"),
     *_from_each("arbiter-{}", Party.ARBITER, (ARBITER_PORT, ARBITER_PORT), "the arbiter, profile `safe`"),
+    *_measured(Party.BALANCERS, "HAProxy"),
+    *_measured(Party.NODES, "PHP"),
     *_from_each("out-80-{}", Party.INTERNET, (HTTP_PORT, HTTP_PORT), "packages"),
     *_from_each("out-443-{}", Party.INTERNET, (HTTPS_PORT, HTTPS_PORT), "packages, and the API of a cloud"),
 )
 """The table."""
 
 
-def flows(*, tls: bool = True, arbiter: bool = True) -> tuple[Flow, ...]:
-    """The flows of a cluster: of one without a certificate, or without an arbiter, those that are left."""
+def flows(*, tls: bool = True, arbiter: bool = True, metrics: bool = True) -> tuple[Flow, ...]:
+    """The flows of a cluster: of one without a certificate, an arbiter or metrics, those that are left."""
     return tuple(
         flow
         for flow in FLOWS
-        if (tls or flow is not HTTPS) and (arbiter or Party.ARBITER not in (flow.source, flow.target))
+        if (tls or flow is not HTTPS)
+        and (arbiter or Party.ARBITER not in (flow.source, flow.target))
+        and (metrics or flow.source is not Party.MONITORING)
     )
 
 
@@ -141,14 +159,23 @@ def ports_between(source: PlannedMachine, target: PlannedMachine) -> tuple[int, 
     return tuple(flow.ports[0] for flow in found if flow.ports and flow.is_between(source, target))
 
 
-def ports_listened(machine: PlannedMachine) -> tuple[int, ...]:
-    """TCP ports that the cluster's own daemons take on a machine. Bricks take what is free; SSH is there already."""
+def ports_listened(machine: PlannedMachine, *, metrics: bool) -> tuple[int, ...]:
+    """TCP ports that the cluster's own daemons take on a machine. Bricks take what is free; SSH is there already, and
+    so may be the machine's exporter."""
+    others = [(SSH_PORT, SSH_PORT), (EXPORTER_PORT, EXPORTER_PORT), BRICK_PORTS]
     taken = [
         flow.ports[0]
-        for flow in flows(arbiter=machine.is_arbiter)
-        if flow.target.includes(machine) and flow.ports and flow.ports not in ((SSH_PORT, SSH_PORT), BRICK_PORTS)
+        for flow in flows(arbiter=machine.is_arbiter, metrics=metrics)
+        if flow.target.includes(machine) and flow.ports and flow.ports not in others
     ]
     return tuple(dict.fromkeys([*taken, *(TRIAL_PORTS if machine.role is Role.PHP else ())]))
+
+
+def metrics_ports(machine: PlannedMachine) -> tuple[tuple[int, int], ...]:
+    """Ranges of TCP ports of a machine that only those may reach who collect metrics."""
+    return tuple(
+        flow.ports for flow in FLOWS if flow.ports and flow.source is Party.MONITORING and flow.target.includes(machine)
+    )
 
 
 def guarded_ports(machine: PlannedMachine) -> Mapping[frozenset[Party], tuple[tuple[int, int], ...]]:

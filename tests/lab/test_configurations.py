@@ -36,7 +36,7 @@ PROXIES = ("203.0.113.0/24", "2001:db8::/32")
 RULES = WebRules("www.example.org", tuple(declared_defaults()["denyPaths"]), PROXIES, ("1G",))
 
 
-def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = False) -> str:
+def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = False, metrics: bool = False) -> str:
     return haproxy_configuration(
         PLAN,
         0,
@@ -45,11 +45,13 @@ def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = 
         request_seconds=60,
         trusted_proxies=proxies,
         proxy_protocol=proxy_protocol,
+        metrics=metrics,
     )
 
 
 # What scripts/maintenance and a step write on a balancer.
 HAPROXY = f"mkdir -p /run/haproxy; touch {MAINTENANCE_MAP} {MAINTENANCE_PAGE}; haproxy -c -f /files/file"
+FPM = f"mkdir -p /run/php-cluster; FPM=a php-fpm{RELEASE.php} --test --fpm-config /files/file"
 NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
 # Its interface, and the file that watch-balancer has written before it starts: 2.3 ignores one that is not there.
@@ -63,14 +65,18 @@ JUDGES = {
     "haproxy with TLS": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "haproxy behind a proxy": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "haproxy behind the PROXY protocol": HAPROXY,
+    "haproxy with metrics": HAPROXY,
     "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
+    "nft with metrics": "nft --check --file /files/file",
     "nginx": NGINX,
     "nginx with rules": NGINX,
     "nginx, settings that are tried": NGINX,
-    "php-fpm": f"mkdir -p /run/php-cluster; FPM=a php-fpm{RELEASE.php} --test --fpm-config /files/file",
+    "nginx with metrics": NGINX,
+    "php-fpm": FPM,
+    "php-fpm with metrics": FPM,
     "php ini": f'cp /files/file /etc/php/{RELEASE.php}/cli/conf.d/90-php-cluster.ini; php -r "exit(0);"',
     "fstab": "mkdir -p /media/sessions; findmnt --verify --tab-file /files/file",
 }
@@ -80,14 +86,18 @@ TEXTS: dict[str, Callable[[], str]] = {
     "haproxy with TLS": lambda: haproxy(tls=True),
     "haproxy behind a proxy": lambda: haproxy(tls=True, proxies=PROXIES),
     "haproxy behind the PROXY protocol": lambda: haproxy(tls=False, proxies=PROXIES, proxy_protocol=True),
+    "haproxy with metrics": lambda: haproxy(tls=False, metrics=True),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
+    "nft with metrics": lambda: packet_filter(PLAN, PLAN.balancers[0], ("203.0.113.0/28", "192.0.2.9/32")),
     "nginx": lambda: nginx_site(PLAN, {"post_max_size": "64M"}, 60),
     "nginx with rules": lambda: nginx_site(PLAN, {}, 60, RULES),
     "nginx, settings that are tried": lambda: nginx_site(PLAN, {}, 60, RULES, SETTINGS_SERVERS),
+    "nginx with metrics": lambda: nginx_site(PLAN, {}, 60, WebRules(metrics=True)),
     "php-fpm": lambda: fpm_configuration(Profile.SAFE, 8),
+    "php-fpm with metrics": lambda: fpm_configuration(Profile.SAFE, 8, metrics=True),
     "php ini": lambda: php_ini(
         {"memory_limit": "256M", "display_errors": "off", "error_reporting": "E_ALL & ~E_NOTICE"},
         60,
@@ -102,14 +112,18 @@ MISTAKES = {
     "haproxy with TLS": ("alpn h2,http/1.1", "alpm h2,http/1.1"),
     "haproxy behind a proxy": ("acl from_proxy src 203", "acl from_proxy scr 203"),
     "haproxy behind the PROXY protocol": ("expect-proxy layer4", "expect-proxy layer5"),
+    "haproxy with metrics": ("use-service prometheus", "use-service promotheus"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
     "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
     "nft, balancer": ("hook input", "hook inputs"),
     "nft, PHP node": ("tcp flags", "tcp flogs"),
+    "nft with metrics": ("ip daddr", "ip daddress"),
     "nginx": ("real_ip_header", "real_ip_heather"),
     "nginx with rules": ('"~*', '"~*('),
     "nginx, settings that are tried": ("8082;", "8082"),
+    "nginx with metrics": ("max_fails=0;", "max_fail=0;"),
     "php-fpm": ("pm = static", "pm = statick"),
+    "php-fpm with metrics": ("pm.status_listen", "pm.status_listens"),
     "php ini": ("php_cluster.lock_seconds = ", "php_cluster.lock_seconds = ("),
     "fstab": ("/media/sessions", "/media/no-such-folder"),
 }
@@ -136,6 +150,8 @@ UNITS = {
     "balancer/elastic-ip.service": "php-cluster-elastic-ip.service",
     "balancer/haproxy.drop-in.conf": "haproxy.service.d/php-cluster.conf",
     "balancer/keepalived.drop-in.conf": "keepalived.service.d/php-cluster.conf",
+    "base/metrics.service": "php-cluster-metrics.service",
+    "base/metrics.timer": "php-cluster-metrics.timer",
     "base/nftables.drop-in.conf": "nftables.service.d/php-cluster.conf",
     "base/packet-filter.service": "php-cluster-packet-filter.service",
     "base/router.service": "php-cluster-router.service",
@@ -166,6 +182,10 @@ VALUES = {
     "DRAIN_SECONDS": "30",
     "PEER": "lb2",
     "FLOATING_IP": "198.18.7.10",
+    "ARBITER_FOLDER": topology.ARBITER_FOLDER,
+    "BRICKS_OF": "lb1 lb2",
+    "FIRST_BRICK_PORT": "49152",
+    "QUORUM": "2",
     "WITNESS": "198.18.7.21",
     "BRICK_ADDRESSES": "198.18.7.11 198.18.7.12",
 }
@@ -177,7 +197,7 @@ JOBS = jobs_of(ApplicationSettings("", (), {}, (), (), 60, CRON, WORKERS, {}))
 VERIFY = """
 mkdir -p "$(dirname /etc/systemd/system/UNIT)" /usr/lib/php-cluster
 cp /files/file /etc/systemd/system/UNIT
-for program in watch-balancer elastic-ip keep-mounted serve-php run-once; do
+for program in watch-balancer elastic-ip keep-mounted serve-php run-once collect-metrics; do
     install --mode=755 /bin/true /usr/lib/php-cluster/$program
 done
 printf '[Mount]\\nWhat=x\\nWhere=/media/sessions\\n' >/etc/systemd/system/media-sessions.mount

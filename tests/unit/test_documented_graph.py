@@ -46,7 +46,10 @@ APPLICATION = {
 }
 
 
-@pytest.mark.parametrize(("tables", "values"), [(1, {}), (2, APPLICATION)])
+METRICS = {"metrics": {"allowFrom": ["198.18.5.0/24"]}}
+
+
+@pytest.mark.parametrize(("tables", "values"), [(1, {}), (2, APPLICATION), (3, APPLICATION | METRICS)])
 def test_every_step_is_there_with_what_it_waits_for(tables: int, values: dict[str, Any]) -> None:
     made = {
         name: {needed for needed in node.needs if not needed.endswith(("-machine", "-scripts"))}

@@ -42,6 +42,7 @@ class AwsSubstrate(pulumi.ComponentResource):
             tls=settings.tls_certificate is not None,
             # Once there they stay: an arbiter that leaves is in use until it has left.
             arbiter=plan.arbiter is not None or drift.last.has(ARBITER),
+            metrics_from=settings.metrics_from,
         )
         self._login: KeyPair = key_pair("login-key", self)
         self._key_name = aws.ec2.KeyPair(

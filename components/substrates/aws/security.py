@@ -40,12 +40,14 @@ class Conversation:
     ports: tuple[int, int] | None
 
 
-def conversations(settings: AwsSettings, *, tls: bool, arbiter: bool) -> tuple[Conversation, ...]:
+def conversations(
+    settings: AwsSettings, *, tls: bool, arbiter: bool, metrics_from: Sequence[str]
+) -> tuple[Conversation, ...]:
     """All that a cluster has to say: the flows of plan/traffic.py, between groups and networks."""
     found: list[Conversation] = []
-    for flow in flows(tls=tls, arbiter=arbiter):
+    for flow in flows(tls=tls, arbiter=arbiter, metrics=bool(metrics_from)):
         target = EVERYWHERE if flow.target is Party.INTERNET else flow.target.value
-        for rule, source in _sources(flow, settings).items():
+        for rule, source in _sources(flow, settings, metrics_from).items():
             found.append(Conversation(rule, source, target, flow.protocol, flow.ports))
         if settings.egress is Egress.BALANCERS and flow.source is Party.NODES and flow.target is Party.INTERNET:
             # What a node sends through a balancer has to get into it first.
@@ -54,11 +56,11 @@ def conversations(settings: AwsSettings, *, tls: bool, arbiter: bool) -> tuple[C
     return tuple(found)
 
 
-def _sources(flow: Flow, settings: AwsSettings) -> Mapping[str, str]:
+def _sources(flow: Flow, settings: AwsSettings, metrics_from: Sequence[str]) -> Mapping[str, str]:
     """What the source of a flow is in this cloud: names of rules, and a group or a network for each."""
     if not flow.source.is_outside:
         return {flow.name: flow.source.value}
-    networks = settings.web_cidrs
+    networks = metrics_from if flow.source is Party.MONITORING else settings.web_cidrs
     if flow.source is Party.OPERATORS:
         # They come by SSH, to the balancers: the nodes have no public addresses. All else they reach from there.
         if flow.ports != (SSH_PORT, SSH_PORT):
@@ -78,7 +80,15 @@ class SecurityGroups(pulumi.ComponentResource):
 
     rules: list[pulumi.Resource]
 
-    def __init__(self, vpc_id: pulumi.Output[str], settings: AwsSettings, *, tls: bool, arbiter: bool) -> None:
+    def __init__(
+        self,
+        vpc_id: pulumi.Output[str],
+        settings: AwsSettings,
+        *,
+        tls: bool,
+        arbiter: bool,
+        metrics_from: Sequence[str],
+    ) -> None:
         super().__init__("php-cluster:aws:SecurityGroups", "security-groups", None)
         child = pulumi.ResourceOptions(parent=self)
         self._groups = {
@@ -93,7 +103,7 @@ class SecurityGroups(pulumi.ComponentResource):
             for group in ([BALANCERS, NODES, ARBITER] if arbiter else [BALANCERS, NODES])
         }
         self.rules = []
-        for each in conversations(settings, tls=tls, arbiter=arbiter):
+        for each in conversations(settings, tls=tls, arbiter=arbiter, metrics_from=metrics_from):
             if each.target in self._groups:
                 self.rules.append(
                     self._rule(aws.vpc.SecurityGroupIngressRule, f"{each.name}-in", each.target, each.source, each)

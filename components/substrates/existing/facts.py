@@ -80,12 +80,13 @@ def questions(
         if other.name not in set(known)
         for port in ports_between(planned, other)
     ]
+    metrics = bool(settings.metrics_from)
     variables = {
         "SERVES": "yes" if serves else "no",
         "BRICK": existing.brick if planned.has_brick else "",
         "FLOATING_IP": "" if serves else plan.floating_ip or "",
-        "PACKAGES": " ".join(packages_of(planned, settings.extra_packages)),
-        "PORTS": " ".join(map(str, ports_listened(planned))),
+        "PACKAGES": " ".join(packages_of(planned, settings.extra_packages, metrics=metrics)),
+        "PORTS": " ".join(map(str, ports_listened(planned, metrics=metrics))),
         "PEERS": "\n".join(peers),
     }
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())

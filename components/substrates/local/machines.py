@@ -36,7 +36,11 @@ def image_inputs(settings: Settings, plan: Topology, image: Image, debian: Relea
 
     Beyond Debian's base, a prebuilt one has all that any machine needs, so that one image serves them all.
     """
-    packages = {package for machine in plan.machines for package in packages_of(machine, settings.extra_packages)}
+    packages = {
+        package
+        for machine in plan.machines
+        for package in packages_of(machine, settings.extra_packages, metrics=bool(settings.metrics_from))
+    }
     return {
         "SUITE": debian.suite,
         "PACKAGES": " ".join(sorted(packages)) if image is Image.PREBUILT else "",

@@ -32,14 +32,17 @@ def steps() -> frozenset[str]:
     """Of clusters of all kinds, and of updates between them."""
     safe, article = cluster_graph(phpNodes=2), cluster_graph(phpNodes=2, profile="article")
     shared = cluster_graph(phpNodes=2, **APPLICATION)
+    measured = cluster_graph(phpNodes=2, metrics={"allowFrom": ["198.18.5.0/24"]})
     graphs = [
         safe,
         article,
         shared,
+        measured,
         cluster_graph(phpNodes=2, glusterTls=True),
         cluster_graph(phpNodes=2, known=left_by(article)),
         cluster_graph(phpNodes=2, profile="article", known=left_by(safe)),
         cluster_graph(phpNodes=2, known=left_by(shared)),
+        cluster_graph(phpNodes=2, known=left_by(measured)),
     ]
     return frozenset(name for graph in graphs for name in graph)
 

@@ -123,6 +123,16 @@ def test_a_wrong_value_is_named(key: str, value: Any) -> None:
     assert "1 config key needs another value" in said
 
 
+@pytest.mark.parametrize(
+    "networks", [["0.0.0.0/0"], ["198.18.5.7/24"], ["2001:db8::/32"], ["198.18.5.7"], "198.18.5.0/24"]
+)
+def test_metrics_are_for_known_networks(networks: Any) -> None:
+    said = refusal({"metrics": {"allowFrom": networks}})
+    assert "php-cluster:metrics.allowFrom is" in said
+    assert "Example: pulumi config set --path 'metrics.allowFrom[0]' 198.18.5.0/24" in said
+    assert "metrics.from is no key" in refusal({"metrics": {"from": ["198.18.5.0/24"]}})
+
+
 def test_options_of_the_volume_are_the_stack_s_own_business_in_the_article_s_profile() -> None:
     settings = read_settings({"profile": "article", "volumeOptions": {"network.ping-timeout": 10}})
     assert settings.volume_options == {"network.ping-timeout": "10"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.balancer.load_balancer import haproxy_configuration
 from components.base.packet_filter import packet_filter
-from components.php.node import SETTINGS_SERVERS, nginx_site
+from components.php.node import SETTINGS_SERVERS, SITE_SERVERS, WebRules, nginx_site
 from components.plan import topology
 from components.plan.topology import PlannedMachine, Profile, Topology
 from components.plan.traffic import (
@@ -21,6 +21,7 @@ from components.plan.traffic import (
     FLOWS,
     GLUSTERD_PORT,
     HTTPS,
+    METRICS_PORT,
     SSH_PORT,
     TRIAL_PORTS,
     VRRP,
@@ -54,7 +55,10 @@ def within(number: int, spelled: str) -> bool:
     def value(word: str) -> int:
         return int(ipaddress.IPv4Address(word)) if "." in word else int(word)
 
-    ranges = [word.split("-") for word in re.findall(r"[0-9.-]+", spelled)]
+    words = re.findall(r"[0-9./-]+", spelled)
+    if any(ipaddress.IPv4Address(number) in ipaddress.IPv4Network(word) for word in words if "/" in word):
+        return True
+    ranges = [word.split("-") for word in words if "/" not in word]
     return any(value(each[0]) <= number <= value(each[-1]) for each in ranges)
 
 
@@ -80,15 +84,25 @@ def takes(machine: PlannedMachine, port: int) -> list[Flow]:
     ]
 
 
-@given(st.builds(topology.plan, st.just("198.18.7.0/24"), st.integers(1, 4), st.sampled_from(Profile)))
-def test_a_packet_filter_lets_in_what_the_table_names(plan: Topology) -> None:
+COLLECTOR = "203.0.113.7"
+
+
+@given(
+    st.builds(topology.plan, st.just("198.18.7.0/24"), st.integers(1, 4), st.sampled_from(Profile)),
+    st.sampled_from([(), ("203.0.113.0/28", "192.0.2.9/32")]),
+)
+def test_a_packet_filter_lets_in_what_the_table_names(plan: Topology, metrics_from: tuple[str, ...]) -> None:
     for machine in plan.machines:
-        rules = packet_filter(plan, machine)
+        rules = packet_filter(plan, machine, metrics_from)
+        assert (f"ip daddr != {machine.address} drop" in rules) is bool(metrics_from)
         for port in EDGES:
             named = takes(machine, port)
+            measured = any(flow.source is Party.MONITORING for flow in named)
             # What outsiders may ask for, or what is not the cluster's, is open to whoever asks.
             is_open = not named or any(flow.source.is_outside for flow in named)
+            is_open = is_open and not (measured and metrics_from)
             assert lets_in(rules, STRANGER, port) is is_open, (machine.name, port)
+            assert lets_in(rules, COLLECTOR, port) is (is_open or measured), (machine.name, port)
             for other in plan.machines:
                 if other != machine:
                     is_named = any(flow.is_between(other, machine) for flow in named)
@@ -106,7 +120,10 @@ def test_a_packet_filter_takes_vrrp_from_the_other_balancer_alone() -> None:
 @pytest.mark.parametrize("egress", Egress)
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("arbiter", [False, True])
-def test_security_groups_open_what_the_table_names(*, egress: Egress, tls: bool, arbiter: bool) -> None:
+@pytest.mark.parametrize("metrics_from", [(), ("10.1.0.0/16", "10.2.0.0/16")])
+def test_security_groups_open_what_the_table_names(
+    *, egress: Egress, tls: bool, arbiter: bool, metrics_from: tuple[str, ...]
+) -> None:
     web, ssh = ("198.51.100.0/24", "192.0.2.0/24"), ("203.0.113.0/28",)
     settings = AwsSettings(None, (), None, "", "", web, ssh, egress, termination_protection=False)
     expected = set()
@@ -117,6 +134,8 @@ def test_security_groups_open_what_the_table_names(*, egress: Egress, tls: bool,
         targets = [flow.target.value]
         if flow.source is Party.VISITORS:
             sources = web
+        if flow.source is Party.MONITORING:
+            sources = metrics_from
         if flow.source is Party.OPERATORS:
             # By way of the balancers, and by SSH alone.
             is_ssh = flow.ports == (SSH_PORT, SSH_PORT)
@@ -126,35 +145,43 @@ def test_security_groups_open_what_the_table_names(*, egress: Egress, tls: bool,
             if flow.source is Party.NODES and egress is Egress.BALANCERS:
                 targets.append("balancers")
         expected |= {(source, target, flow.protocol, flow.ports) for source in sources for target in targets}
-    found = conversations(settings, tls=tls, arbiter=arbiter)
+    found = conversations(settings, tls=tls, arbiter=arbiter, metrics_from=metrics_from)
     assert {(said.source, said.target, said.protocol, said.ports) for said in found} == expected
     assert len({said.name for said in found}) == len(found) == len(expected)
 
 
 def test_machines_that_exist_are_asked_for_what_the_table_names() -> None:
-    assert ports_listened(LB1) == ports_listened(LB2) == (80, 443, 8404, 8405, 24007)
-    assert ports_listened(PHP1) == (80, 8406, 49200, 8081, 8082)
-    assert ports_listened(PHP2) == (80, 8406, 8081, 8082)
+    assert ports_listened(LB1, metrics=False) == ports_listened(LB2, metrics=False) == (80, 443, 8404, 8405, 24007)
+    assert ports_listened(PHP1, metrics=False) == (80, 8406, 49200, 8081, 8082)
+    assert ports_listened(PHP2, metrics=False) == (80, 8406, 8081, 8082)
+    # An exporter that is there already is welcome.
+    for machine in PLAN.machines:
+        assert {*ports_listened(machine, metrics=True)} == {*ports_listened(machine, metrics=False), METRICS_PORT}
     assert ports_between(LB1, LB2) == (8404, 24007, 49152)
     assert ports_between(LB1, PHP1) == (80, 8406, 49200)
     assert ports_between(PHP2, LB1) == (8405, 24007, 49152)
     assert ports_between(PHP2, PHP1) == (49200,)
     assert ports_between(PHP1, PHP2) == ports_between(PHP1, PHP1) == ()
     without = topology.plan("198.18.7.0/24", 2, Profile.ARTICLE).machines[2]
-    assert ARBITER_PORT not in (*ports_listened(without), *ports_between(LB1, without))
+    assert ARBITER_PORT not in (*ports_listened(without, metrics=False), *ports_between(LB1, without))
     for source, target in permutations(PLAN.machines, 2):
         between = {flow.ports[0] for flow in FLOWS if flow.ports and flow.is_between(source, target)}
         assert set(ports_between(source, target)) == between
 
 
-def test_daemons_listen_where_the_table_says() -> None:
-    haproxy = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60)
+@pytest.mark.parametrize("metrics", [False, True])
+def test_daemons_listen_where_the_table_says(*, metrics: bool) -> None:
+    haproxy = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60, metrics=metrics)
     binds = [int(port) for port in re.findall(r"^ +bind \*:([0-9]+)", haproxy, re.MULTILINE)]
-    assert {*binds, GLUSTERD_PORT} == set(ports_listened(LB1))
+    assert {*binds, GLUSTERD_PORT} == set(ports_listened(LB1, metrics=metrics))
     asked = {int(port) for port in re.findall(r"(?:server \S+ \S+:|check port )([0-9]+)", haproxy)}
     assert asked == {port for target in (LB2, PHP2) for port in ports_between(LB1, target) if port < GLUSTERD_PORT}
-    nginx = nginx_site(PLAN, {}, 60) + nginx_site(PLAN, {}, 60, servers=SETTINGS_SERVERS)
-    assert {int(port) for port in re.findall(r"listen (?:\S+:)?([0-9]+)", nginx)} == set(ports_listened(PHP2))
+    nginx = "".join(
+        nginx_site(PLAN, {}, 60, WebRules(metrics=metrics), servers) for servers in (SITE_SERVERS, SETTINGS_SERVERS)
+    )
+    assert {int(port) for port in re.findall(r"listen (?:\S+:)?([0-9]+)", nginx)} == set(
+        ports_listened(PHP2, metrics=metrics)
+    )
 
 
 def test_scripts_and_docs_name_the_ports_of_the_table() -> None:
@@ -174,6 +201,7 @@ WORDS = {
     Party.NODES: "PHP nodes",
     Party.ARBITER: "php1",
     Party.INTERNET: "package mirrors",
+    Party.MONITORING: "`metrics.allowFrom`",
 }
 
 

@@ -1,0 +1,57 @@
+"""Where the metrics of a stack are, as Prometheus reads it from a file (file_sd)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.plan.topology import Role
+from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
+from scripts.machines import DEFAULT_STACK, NO_STACK, NoClusterError, machines_of
+
+NO_METRICS = 2
+
+JOBS = {Role.LOAD_BALANCER.value: "haproxy", Role.PHP.value: "php-fpm"}
+"""A machine's role to whose metrics are at its METRICS_PORT."""
+
+MACHINE_JOB = "machine"
+
+
+def targets(stack: str, machines: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Two groups for each machine: its own metrics, and those of what serves there. `job` is among the labels, so that
+    one scrape config is enough."""
+    return [
+        {
+            "targets": [f"{machine['address']}:{port}"],
+            "labels": {"job": job, "stack": stack, "machine": name, "role": machine["role"]},
+        }
+        for name, machine in machines.items()
+        for job, port in ((MACHINE_JOB, EXPORTER_PORT), (JOBS[machine["role"]], METRICS_PORT))
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="scripts/metrics", description="Where the metrics of a stack are.")
+    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
+    parser.add_subparsers(dest="command", required=True).add_parser("targets", help="JSON for file_sd_configs")
+    asked = parser.parse_args(arguments)
+    try:
+        with machines_of(asked.stack) as machines:
+            if not machines.outputs.get("metricsFrom"):
+                print(
+                    f"the stack {asked.stack} tells no metrics: set metrics.allowFrom, and pulumi up", file=sys.stderr
+                )
+                return NO_METRICS
+            print(json.dumps(targets(asked.stack, machines.outputs["machines"]), indent=2))
+            return 0
+    except NoClusterError as problem:
+        print(problem, file=sys.stderr)
+        return NO_STACK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The metrics of a cluster in a real Prometheus: what dashboard and alerts ask for is there, and follows a fault."""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+
+from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
+from scripts.cluster_metrics import NO_METRICS
+from tests.commands import PROJECT
+from tests.prometheus import program
+from tests.stack.cluster import Cluster, request, standing, wait_for
+from tests.stack.health import balancers, whole_again
+from tests.unit.docs.pages import page
+from tests.unit.plan.test_settings import self_signed
+
+MONITORING = PROJECT / "docs" / "monitoring"
+ALLOWED = "198.18.0.0/15"
+"""Where the lab's networks are, this box's own addresses in them included."""
+
+Query = Callable[[str], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster that tells its metrics."""
+    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2", "metrics.allowFrom[0]": ALLOWED})
+    with standing(stack, request.session):
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def query(measured: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
+    """What a Prometheus that collects them every second says, with the alerts of docs/monitoring."""
+    with prometheus(measured, tmp_path_factory.mktemp("prometheus")) as ask:
+        yield ask
+
+
+@contextlib.contextmanager
+def prometheus(cluster: Cluster, folder: Path) -> Iterator[Query]:
+    told = cluster.run("scripts/metrics", "--stack", cluster.name, "targets")
+    assert told.returncode == 0, told.stderr
+    (folder / "targets.json").write_text(told.stdout)
+    [block] = [text for kind, text in page("docs/monitoring.md").blocks if kind == "yaml"]
+    configuration = yaml.safe_load(block)
+    configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    configuration["rule_files"] = [str(MONITORING / "alerts.yml")]
+    [job] = configuration["scrape_configs"]
+    job["file_sd_configs"] = [{"files": [str(folder / "targets.json")]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            [program("prometheus"), *options, f"--web.listen-address={address}"], stdout=log, stderr=log
+        ) as process,
+    ):
+
+        def ask(expression: str) -> list[dict[str, Any]]:
+            answer = request(f"http://{address}/api/v1/query?query={urllib.parse.quote(expression)}").json()
+            assert answer["status"] == "success", answer
+            found: list[dict[str, Any]] = answer["data"]["result"]
+            return found
+
+        try:
+            wait_for("Prometheus answers", lambda: request(f"http://{address}/-/ready").status == 200, 30)
+            yield ask
+        finally:
+            process.terminate()
+
+
+def survived(query: Query) -> dict[str, float]:
+    """Part of the cluster to the failures that it survives yet."""
+    return {each["metric"]["part"]: float(each["value"][1]) for each in query("php_cluster:failures_survived")}
+
+
+def alerts(query: Query) -> set[str]:
+    """Those that burn, or will if it goes on."""
+    return {each["metric"]["alertname"] for each in query("ALERTS")}
+
+
+SELECTORS = re.compile(r"\b(?:php_cluster|haproxy|phpfpm|node|up)(?:[_:]\w+)?(?:\{[^}]*\})?(?![\w:])")
+WITH_TLS = "php_cluster_certificate_end_timestamp_seconds"
+
+
+def asked_for(stack: str) -> tuple[set[str], set[str]]:
+    """The dashboard's queries, and each series that the rules look at."""
+    panels = json.loads((MONITORING / "dashboard.json").read_text())["panels"]
+    shown = {target["expr"].replace("$stack", stack) for panel in panels for target in panel["targets"]}
+    [group] = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    return shown, {selector for rule in group["rules"] for selector in SELECTORS.findall(rule["expr"])}
+
+
+def test_what_dashboard_and_alerts_ask_for_is_there(measured: Cluster, query: Query) -> None:
+    whole_again(measured)
+    wait_for("all targets answer", lambda: len(query("up == 1")) == 8, 30)
+    wait_for("one failure may come", lambda: set(survived(query).values()) == {1.0}, 60)
+    shown, looked_at = asked_for(measured.name)
+    assert len(shown) > 20 and WITH_TLS in looked_at
+
+    def all_but_one_have_data() -> bool:
+        assert {expression for expression in shown | looked_at if not query(expression)} == {WITH_TLS}
+        return True
+
+    # Rates need some seconds.
+    wait_for("they have data", all_but_one_have_data, 30)
+    # Prometheus has seen how the cluster began.
+    wait_for("no alert is left", lambda: not alerts(query), 60)
+    [holds] = query("php_cluster_holds_floating_ip == 1")
+    assert [holds["metric"]["machine"]] == measured.owners_of_floating_ip()
+    assert {each["metric"]["stack"] for each in query("up")} == {measured.name}
+    for machine in measured.outputs()["machines"]:
+        said = measured.ssh(machine, f"bash /var/lib/php-cluster/steps/{machine}-metrics")
+        assert said.strip().endswith("(nothing to change)"), said
+
+
+def test_they_are_on_private_addresses_only(measured: Cluster) -> None:
+    address = measured.outputs()["floatingIp"]
+    for port in (METRICS_PORT, EXPORTER_PORT):
+        with pytest.raises(TimeoutError):
+            socket.create_connection((address, port), timeout=2)
+
+
+def test_a_balancer_without_power_leaves_nothing_to_lose(measured: Cluster, query: Query) -> None:
+    whole_again(measured)
+    active, _ = balancers(measured)
+    measured.lab_command("power-off", active)
+    try:
+        # php1 counts the connections every 15 s.
+        wait_for(
+            "nothing is left to lose", lambda: {survived(query)[part] for part in ("balancers", "quorum")} == {0}, 60
+        )
+        assert "PhpClusterOneMoreFailureStopsService" in alerts(query)
+        assert survived(query)["nodes"] == 1
+    finally:
+        measured.lab_command("restore", active)
+    whole_again(measured)
+    wait_for("one failure may come", lambda: set(survived(query).values()) == {1.0}, 60)
+    wait_for("no alert is left", lambda: not alerts(query) - {"PhpClusterSessionsRefused"}, 30)
+
+
+def test_the_certificate_that_is_served_tells_its_end(measured: Cluster, query: Query) -> None:
+    chain, key = self_signed()
+    measured.configure({"tlsCertificate": chain})
+    measured.pulumi("config", "set", "--secret", "tlsKey", "--stack", measured.name, "--", key)
+    measured.up()
+    ends = x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc.timestamp()
+    wait_for("it is told", lambda: {float(each["value"][1]) for each in query(WITH_TLS)} == {ends}, 30)
+    found = json.loads(measured.status("--json", "--seconds", "30").stdout)
+    assert found["certificate_ends"] == {"lb1": ends, "lb2": ends}
+
+
+def test_none_are_told_any_more(measured: Cluster) -> None:
+    measured.pulumi("config", "rm", "metrics", "--stack", measured.name)
+    measured.up()
+    assert measured.run("scripts/metrics", "--stack", measured.name, "targets").returncode == NO_METRICS
+    for machine in measured.outputs()["machines"]:
+        for port in (METRICS_PORT, EXPORTER_PORT):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((measured.address(machine), port), timeout=2)
+        assert "metrics" not in measured.enter(
+            machine, "ls /etc/systemd/system /usr/lib/php-cluster /var/lib/prometheus/node-exporter"
+        )
+    measured.pulumi("preview", "--expect-no-changes", "--stack", measured.name)
