@@ -148,7 +148,10 @@ def php_ini(php_settings: Mapping[str, str], request_seconds: int, session_store
 
 
 def lock_seconds(request_seconds: int) -> int:
-    """How long a request waits for a session's lock: it gets its answer before the balancer's time is over."""
+    """How long a request waits for a session's lock: it gets its answer before the balancer's time is over.
+
+    Where others store meanwhile, it waits for twice as long (record.c).
+    """
     return max(1, request_seconds // 2)
 
 
@@ -167,10 +170,10 @@ def terminate_seconds(request_seconds: int) -> int:
     """When a page that hangs is ended: its visitor has got an error long before.
 
     A signal that meets a worker in a request to the mount can stop the whole mount (gluster/glusterfs#4371). Whoever
-    has asked for a session while the visitor waited is refused within the lock's time and done with the mount soon
-    after, so what is left then waits for something else.
+    has asked for a session while the visitor waited is refused within twice the lock's time and done with the mount
+    soon after, so what is left then waits for something else.
     """
-    return request_seconds + lock_seconds(request_seconds) + TERMINATE_MARGIN_SECONDS
+    return request_seconds + 2 * lock_seconds(request_seconds) + TERMINATE_MARGIN_SECONDS
 
 
 class PhpNode(pulumi.ComponentResource):

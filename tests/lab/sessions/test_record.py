@@ -2,20 +2,22 @@
 
 import fcntl
 import hashlib
+import os
 import re
 import socket
 import struct
 import subprocess
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from tests.lab.conftest import Image
-from tests.lab.sessions.server import PLAIN_SESSIONS, SAFE, WORKERS, Server, parsed, serving
+from tests.lab.sessions.server import LOCK_SECONDS, PLAIN_SESSIONS, SAFE, WORKERS, Server, parsed, serving
 from tests.stack.cluster import wait_for
 
 
@@ -255,6 +257,27 @@ def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
         assert answer.status == 503 and after == session
         server.log("another request has held its lock for too long")
     assert server.get("count.php", session)[0].text == "2"
+
+
+def test_who_is_unlucky_waits_longer_where_others_have_their_turns(server: Server) -> None:
+    """Two hold the lock by turns and store, so that a third finds it taken for longer than one may hold it."""
+    session, over = server.counted(1), threading.Event()
+
+    def hold_by_turns() -> None:
+        with server.file(session).open("r+b") as file:
+            while not over.is_set():
+                fcntl.flock(file, fcntl.LOCK_EX)
+                os.utime(file.fileno())
+                over.wait(LOCK_SECONDS / 10)
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+    with ThreadPoolExecutor(3) as threads:
+        holders = [threads.submit(hold_by_turns) for _ in range(2)]
+        waiting = threads.submit(server.get, "count.php", session)
+        wait(holders, timeout=1.5 * LOCK_SECONDS)
+        over.set()
+        answer, _ = waiting.result()
+    assert (answer.status, answer.text) == (200, "2")
 
 
 def test_a_visitor_who_hangs_up_leaves_a_session_that_others_can_use(server: Server) -> None:

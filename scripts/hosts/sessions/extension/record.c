@@ -122,9 +122,21 @@ static void leave_place(int place) {
 	if (place >= 0 && waiting_room >= 0) fcntl(waiting_room, F_SETLK, &left);
 }
 
+/* Whether the session was stored since this was asked last: those who wait for it have their turns, then. */
+static bool goes_on(int file, struct timespec *stored) {
+	struct stat status;
+	struct timespec before = *stored;
+	if (fstat(file, &status) != 0) return false;
+	*stored = status.st_mtim;
+	return stored->tv_sec != before.tv_sec || stored->tv_nsec != before.tv_nsec;
+}
+
 /* Asks again and again rather than wait in the lock: a signal to a process that waits there can stop the whole mount
- * (gluster/glusterfs#4371). */
+ * (gluster/glusterfs#4371). Nobody has the next turn by right, so one of many requests of a session may be unlucky for long:
+ * where others store meanwhile, it waits for twice the time. */
 static bool acquire(int file, double deadline) {
+	double last = deadline + cluster.lock_seconds;
+	struct timespec stored = {0};
 	useconds_t pause = 1000;
 	int place = -1;
 	while (flock(file, LOCK_EX | LOCK_NB) != 0) {
@@ -132,11 +144,15 @@ static bool acquire(int file, double deadline) {
 			leave_place(place);
 			return fails_with_errno("its lock cannot be asked for");
 		}
-		if (place < 0 && (place = take_place()) < 0) return fails("too many requests wait for sessions on this node");
-		if (now() >= deadline) {
+		if (place < 0) {
+			if ((place = take_place()) < 0) return fails("too many requests wait for sessions on this node");
+			goes_on(file, &stored);
+		}
+		if (now() >= deadline && (deadline == last || !goes_on(file, &stored))) {
 			leave_place(place);
 			return fails("another request has held its lock for too long");
 		}
+		if (now() >= deadline) deadline = last;
 		usleep(pause + (int64_t)(now() * 1e6) % pause);
 		if (pause < 16000) pause *= 2;
 	}
