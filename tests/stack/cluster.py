@@ -6,6 +6,7 @@ import contextlib
 import email.message
 import http.cookies
 import json
+import secrets
 import subprocess
 import time
 import urllib.error
@@ -19,7 +20,7 @@ import pytest
 
 from components.plan.debian import DEFAULT
 from components.plan.topology import ARBITER_FOLDER
-from components.substrates.local.identity import checkout_identity, lab_id
+from components.substrates.local.identity import checkout_identity, default_network, lab_id
 from scripts.stack import Stack, StackError
 from tests.commands import PROJECT
 from tests.release import RELEASE
@@ -95,8 +96,25 @@ class Visitor:
         return int(self.seen[-1]["counter"])
 
 
+_networks: set[str] = set()
+
+
+def _name_with_a_free_network() -> str:
+    """A name whose network no other stack of this box has: there are 512, and a run of all tests makes dozens."""
+    taken = subprocess.run(["ip", "-4", "-oneline", "address"], capture_output=True, text=True, check=True).stdout
+    while True:
+        name = f"test-{secrets.token_hex(3)}"
+        network = default_network(name).removesuffix("0/24")
+        if network not in _networks and f" {network}" not in taken:
+            _networks.add(network)
+            return name
+
+
+@dataclass
 class Cluster(Stack):
     """A stack of the lab, as its user and its visitors see it."""
+
+    name: str = field(default_factory=_name_with_a_free_network)
 
     def __post_init__(self) -> None:
         if RELEASE.number != DEFAULT:
