@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import json
 import os
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, machines_of
+from scripts.machines import Machines, machines_of, parser_for, says_why
 
 WELL, INCOMPLETE = 0, 1
 
@@ -127,22 +126,18 @@ def show(machines: Machines, options: Sequence[str], *, follow: bool) -> int:
     return INCOMPLETE if problems else WELL
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@says_why
+def main() -> int:
     """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/logs", description="What the journals of all machines say.")
-    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
+    parser = parser_for("logs", "What the journals of all machines say.")
     parser.add_argument("--since", metavar="WHEN", help="as journalctl has it, in UTC (default: -1h; to follow: -1min)")
     parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("options", nargs="*", metavar="JOURNALCTL-OPTION", help="after --, as --identifier=haproxy")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_args()
     since = asked.since or ("-1min" if asked.follow else "-1h")
     options = [f"--since={since}", *(["--follow"] if asked.follow else []), *asked.options]
-    try:
-        with machines_of(asked.stack) as machines:
-            return show(machines, options, follow=asked.follow)
-    except NoClusterError as problem:
-        print(problem, file=sys.stderr)
-        return NO_STACK
+    with machines_of(asked.stack) as machines:
+        return show(machines, options, follow=asked.follow)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from components.plan.topology import Role
 from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
-from scripts.machines import DEFAULT_STACK, NO_STACK, NoClusterError, machines_of
+from scripts.machines import machines_of, parser_for, says_why
 
 NO_METRICS = 2
 
@@ -33,24 +32,18 @@ def targets(stack: str, machines: Mapping[str, Mapping[str, Any]]) -> list[dict[
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@says_why
+def main() -> int:
     """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/metrics", description="Where the metrics of a stack are.")
-    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
+    parser = parser_for("metrics", "Where the metrics of a stack are.")
     parser.add_subparsers(dest="command", required=True).add_parser("targets", help="JSON for file_sd_configs")
-    asked = parser.parse_args(arguments)
-    try:
-        with machines_of(asked.stack) as machines:
-            if not machines.outputs.get("metricsFrom"):
-                print(
-                    f"the stack {asked.stack} tells no metrics: set metrics.allowFrom, and pulumi up", file=sys.stderr
-                )
-                return NO_METRICS
-            print(json.dumps(targets(asked.stack, machines.outputs["machines"]), indent=2))
-            return 0
-    except NoClusterError as problem:
-        print(problem, file=sys.stderr)
-        return NO_STACK
+    asked = parser.parse_args()
+    with machines_of(asked.stack) as machines:
+        if not machines.outputs.get("metricsFrom"):
+            print(f"the stack {asked.stack} tells no metrics: set metrics.allowFrom, and pulumi up", file=sys.stderr)
+            return NO_METRICS
+        print(json.dumps(targets(asked.stack, machines.outputs["machines"]), indent=2))
+        return 0
 
 
 if __name__ == "__main__":

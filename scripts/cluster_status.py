@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 from components.plan.topology import BALANCERS, FIRST_NODE, SHARED_BRICK_DISK, Role
 from components.steps.drift import CHECK_ALL_STEPS, differences, rollbacks
 from components.substrates import clocks
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, machines_of, script
+from scripts.machines import DEFAULT_STACK, Machines, machines_of, parser_for, says_why, script
 
 WELL, DEGRADED, DOWN = 0, 1, 2
 
@@ -357,27 +356,23 @@ def screen(report: Report) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@says_why
+def main() -> int:
     """Prints the report, once or again and again."""
-    parser = argparse.ArgumentParser(prog="scripts/status", description="How a cluster is.")
-    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
+    parser = parser_for("status", "How a cluster is.")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="again every two seconds, until Ctrl-C")
     parser.add_argument("--seconds", type=float, default=ANSWER_SECONDS, help="how long to listen (default: 4)")
-    wanted = parser.parse_args(arguments)
-    try:
-        with machines_of(wanted.stack, CONNECT_SECONDS) as machines:
-            while True:
-                report = examine(machines, wanted.seconds)
-                text = json.dumps(asdict(report), indent=2) if wanted.json else screen(report)
-                if not wanted.watch:
-                    print(text)
-                    return report.exit_code
-                print("\033[H\033[2J" + text if sys.stdout.isatty() else text, flush=True)
-                time.sleep(2)
-    except NoClusterError as problem:
-        print(problem, file=sys.stderr)
-        return NO_STACK
+    wanted = parser.parse_args()
+    with machines_of(wanted.stack, CONNECT_SECONDS) as machines:
+        while True:
+            report = examine(machines, wanted.seconds)
+            text = json.dumps(asdict(report), indent=2) if wanted.json else screen(report)
+            if not wanted.watch:
+                print(text)
+                return report.exit_code
+            print("\033[H\033[2J" + text if sys.stdout.isatty() else text, flush=True)
+            time.sleep(2)
 
 
 if __name__ == "__main__":

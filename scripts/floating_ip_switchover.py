@@ -6,17 +6,15 @@ has failed. keepalived then tells the other one, which takes it at once and keep
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from components.plan.topology import BALANCERS, Role
 from scripts.cluster_status import ANSWER_SECONDS, HOLDS, Report, ask_site, examine
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, RefusalError, last_line, machines_of
+from scripts.machines import Machines, RefusalError, last_line, machines_of, parser_for, says_why
 
-DONE, NOT_TAKEN, REFUSED = 0, 1, 2
+DONE, NOT_TAKEN = 0, 1
 
 HANDOVER_SECONDS = 5
 """How long the one may not hold the address. keepalived needs less than two; if the other one has not taken it by then,
@@ -88,20 +86,13 @@ def hand_over(machines: Machines, owner: str, other: str) -> int:
     return DONE
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@says_why
+def main() -> int:
     """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/switchover", description="The floating IP to the other balancer.")
-    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
-    asked = parser.parse_args(arguments)
-    try:
-        with machines_of(asked.stack) as machines:
-            return hand_over(machines, *plan(examine(machines, role=Role.LOAD_BALANCER)))
-    except NoClusterError as problem:
-        print(problem, file=sys.stderr)
-        return NO_STACK
-    except RefusalError as refusal:
-        print(refusal, file=sys.stderr)
-        return REFUSED
+    parser = parser_for("switchover", "The floating IP to the other balancer.")
+    asked = parser.parse_args()
+    with machines_of(asked.stack) as machines:
+        return hand_over(machines, *plan(examine(machines, role=Role.LOAD_BALANCER)))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import json
 import shlex
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +18,8 @@ from typing import Any
 from components.plan.topology import Role
 from components.steps.pinned_ssh import ssh_command
 
-NO_STACK = 3
-"""Exit status of every script that finds no cluster to ask."""
+REFUSED, NO_STACK = 2, 3
+"""Exit statuses of every script that refuses, and of one that finds no cluster to ask."""
 
 
 DEFAULT_STACK = "dev"
@@ -81,6 +84,27 @@ def last_line(answer: subprocess.CompletedProcess[str]) -> str:
     """Why a program failed, in its own words."""
     lines = (answer.stderr or answer.stdout).strip().splitlines()
     return lines[-1] if lines else f"exit status {answer.returncode}"
+
+
+def parser_for(name: str, description: str) -> argparse.ArgumentParser:
+    """What every script for a stack takes: which one."""
+    parser = argparse.ArgumentParser(prog=f"scripts/{name}", description=description)
+    parser.add_argument("--stack", default=DEFAULT_STACK, help=f"name of the stack (default: {DEFAULT_STACK})")
+    return parser
+
+
+def says_why(main: Callable[[], int]) -> Callable[[], int]:
+    """A script's `main` that says, and tells by its exit status, that it was refused or has no cluster to ask."""
+
+    @functools.wraps(main)
+    def told() -> int:
+        try:
+            return main()
+        except (NoClusterError, RefusalError) as problem:
+            print(problem, file=sys.stderr)
+            return NO_STACK if isinstance(problem, NoClusterError) else REFUSED
+
+    return told
 
 
 @contextmanager

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from components.balancer.load_balancer import MAINTENANCE_MAP, MAINTENANCE_PAGE
 from components.plan.topology import Role
 from scripts.machines import (
-    DEFAULT_STACK,
-    NO_STACK,
     Machines,
-    NoClusterError,
     RefusalError,
     last_line,
     machines_of,
+    parser_for,
+    says_why,
     script,
 )
 
-WELL, INCOMPLETE, REFUSED = 0, 1, 2
+WELL, INCOMPLETE = 0, 1
 
 RETRY_AFTER_SECONDS = 300
 MOST_PAGE_BYTES = 30_000
@@ -75,10 +72,10 @@ def tell(machines: Machines, retry_after: int | None, page: str = "") -> int:
     return INCOMPLETE if failed else WELL
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@says_why
+def main() -> int:
     """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/maintenance", description="Visitors get a page for maintenance.")
-    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
+    parser = parser_for("maintenance", "Visitors get a page for maintenance.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("off", help="the site is open again")
     on = commands.add_parser("on", help="visitors get 503 and the page")
@@ -90,20 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help="when to come back (default: 300)",
     )
-    asked = parser.parse_args(arguments)
-    try:
-        with machines_of(asked.stack) as machines:
-            if asked.command == "off":
-                return tell(machines, None)
-            if asked.retry_after < 1:
-                raise RefusalError(f"--retry-after is {asked.retry_after}, and must be 1 or more seconds")
-            return tell(machines, asked.retry_after, read_page(asked.page) if asked.page else "")
-    except NoClusterError as problem:
-        print(problem, file=sys.stderr)
-        return NO_STACK
-    except RefusalError as refusal:
-        print(refusal, file=sys.stderr)
-        return REFUSED
+    asked = parser.parse_args()
+    with machines_of(asked.stack) as machines:
+        if asked.command == "off":
+            return tell(machines, None)
+        if asked.retry_after < 1:
+            raise RefusalError(f"--retry-after is {asked.retry_after}, and must be 1 or more seconds")
+        return tell(machines, asked.retry_after, read_page(asked.page) if asked.page else "")
 
 
 if __name__ == "__main__":

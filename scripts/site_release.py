@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from components.plan.topology import Role
-from scripts.machines import DEFAULT_STACK, NO_STACK, Machines, NoClusterError, RefusalError, last_line, machines_of
+from scripts.machines import Machines, RefusalError, last_line, machines_of, parser_for, says_why
 
-WELL, INCOMPLETE, REFUSED = 0, 1, 2
+WELL, INCOMPLETE = 0, 1
 
 PROGRAM = "/usr/lib/php-cluster/site-release"
 SHOWN_CHARACTERS = 12
@@ -145,24 +144,17 @@ def roll_back(machines: Machines, wanted: str) -> int:
     return INCOMPLETE if problems else WELL
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@says_why
+def main() -> int:
     """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/release", description="The releases of the site.")
-    parser.add_argument("--stack", default=DEFAULT_STACK, help="name of the stack (default: dev)")
+    parser = parser_for("release", "The releases of the site.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="which are there, and which one serves")
     rollback = commands.add_parser("rollback", help="go back to the one that served before, or to RELEASE")
     rollback.add_argument("release", nargs="?", default="", metavar="RELEASE", help="its name, or the beginning of it")
-    asked = parser.parse_args(arguments)
-    try:
-        with machines_of(asked.stack) as machines:
-            return show(look(machines)) if asked.command == "list" else roll_back(machines, asked.release)
-    except NoClusterError as problem:
-        print(problem, file=sys.stderr)
-        return NO_STACK
-    except RefusalError as refusal:
-        print(refusal, file=sys.stderr)
-        return REFUSED
+    asked = parser.parse_args()
+    with machines_of(asked.stack) as machines:
+        return show(look(machines)) if asked.command == "list" else roll_back(machines, asked.release)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.floating_ip_switchover import REFUSED
+from scripts.machines import REFUSED
 from scripts.site_maintenance import MOST_PAGE_BYTES
 from tests.stack.cluster import Cluster, request, wait_for
 from tests.stack.health import balancers, goes_on, used_session, whole_again
