@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import pulumi
 
-from components.plan.config_values import NAMESPACE, ConfigError
+from components.plan.config_values import made_otherwise
 from components.plan.topology import Topology
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate
@@ -39,11 +39,12 @@ def check_choice(wanted: bool, last: LastUpdate) -> None:
     exists = encrypted or bool(last.machines_with("brick"))
     if exists and wanted is not encrypted:
         made, other = ("with", "without") if encrypted else ("without", "with")
-        raise ConfigError(
-            f"{NAMESPACE}:{KEY} is {str(wanted).lower()}; nothing was changed.\n"
-            f"    It must stay as it was when the stack was made, which is {made} TLS on Gluster's connections.\n"
-            f"    Example: pulumi config set {KEY} {str(encrypted).lower()}\n"
-            f"    A stack {other} it is another one: make it beside this one, or after `pulumi destroy`."
+        raise made_otherwise(
+            KEY,
+            str(wanted).lower(),
+            str(encrypted).lower(),
+            was=f"{made} TLS on Gluster's connections",
+            another=f"{other} it",
         )
 
 

@@ -22,6 +22,24 @@ class ConfigError(Exception):
     """One or more config keys have a value that cannot work; the text has a paragraph for each."""
 
 
+def made_otherwise(key: str, wanted: str, made: str, *, was: str, another: str) -> ConfigError:
+    """The refusal of a key that must stay as it was when the stack was made.
+
+    Args:
+        key: The key.
+        wanted: The value that it has.
+        made: The value that works.
+        was: What the stack is like.
+        another: What a stack with the value `wanted` would be.
+    """
+    return ConfigError(
+        f"{NAMESPACE}:{key} is {wanted}; nothing was changed.\n"
+        f"    It must stay as it was when the stack was made, which is {was}.\n"
+        f"    Example: pulumi config set {key} {made}\n"
+        f"    A stack {another} is another one: make it beside this one, or after `pulumi destroy`."
+    )
+
+
 class Reader:
     """Reads keys one after the other and collects what is wrong instead of stopping at the first."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.plan.config_values import NAMESPACE, ConfigError
+from components.plan.config_values import made_otherwise
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,10 @@ def check_choice(wanted: Release, made: Release | None) -> None:
         made: The release of the stack's machines; None without any.
 
     Raises:
-        ConfigError: it is another one. A balancer with GlusterFS 11 that joins one with 10 does not get the volume.
+        ConfigError: it is another one. A balancer with GlusterFS 11 that joins one with 10 does not get the volume
+            (findings/gluster-11-joins-10-without-volumes.sh).
     """
     if made not in (None, wanted):
-        raise ConfigError(
-            f"{NAMESPACE}:debian is {wanted.number}; nothing was changed.\n"
-            f"    It must stay as it was when the stack was made, which is {made.number}.\n"
-            f"    Example: pulumi config set debian {made.number}\n"
-            f"    A stack of Debian {wanted.number} is another one: make it beside this one, or after `pulumi destroy`."
+        raise made_otherwise(
+            "debian", str(wanted.number), str(made.number), was=str(made.number), another=f"of Debian {wanted.number}"
         )
