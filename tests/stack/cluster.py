@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ import pytest
 from components.plan.debian import DEFAULT
 from components.plan.topology import ARBITER_FOLDER
 from components.substrates.local.identity import checkout_identity, default_network, lab_id
+from scripts.lab.free_network import networks_in_use
 from scripts.stack import Stack, StackError
 from tests.commands import PROJECT
 from tests.release import RELEASE
@@ -96,16 +98,17 @@ class Visitor:
         return int(self.seen[-1]["counter"])
 
 
-_networks: set[str] = set()
+_networks: set[IPv4Network] = set()
+"""Those of stacks that have a name, and may not be up yet."""
 
 
 def _name_with_a_free_network() -> str:
     """A name whose network no other stack of this box has: there are 512, and a run of all tests makes dozens."""
-    taken = subprocess.run(["ip", "-4", "-oneline", "address"], capture_output=True, text=True, check=True).stdout
+    taken = _networks | networks_in_use().keys()
     while True:
         name = f"test-{secrets.token_hex(3)}"
-        network = default_network(name).removesuffix("0/24")
-        if network not in _networks and f" {network}" not in taken:
+        network = IPv4Network(default_network(name))
+        if not any(network.overlaps(other) for other in taken):
             _networks.add(network)
             return name
 
