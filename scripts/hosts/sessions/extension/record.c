@@ -148,11 +148,13 @@ static bool acquire(int file, double deadline) {
 			if ((place = take_place()) < 0) return fails("too many requests wait for sessions on this node");
 			goes_on(file, &stored);
 		}
-		if (now() >= deadline && (deadline == last || !goes_on(file, &stored))) {
-			leave_place(place);
-			return fails("another request has held its lock for too long");
+		if (now() >= deadline) {
+			if (deadline == last || !goes_on(file, &stored)) {
+				leave_place(place);
+				return fails("another request has held its lock for too long");
+			}
+			deadline = last;
 		}
-		if (now() >= deadline) deadline = last;
 		usleep(pause + (int64_t)(now() * 1e6) % pause);
 		if (pause < 16000) pause *= 2;
 	}
