@@ -28,7 +28,12 @@ def installed(
                 "PACKET_FILTER": packet_filter(plan, planned, settings.metrics_from),
                 "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
                 "LOG_DAYS": str(settings.log_days),
-                "PACKAGES": " ".join([*packages_of(planned, settings.extra_packages), *machine.packages]),
+                "PACKAGES": " ".join(
+                    [
+                        *packages_of(planned, settings.extra_packages, acme=settings.acme is not None),
+                        *machine.packages,
+                    ]
+                ),
             },
             files={
                 "PACKET_FILTER_SERVICE": "base/packet-filter.service",

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components.plan import volume_options
+from components.plan.acme_settings import HOST_NAME, HOST_NAME_RULE, AcmeSettings, read_acme
 from components.plan.application_settings import ApplicationSettings, read_application
 from components.plan.config_values import (
     ConfigError,
@@ -41,9 +42,11 @@ from components.plan.path_patterns import pattern_text
 from components.plan.shared_paths import SharedPaths, read_shared_paths
 from components.plan.topology import MAX_PHP_NODES, Profile
 
+MAX_HSTS_SECONDS = 2 * 366 * 24 * 3600
+"""Two years is what lists of preloaded sites ask for at most."""
+
 PROJECT_FOLDER = Path(__file__).parent.parent.parent
 
-_HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
 _INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
@@ -55,7 +58,6 @@ _RESERVED_INI = {
 }
 
 _NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
-_HOST_NAME_RULE = "a host name: letters a to z, digits and hyphens, in parts of at most 63 joined by dots"
 _METRICS_RULE = "a list of IPv4 networks in CIDR notation without host bits, and not the whole world"
 _PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
 _PATTERNS_RULE = "a list of patterns as in .gitignore, without blanks, quotes or backslashes"
@@ -81,6 +83,8 @@ class Settings:
     site_name: str | None
     tls_certificate: str | None
     tls_key: str | None
+    acme: AcmeSettings | None
+    hsts_seconds: int
     trusted_proxies: tuple[str, ...]
     proxy_protocol: bool
     deny_paths: tuple[str, ...]
@@ -100,6 +104,11 @@ class Settings:
     brick_gib: int
     volume_options: Mapping[str, str]
     gluster_tls: bool
+
+    @property
+    def tls(self) -> bool:
+        """Whether the balancers speak TLS with visitors."""
+        return self.tls_certificate is not None or self.acme is not None
 
 
 class SubstrateSettings(Protocol):
@@ -174,6 +183,15 @@ def _read_metrics(reader: Reader) -> tuple[str, ...]:
     return below.read("allowFrom", list_of(_known_network), _METRICS_RULE, example, ())
 
 
+def _read_pem(reader: Reader, key: str, example: str) -> str | None:
+    return reader.read(key, optional(text_as_is), "PEM text", example, None)
+
+
+def _read_hsts(reader: Reader) -> int:
+    rule = f"a whole number from 0 to {MAX_HSTS_SECONDS}"
+    return reader.read("hsts", integer(0, MAX_HSTS_SECONDS), rule, "hsts 31536000", 0)
+
+
 def _app_dir(value: Any) -> Path:
     folder = PROJECT_FOLDER / text(value)
     if not value or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
@@ -206,6 +224,26 @@ def _check_tls(reader: Reader, settings: Settings, secret_keys: Collection[str])
         return
     if private.public_key() != public:
         reader.refuse("tlsKey", "the key of tlsCertificate", "--secret tlsKey < key.pem")
+
+
+def _check_acme(reader: Reader, settings: Settings) -> None:
+    if settings.acme is None:
+        return
+    if not settings.site_name:
+        reader.refuse("siteName", "set when acme.email is: a CA certifies names", "siteName www.example.org")
+    for own in ("tlsCertificate", "tlsKey"):
+        if reader.values[own]:
+            reader.refuse(
+                own,
+                "empty when acme.email is set: the certificate is either your own or a CA's",
+                f"{own} ''",
+                shown="set",
+            )
+
+
+def _check_hsts(reader: Reader, settings: Settings) -> None:
+    if settings.hsts_seconds and not settings.tls and not settings.trusted_proxies:
+        reader.refuse("hsts", "0, or visitors need a way by https: acme.email, tlsCertificate, or a proxy's", "hsts 0")
 
 
 def _check_folders(reader: Reader, settings: Settings) -> None:
@@ -246,6 +284,8 @@ def read_settings(
     settings = _read_all(reader, defaults)
     substrate.check(reader, settings, secret_keys)
     _check_tls(reader, settings, secret_keys)
+    _check_acme(reader, settings)
+    _check_hsts(reader, settings)
     _check_folders(reader, settings)
     if settings.proxy_protocol and not settings.trusted_proxies:
         reader.refuse(
@@ -275,12 +315,12 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         network=reader.read("network", optional(private_network), _NETWORK_RULE, "network 198.18.5.0/24", None),
         floating_ip=reader.read("floatingIp", optional(address), "an IPv4 address", "floatingIp 198.18.5.10", None),
         site_name=reader.read(
-            "siteName", optional(matching(_HOST_NAME)), _HOST_NAME_RULE, "siteName www.example.org", None
+            "siteName", optional(matching(HOST_NAME)), HOST_NAME_RULE, "siteName www.example.org", None
         ),
-        tls_certificate=reader.read(
-            "tlsCertificate", optional(text_as_is), "PEM text", "tlsCertificate < chain.pem", None
-        ),
-        tls_key=reader.read("tlsKey", optional(text_as_is), "PEM text", "--secret tlsKey < key.pem", None),
+        tls_certificate=_read_pem(reader, "tlsCertificate", "tlsCertificate < chain.pem"),
+        tls_key=_read_pem(reader, "tlsKey", "--secret tlsKey < key.pem"),
+        acme=read_acme(reader),
+        hsts_seconds=_read_hsts(reader),
         trusted_proxies=reader.read(
             "trustedProxies", list_of(any_network), _PROXIES_RULE, "--path 'trustedProxies[0]' 203.0.113.0/24", ()
         ),

@@ -118,6 +118,7 @@ def _measured(target: Party, what: str) -> Iterable[Flow]:
 
 
 HTTPS = _flow("web-443", Party.VISITORS, Party.BALANCERS, HTTPS_PORT, "the site, with a certificate")
+CERTIFICATE = _flow("certificate", Party.BALANCERS, Party.BALANCERS, HTTPS_PORT, "the CA's certificate, `acme`")
 
 FLOWS = (
     _flow("web-80", Party.VISITORS, Party.BALANCERS, HTTP_PORT, "the site"),
@@ -130,6 +131,7 @@ FLOWS = (
     _flow("members", Party.NODES, Party.BALANCERS, MEMBERS_PORT, "which nodes serve, and who has the floating IP"),
     Flow("vrrp", Party.BALANCERS, Party.BALANCERS, "VRRP: who has the floating IP", None, VRRP),
     _flow("watch", Party.BALANCERS, Party.BALANCERS, STATISTICS_PORT, "whether the other balancer serves"),
+    CERTIFICATE,
     # Clients ask the daemon of each brick's machine for the brick's port; the bricks' machines heal each other.
     *_from_each("gluster-{}-balancers", Party.BALANCERS, (GLUSTERD_PORT, GLUSTERD_PORT), "Gluster's daemon"),
     *_from_each("bricks-{}-balancers", Party.BALANCERS, BRICK_PORTS, "bricks of `sessions` and `files`, a port each"),
@@ -137,25 +139,28 @@ FLOWS = (
     *_measured(Party.BALANCERS, "HAProxy"),
     *_measured(Party.NODES, "PHP"),
     *_from_each("out-80-{}", Party.INTERNET, (HTTP_PORT, HTTP_PORT), "packages"),
-    *_from_each("out-443-{}", Party.INTERNET, (HTTPS_PORT, HTTPS_PORT), "packages, and the API of a cloud"),
+    *_from_each(
+        "out-443-{}", Party.INTERNET, (HTTPS_PORT, HTTPS_PORT), "packages, the API of a cloud, the CA of `acme`"
+    ),
 )
 """The table."""
 
 
-def flows(*, tls: bool = True, arbiter: bool = True, metrics: bool = True) -> tuple[Flow, ...]:
-    """The flows of a cluster: of one without a certificate, an arbiter or metrics, those that are left."""
+def flows(*, tls: bool = True, acme: bool = True, arbiter: bool = True, metrics: bool = True) -> tuple[Flow, ...]:
+    """The flows of a cluster: of one without a certificate, a CA's, an arbiter or metrics, those that are left."""
     return tuple(
         flow
         for flow in FLOWS
         if (tls or flow is not HTTPS)
+        and (acme or flow is not CERTIFICATE)
         and (arbiter or Party.ARBITER not in (flow.source, flow.target))
         and (metrics or flow.source is not Party.MONITORING)
     )
 
 
-def ports_between(source: PlannedMachine, target: PlannedMachine) -> tuple[int, ...]:
+def ports_between(source: PlannedMachine, target: PlannedMachine, *, acme: bool = False) -> tuple[int, ...]:
     """TCP ports of a machine that another one has to reach; of a range its first one."""
-    found = flows(arbiter=target.is_arbiter)
+    found = flows(acme=acme, arbiter=target.is_arbiter)
     return tuple(flow.ports[0] for flow in found if flow.ports and flow.is_between(source, target))
 
 

@@ -39,7 +39,8 @@ class AwsSubstrate(pulumi.ComponentResource):
         self._groups = SecurityGroups(
             self._network.vpc_id,
             aws_settings,
-            tls=settings.tls_certificate is not None,
+            tls=settings.tls,
+            acme=settings.acme is not None,
             # Once there they stay: an arbiter that leaves is in use until it has left.
             arbiter=plan.arbiter is not None or drift.last.has(ARBITER),
             metrics_from=settings.metrics_from,

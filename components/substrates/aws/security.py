@@ -41,11 +41,11 @@ class Conversation:
 
 
 def conversations(
-    settings: AwsSettings, *, tls: bool, arbiter: bool, metrics_from: Sequence[str]
+    settings: AwsSettings, *, tls: bool, acme: bool, arbiter: bool, metrics_from: Sequence[str]
 ) -> tuple[Conversation, ...]:
     """All that a cluster has to say: the flows of plan/traffic.py, between groups and networks."""
     found: list[Conversation] = []
-    for flow in flows(tls=tls, arbiter=arbiter, metrics=bool(metrics_from)):
+    for flow in flows(tls=tls, acme=acme, arbiter=arbiter, metrics=bool(metrics_from)):
         target = EVERYWHERE if flow.target is Party.INTERNET else flow.target.value
         for rule, source in _sources(flow, settings, metrics_from).items():
             found.append(Conversation(rule, source, target, flow.protocol, flow.ports))
@@ -86,6 +86,7 @@ class SecurityGroups(pulumi.ComponentResource):
         settings: AwsSettings,
         *,
         tls: bool,
+        acme: bool,
         arbiter: bool,
         metrics_from: Sequence[str],
     ) -> None:
@@ -103,7 +104,7 @@ class SecurityGroups(pulumi.ComponentResource):
             for group in ([BALANCERS, NODES, ARBITER] if arbiter else [BALANCERS, NODES])
         }
         self.rules = []
-        for each in conversations(settings, tls=tls, arbiter=arbiter, metrics_from=metrics_from):
+        for each in conversations(settings, tls=tls, acme=acme, arbiter=arbiter, metrics_from=metrics_from):
             if each.target in self._groups:
                 self.rules.append(
                     self._rule(aws.vpc.SecurityGroupIngressRule, f"{each.name}-in", each.target, each.source, each)

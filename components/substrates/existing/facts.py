@@ -73,19 +73,19 @@ def questions(
     settings: Settings, existing: ExistingSettings, plan: Topology, planned: PlannedMachine, known: Iterable[str]
 ) -> str:
     """The shell text that asks a machine. To machines that an update has reached before, it need not look for a way."""
-    serves = planned.role is Role.PHP
+    serves, acme = planned.role is Role.PHP, settings.acme is not None
     peers = [
         f"{other.name} {other.address} {port}"
         for other in plan.machines
         if other.name not in set(known)
-        for port in ports_between(planned, other)
+        for port in ports_between(planned, other, acme=acme)
     ]
     metrics = bool(settings.metrics_from)
     variables = {
         "SERVES": "yes" if serves else "no",
         "BRICK": existing.brick if planned.has_brick else "",
         "FLOATING_IP": "" if serves else plan.floating_ip or "",
-        "PACKAGES": " ".join(packages_of(planned, settings.extra_packages, metrics=metrics)),
+        "PACKAGES": " ".join(packages_of(planned, settings.extra_packages, metrics=metrics, acme=acme)),
         "PORTS": " ".join(map(str, ports_listened(planned, metrics=metrics))),
         "PEERS": "\n".join(peers),
     }

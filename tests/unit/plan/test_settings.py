@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from components.plan.acme_settings import LETS_ENCRYPT, AcmeSettings
 from components.plan.config_values import ConfigError
 from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import Profile
@@ -82,6 +83,8 @@ def test_every_key_is_described() -> None:
         ("appExclude", "*.log"),
         ("appExclude", [""]),
         ("appMaxMiB", 0),
+        ("hsts", -1),
+        ("hsts", 86400),
         ("trustedProxies", "203.0.113.0/24"),
         ("trustedProxies", ["203.0.113.7"]),
         ("trustedProxies", ["203.0.113.7/24"]),
@@ -201,6 +204,45 @@ def test_tls_needs_both_halves_that_match() -> None:
     assert "the key of tlsCertificate" in refusal({"tlsCertificate": certificate, "tlsKey": other_key}, secret)
     assert "a private key in PEM" in refusal({"tlsCertificate": certificate, "tlsKey": "x"}, secret)
     assert "a certificate chain in PEM" in refusal({"tlsCertificate": "x", "tlsKey": key}, secret)
+
+
+ACME = {"email": "admin@example.org"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("email", "admin"),
+        ("email", "admin@example"),
+        ("email", "'; reboot #@example.org"),
+        ("directory", "http://ca.example.org/directory"),
+        ("directory", "https://ca.example.org/$(reboot)"),
+        ("alternativeNames", "example.org"),
+        ("alternativeNames", ["*.example.org"]),
+        ("contact", "admin@example.org"),
+    ],
+)
+def test_a_ca_is_asked_for_what_it_can_certify(key: str, value: Any) -> None:
+    assert f"php-cluster:acme.{key} is" in refusal({"siteName": "www.example.org", "acme": {**ACME, key: value}})
+
+
+def test_a_ca_needs_a_name_and_no_other_certificate() -> None:
+    settings = read_settings({"siteName": "www.example.org", "acme": ACME, "hsts": 300})
+    assert settings.acme == AcmeSettings("admin@example.org", LETS_ENCRYPT, ()) and settings.tls
+    assert "php-cluster:siteName is" in refusal({"acme": ACME})
+    assert "php-cluster:acme.email is" in refusal({"acme": {"alternativeNames": ["example.org"]}})
+    certificate, key = self_signed()
+    said = refusal(
+        {"siteName": "www.example.org", "acme": ACME, "tlsCertificate": certificate, "tlsKey": key},
+        frozenset({"tlsKey"}),
+    )
+    assert "php-cluster:tlsCertificate is" in said and "php-cluster:tlsKey is [secret]" in said
+    assert said.count("empty when acme.email is set") == 2
+
+
+def test_hsts_needs_a_way_by_https() -> None:
+    assert not read_settings({}).tls
+    assert read_settings({"hsts": 300, "trustedProxies": ["203.0.113.0/24"]}).hsts_seconds == 300
 
 
 def test_a_key_is_never_shown() -> None:

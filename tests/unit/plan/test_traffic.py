@@ -18,6 +18,7 @@ from components.plan.topology import PlannedMachine, Profile, Topology
 from components.plan.traffic import (
     ARBITER_PORT,
     BRICK_PORTS,
+    CERTIFICATE,
     FLOWS,
     GLUSTERD_PORT,
     HTTPS,
@@ -118,17 +119,19 @@ def test_a_packet_filter_takes_vrrp_from_the_other_balancer_alone() -> None:
 
 
 @pytest.mark.parametrize("egress", Egress)
-@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(("tls", "acme"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("arbiter", [False, True])
 @pytest.mark.parametrize("metrics_from", [(), ("10.1.0.0/16", "10.2.0.0/16")])
 def test_security_groups_open_what_the_table_names(
-    *, egress: Egress, tls: bool, arbiter: bool, metrics_from: tuple[str, ...]
+    *, egress: Egress, tls: bool, acme: bool, arbiter: bool, metrics_from: tuple[str, ...]
 ) -> None:
     web, ssh = ("198.51.100.0/24", "192.0.2.0/24"), ("203.0.113.0/28",)
     settings = AwsSettings(None, (), None, "", "", web, ssh, egress, termination_protection=False)
     expected = set()
     for flow in FLOWS:
-        if (flow is HTTPS and not tls) or (flow.target is Party.ARBITER and not arbiter):
+        if (flow is HTTPS and not tls) or (flow is CERTIFICATE and not acme):
+            continue
+        if flow.target is Party.ARBITER and not arbiter:
             continue
         sources: tuple[str, ...] = (flow.source.value,)
         targets = [flow.target.value]
@@ -145,7 +148,7 @@ def test_security_groups_open_what_the_table_names(
             if flow.source is Party.NODES and egress is Egress.BALANCERS:
                 targets.append("balancers")
         expected |= {(source, target, flow.protocol, flow.ports) for source in sources for target in targets}
-    found = conversations(settings, tls=tls, arbiter=arbiter, metrics_from=metrics_from)
+    found = conversations(settings, tls=tls, acme=acme, arbiter=arbiter, metrics_from=metrics_from)
     assert {(said.source, said.target, said.protocol, said.ports) for said in found} == expected
     assert len({said.name for said in found}) == len(found) == len(expected)
 
@@ -158,6 +161,7 @@ def test_machines_that_exist_are_asked_for_what_the_table_names() -> None:
     for machine in PLAN.machines:
         assert {*ports_listened(machine, metrics=True)} == {*ports_listened(machine, metrics=False), METRICS_PORT}
     assert ports_between(LB1, LB2) == (8404, 24007, 49152)
+    assert ports_between(LB1, LB2, acme=True) == (8404, 443, 24007, 49152)
     assert ports_between(LB1, PHP1) == (80, 8406, 49200)
     assert ports_between(PHP2, LB1) == (8405, 24007, 49152)
     assert ports_between(PHP2, PHP1) == (49200,)
@@ -166,7 +170,7 @@ def test_machines_that_exist_are_asked_for_what_the_table_names() -> None:
     assert ARBITER_PORT not in (*ports_listened(without, metrics=False), *ports_between(LB1, without))
     for source, target in permutations(PLAN.machines, 2):
         between = {flow.ports[0] for flow in FLOWS if flow.ports and flow.is_between(source, target)}
-        assert set(ports_between(source, target)) == between
+        assert set(ports_between(source, target, acme=True)) == between
 
 
 @pytest.mark.parametrize("metrics", [False, True])

@@ -112,6 +112,9 @@ def test_every_security_rule(usual: Graph) -> None:
     }
     certificate, key = _certificate()
     assert rules(cloud(tlsCertificate=certificate, tlsKey=key)) == EXPECTED_RULES | tls
+    shared = {("balancers", "from", "balancers", "tcp 443-443"), ("balancers", "to", "balancers", "tcp 443-443")}
+    of_a_ca = cloud(acme={"email": "admin@example.org"}, siteName="www.example.org")
+    assert rules(of_a_ca) == EXPECTED_RULES | tls | shared
     through = {
         (group, way, other, f"tcp {port}-{port}")
         for port in (80, 443)
