@@ -16,6 +16,7 @@ from components.plan.php_settings import (
     HEADER_KIB,
     body_limit,
     ini_lines,
+    with_cookie_rules,
 )
 from components.plan.settings import Settings
 from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, MOUNT_POINT, Profile, Topology
@@ -239,7 +240,9 @@ class PhpNode(pulumi.ComponentResource):
                 "FPM_CONF": fpm_configuration(
                     profile, workers, seconds, list(settings.application.environment), metrics=self._web.metrics
                 ),
-                "PHP_INI": php_ini(settings.php_settings, seconds, self._session_store),
+                "PHP_INI": php_ini(
+                    with_cookie_rules(settings.php_settings, tls=settings.tls), seconds, self._session_store
+                ),
                 "DRAIN_SECONDS": str(DRAIN_SECONDS),
             },
             files=files,
@@ -270,10 +273,10 @@ def settings_tried(
         "php/php-try.sh",
         parent=parent,
         variables={
-            "SETTINGS": ini_lines(settings.php_settings),
+            "SETTINGS": ini_lines(with_cookie_rules(settings.php_settings, tls=settings.tls)),
             "TRIAL_SITE": nginx_site(plan, settings.php_settings, settings.request_seconds, web, SETTINGS_SERVERS),
             "HEALTH_PATH": settings.health_path,
             "HOST": host_name,
-            "SCHEME": "https" if settings.tls_certificate else "http",
+            "SCHEME": "https" if settings.tls else "http",
         },
     )

@@ -12,6 +12,11 @@ HEADER_KIB = 32
 """How much room the headers of a request have, and those of an answer: HAProxy's buffer, of which it keeps a little for
 itself. nginx has as much for each, so that all limits are this one."""
 
+COOKIE_RULES = {"session.cookie_httponly": "on", "session.cookie_samesite": "Lax"}
+SECURE_COOKIE = {"session.cookie_secure": "on"}
+"""What browsers do with a session's cookie, where the site says nothing else: no script reads it, another site sends it
+along with nothing but a link that is followed; where there is TLS, it goes no other way."""
+
 _EXPRESSION = re.compile(r"[A-Z0-9_\s&|^~!()]+")
 _CONSTANT = re.compile(r"\b[A-Z][A-Z0-9_]*\b")
 _SIZE = re.compile(r"([0-9]+)([kmg]?)", re.IGNORECASE)
@@ -24,6 +29,11 @@ def ini_value(text: str) -> str:
     if _EXPRESSION.fullmatch(text) and _CONSTANT.search(text):
         return text
     return f'"{text}"'
+
+
+def with_cookie_rules(settings: Mapping[str, str], *, tls: bool) -> Mapping[str, str]:
+    """The site's settings, and rules for its session's cookie where it has none of its own."""
+    return {**COOKIE_RULES, **(SECURE_COOKIE if tls else {}), **settings}
 
 
 def ini_lines(settings: Mapping[str, str]) -> str:

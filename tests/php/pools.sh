@@ -36,10 +36,14 @@ up() {
     systemd-run --quiet --collect --unit=phpt-stock --service-type=notify --setenv=PHP_INI_SCAN_DIR="$RUN/conf.d" \
         "/usr/sbin/php-fpm$version" --nodaemonize --fpm-config "$RUN/stock.conf"
 
+    # The session's cookie has rules of the product's own (components/plan/php_settings.py); PHP's tests expect PHP's.
+    mkdir "$RUN/cookie.d"
+    printf 'session.cookie_httponly = 0\nsession.cookie_samesite = ""\n' >"$RUN/cookie.d/cookie.ini"
     one_request_each </etc/php-cluster/fpm.conf >"$RUN/product.conf"
     # All but what makes nginx ask the new instance.
     {
         printf '[Service]\nExecStartPost=\nExecStart=\n'
+        echo "Environment=PHP_INI_SCAN_DIR=:$RUN/cookie.d"
         lines ExecStart | sed "s|/etc/php-cluster/fpm.conf|$RUN/product.conf|"
         lines ExecStartPost | sed '/serve-php point/d'
     } >"$DROP_IN/tests.conf"

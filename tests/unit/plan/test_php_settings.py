@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.plan.php_settings import ini_value
+from components.plan.php_settings import ini_value, with_cookie_rules
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,10 @@ from components.plan.php_settings import ini_value
 )
 def test_php_works_out_constants_and_takes_all_else_as_it_is(value: str, written: str) -> None:
     assert ini_value(value) == written
+
+
+def test_a_site_has_the_last_word_about_its_cookie() -> None:
+    assert with_cookie_rules({}, tls=False) == {"session.cookie_httponly": "on", "session.cookie_samesite": "Lax"}
+    assert with_cookie_rules({}, tls=True)["session.cookie_secure"] == "on"
+    own = {"session.cookie_samesite": "None", "session.cookie_secure": "off", "memory_limit": "256M"}
+    assert with_cookie_rules(own, tls=True) == {"session.cookie_httponly": "on", **own}
