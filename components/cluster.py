@@ -9,6 +9,7 @@ from functools import partial
 import pulumi
 import pulumi_random as random
 
+from components.balancer.certificate import AcmeCertificate, certificate_left
 from components.balancer.load_balancer import (
     STATISTICS_USER,
     Certificate,
@@ -116,9 +117,10 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         password = random.RandomPassword("statistics-password", length=24, special=False, opts=child).result
-        balancing = self._balance(balancers, release.serving, password)
+        acme = AcmeCertificate.of(settings, parent=self)
+        balancing = self._balance(balancers, release.serving, password, acme)
         self.volume_info = self._revoke(storage, tls, balancing)
-        FloatingIp(
+        floating = FloatingIp(
             "floating-ip",
             plan,
             hosts=balancers,
@@ -128,8 +130,9 @@ class PhpCluster(pulumi.ComponentResource):
             opts=child,
         )
         self._wait_for_site(balancers, balancing)
+        self._certify(balancers, acme, balancing, floating.held)
         self._measure()
-        self.url = pulumi.Output.concat("https" if settings.tls_certificate else "http", "://", host_name, "/")
+        self.url = pulumi.Output.concat("https" if settings.tls else "http", "://", host_name, "/")
         # An Elastic IP is for visitors; the page is for who is inside.
         statistics_address = plan.floating_ip or plan.balancers[0].address
         self.statistics_url = pulumi.Output.from_input(f"http://{statistics_address}:{STATISTICS_PORT}/")
@@ -215,10 +218,16 @@ class PhpCluster(pulumi.ComponentResource):
         return started, mounts
 
     def _balance(
-        self, balancers: Sequence[Host], serving: Sequence[pulumi.Resource], password: pulumi.Output[str]
+        self,
+        balancers: Sequence[Host],
+        serving: Sequence[pulumi.Resource],
+        password: pulumi.Output[str],
+        acme: AcmeCertificate | None,
     ) -> Sequence[pulumi.Resource]:
         """The steps after which both balancers send requests to the nodes that serve the site."""
         settings = self._settings
+        if acme:
+            balancers = [host.after(acme.prepared(host, self._plan, parent=self)) for host in balancers]
         args = LoadBalancerPairArgs(
             plan=self._plan,
             hosts=balancers,
@@ -232,6 +241,8 @@ class PhpCluster(pulumi.ComponentResource):
             at_once=waiting_places(settings.php_workers),
             health_path=settings.health_path,
             metrics=bool(settings.metrics_from),
+            acme_thumbprint=acme.thumbprint if acme else "",
+            hsts_seconds=settings.hsts_seconds,
         )
         return LoadBalancerPair("load-balancers", args, opts=pulumi.ResourceOptions(parent=self)).serving
 
@@ -255,6 +266,20 @@ class PhpCluster(pulumi.ComponentResource):
                     self._hosts[planned.name], plan, self._settings.metrics_from, parent=self, drained=drained
                 )
         return storage.sessions.volume.show(revoked)
+
+    def _certify(
+        self,
+        balancers: Sequence[Host],
+        acme: AcmeCertificate | None,
+        balancing: Sequence[pulumi.Resource],
+        held: pulumi.Resource,
+    ) -> None:
+        """Has a CA asked when the floating IP is `held`, or never again."""
+        for balancer in balancers:
+            if acme:
+                acme.asked(balancer, parent=self, after=[held])
+            else:
+                certificate_left(balancer, self._last, parent=self, after=balancing)
 
     def _measure(self) -> None:
         """Has each machine tell its metrics if somebody collects them, and no more if somebody did."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.balancer.certificate import ACME_PATH
 from components.plan.php_settings import DEFAULT_SESSION_NAME, HEADER_KIB
 from components.plan.topology import DRAIN_SECONDS, Topology
 from components.plan.traffic import INNER_PORT, MEMBERS_PORT, METRICS_PORT, STATISTICS_PORT
@@ -28,6 +29,15 @@ CLAIMS = (
 )
 """Headers (parts of a regular expression, in small letters) by which some application believes what a client says of
 itself, of the host that it asked, or of the server's own doings; beside all that begin with X-Forwarded."""
+
+TLS13_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+TLS12_CIPHERS = (
+    *("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+    *("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"),
+    *("ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"),
+    *("DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-CHACHA20-POLY1305"),
+)
+"""What visitors may speak: Mozilla's intermediate profile, version 5.7."""
 
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
 
@@ -69,12 +79,14 @@ def haproxy_configuration(
     at_once: int = DEFAULT_AT_ONCE,
     health_path: str = "/",
     metrics: bool = False,
+    acme_thumbprint: str = "",
+    hsts_seconds: int = 0,
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1).
 
     Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait.
     `health_path`, if it is a page of its own, is the site's during maintenance, too. `metrics` opens
-    HAProxy's exporter.
+    HAProxy's exporter. `acme_thumbprint` is of the account with a CA whose certificate is served.
     """
     return render(
         "balancer/haproxy.cfg.j2",
@@ -85,7 +97,11 @@ def haproxy_configuration(
         members_port=MEMBERS_PORT,
         statistics_port=STATISTICS_PORT,
         metrics_port=METRICS_PORT if metrics else 0,
-        certificate_path=TLS_PATH if tls else "",
+        certificate_path=ACME_PATH if acme_thumbprint else TLS_PATH if tls else "",
+        tls13_ciphers=TLS13_CIPHERS,
+        tls12_ciphers=TLS12_CIPHERS,
+        acme_thumbprint=acme_thumbprint,
+        hsts_seconds=hsts_seconds,
         statistics_user=STATISTICS_USER,
         statistics_password=statistics_password,
         request_seconds=request_seconds,
@@ -138,13 +154,15 @@ class LoadBalancerPairArgs:
             health check, so a node is added to its list only then.
         request_seconds: How long a page may take.
         statistics_password: The password of HAProxy's statistics page.
-        certificate: For HTTPS; None serves plain HTTP.
+        certificate: For HTTPS; None serves plain HTTP, unless a CA's is asked for.
         trusted_proxies: Networks of proxies that say who the visitor is.
         proxy_protocol: Whether they say it by the PROXY protocol.
         session_cookie: The cookie that names a visitor's session.
         at_once: How many requests of one session may be with PHP at a time.
         health_path: The page by which the site is watched.
         metrics: Whether somebody collects HAProxy's metrics.
+        acme_thumbprint: Of the account with a CA; empty without one.
+        hsts_seconds: For how long browsers are to ask by https only; 0 leaves it to them.
     """
 
     plan: Topology
@@ -159,6 +177,8 @@ class LoadBalancerPairArgs:
     at_once: int = DEFAULT_AT_ONCE
     health_path: str = "/"
     metrics: bool = False
+    acme_thumbprint: pulumi.Input[str] = ""
+    hsts_seconds: int = 0
 
 
 class LoadBalancerPair(pulumi.ComponentResource):
@@ -179,11 +199,11 @@ class LoadBalancerPair(pulumi.ComponentResource):
             pem = certificate.key.apply(lambda key: f"{chain.rstrip()}\n{key.rstrip()}\n")
 
         def configuration(index: int) -> pulumi.Output[str]:
-            return args.statistics_password.apply(
-                lambda password: haproxy_configuration(
+            return pulumi.Output.all(args.statistics_password, args.acme_thumbprint).apply(
+                lambda known: haproxy_configuration(
                     args.plan,
                     index,
-                    password,
+                    known[0],
                     tls=certificate is not None,
                     request_seconds=args.request_seconds,
                     trusted_proxies=args.trusted_proxies,
@@ -192,6 +212,8 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     at_once=args.at_once,
                     health_path=args.health_path,
                     metrics=args.metrics,
+                    acme_thumbprint=known[1],
+                    hsts_seconds=args.hsts_seconds,
                 )
             )
 
@@ -219,7 +241,13 @@ class LoadBalancerPair(pulumi.ComponentResource):
 
 
 class FloatingIp(pulumi.ComponentResource):
-    """The address that the active load balancer owns; the spare watches it and takes over."""
+    """The address that the active load balancer owns; the spare watches it and takes over.
+
+    Attributes:
+        held: The step after which one of them has it.
+    """
+
+    held: pulumi.Resource
 
     def __init__(
         self,
@@ -256,7 +284,7 @@ class FloatingIp(pulumi.ComponentResource):
             )
             for index, host in enumerate(hosts)
         ]
-        hosts[0].step(
+        self.held = hosts[0].step(
             "floating-ip",
             "balancer/elastic-ip-held.sh" if elastic else "balancer/floating-ip.sh",
             parent=self,

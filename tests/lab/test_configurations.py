@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.balancer.certificate import ACME_PATH
 from components.balancer.load_balancer import (
     MAINTENANCE_MAP,
     MAINTENANCE_PAGE,
@@ -36,7 +37,14 @@ PROXIES = ("203.0.113.0/24", "2001:db8::/32")
 RULES = WebRules("www.example.org", tuple(declared_defaults()["denyPaths"]), PROXIES, ("1G",))
 
 
-def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = False, metrics: bool = False) -> str:
+def haproxy(
+    *,
+    tls: bool,
+    proxies: tuple[str, ...] = (),
+    proxy_protocol: bool = False,
+    metrics: bool = False,
+    acme_thumbprint: str = "",
+) -> str:
     return haproxy_configuration(
         PLAN,
         0,
@@ -46,6 +54,8 @@ def haproxy(*, tls: bool, proxies: tuple[str, ...] = (), proxy_protocol: bool = 
         trusted_proxies=proxies,
         proxy_protocol=proxy_protocol,
         metrics=metrics,
+        acme_thumbprint=acme_thumbprint,
+        hsts_seconds=300 if tls else 0,
     )
 
 
@@ -66,6 +76,7 @@ JUDGES = {
     "haproxy behind a proxy": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "haproxy behind the PROXY protocol": HAPROXY,
     "haproxy with metrics": HAPROXY,
+    "haproxy with a CA's certificate": f"cp /files/pem {ACME_PATH}; {HAPROXY}",
     "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
@@ -87,6 +98,9 @@ TEXTS: dict[str, Callable[[], str]] = {
     "haproxy behind a proxy": lambda: haproxy(tls=True, proxies=PROXIES),
     "haproxy behind the PROXY protocol": lambda: haproxy(tls=False, proxies=PROXIES, proxy_protocol=True),
     "haproxy with metrics": lambda: haproxy(tls=False, metrics=True),
+    "haproxy with a CA's certificate": lambda: haproxy(
+        tls=False, proxies=PROXIES, proxy_protocol=True, acme_thumbprint="wFDg8e_d8OK7OQ0LFWB7Qt1kGKux3b50M53bQku4hTA"
+    ),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
@@ -109,10 +123,11 @@ TEXTS: dict[str, Callable[[], str]] = {
 # A small mistake that the same judge must see; else its approval would mean nothing.
 MISTAKES = {
     "haproxy": ("balance roundrobin", "balance roundrobbin"),
-    "haproxy with TLS": ("alpn h2,http/1.1", "alpm h2,http/1.1"),
+    "haproxy with TLS": ("bind-curves X25519", "bind-curves X25518"),
     "haproxy behind a proxy": ("acl from_proxy src 203", "acl from_proxy scr 203"),
     "haproxy behind the PROXY protocol": ("expect-proxy layer4", "expect-proxy layer5"),
     "haproxy with metrics": ("use-service prometheus", "use-service promotheus"),
+    "haproxy with a CA's certificate": ("lf-string", "lf-strings"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
     "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
     "nft, balancer": ("hook input", "hook inputs"),
@@ -146,6 +161,8 @@ def test_daemons_take_it(image: Image, tmp_path: Path, kind: str) -> None:
 
 # Where each unit file of scripts/hosts lies on a machine, below /etc/systemd/system. A drop-in is judged with its unit.
 UNITS = {
+    "balancer/acme.service": "php-cluster-certificate.service",
+    "balancer/acme.timer": "php-cluster-certificate.timer",
     "balancer/balancer.service": "php-cluster-balancer.service",
     "balancer/elastic-ip.service": "php-cluster-elastic-ip.service",
     "balancer/haproxy.drop-in.conf": "haproxy.service.d/php-cluster.conf",
@@ -197,7 +214,7 @@ JOBS = jobs_of(ApplicationSettings("", (), {}, (), (), 60, CRON, WORKERS, {}))
 VERIFY = """
 mkdir -p "$(dirname /etc/systemd/system/UNIT)" /usr/lib/php-cluster
 cp /files/file /etc/systemd/system/UNIT
-for program in watch-balancer elastic-ip keep-mounted serve-php run-once collect-metrics; do
+for program in watch-balancer elastic-ip keep-mounted serve-php run-once collect-metrics acme-certificate; do
     install --mode=755 /bin/true /usr/lib/php-cluster/$program
 done
 printf '[Mount]\\nWhat=x\\nWhere=/media/sessions\\n' >/etc/systemd/system/media-sessions.mount

@@ -49,7 +49,13 @@ APPLICATION = {
 METRICS = {"metrics": {"allowFrom": ["198.18.5.0/24"]}}
 
 
-@pytest.mark.parametrize(("tables", "values"), [(1, {}), (2, APPLICATION), (3, APPLICATION | METRICS)])
+CERTIFICATE = {"acme": {"email": "admin@example.org"}, "siteName": "www.example.org"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "values"),
+    [(1, {}), (2, APPLICATION), (3, APPLICATION | METRICS), (4, APPLICATION | METRICS | CERTIFICATE)],
+)
 def test_every_step_is_there_with_what_it_waits_for(tables: int, values: dict[str, Any]) -> None:
     made = {
         name: {needed for needed in node.needs if not needed.endswith(("-machine", "-scripts"))}

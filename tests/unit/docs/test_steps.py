@@ -33,16 +33,19 @@ def steps() -> frozenset[str]:
     safe, article = cluster_graph(phpNodes=2), cluster_graph(phpNodes=2, profile="article")
     shared = cluster_graph(phpNodes=2, **APPLICATION)
     measured = cluster_graph(phpNodes=2, metrics={"allowFrom": ["198.18.5.0/24"]})
+    certified = cluster_graph(phpNodes=2, acme={"email": "admin@example.org"}, siteName="www.example.org")
     graphs = [
         safe,
         article,
         shared,
         measured,
+        certified,
         cluster_graph(phpNodes=2, glusterTls=True),
         cluster_graph(phpNodes=2, known=left_by(article)),
         cluster_graph(phpNodes=2, profile="article", known=left_by(safe)),
         cluster_graph(phpNodes=2, known=left_by(shared)),
         cluster_graph(phpNodes=2, known=left_by(measured)),
+        cluster_graph(phpNodes=2, known=left_by(certified)),
     ]
     return frozenset(name for graph in graphs for name in graph)
 
