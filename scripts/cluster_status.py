@@ -35,7 +35,11 @@ FULL_PERCENT = 90
 """From here on a disk is said to fill: it takes some days yet, and a brick without room refuses sessions."""
 
 CERTIFICATE_DAYS = 14
-"""A certificate that ends sooner is said to end: who renews by hand needs some days, and a machine does it before."""
+"""A certificate that ends sooner is said to end: who renews by hand needs some days, and a machine does it before; of a
+certificate for less than three months, in the last sixth of its time."""
+
+ASKS_NOW = "/usr/lib/php-cluster/acme-certificate now"
+"""Has a balancer ask its CA at once."""
 
 PROBE = Path(__file__).parent / "probe.sh"
 HOLDS = Path(__file__).parent / "holds_floating_ip.sh"
@@ -65,6 +69,9 @@ class Report:
         drift: Step to what differs from the last update.
         maintenance: Balancer to when it was told to show the page for maintenance.
         certificate_ends: When the certificate ends that a balancer serves, in seconds since 1970.
+        certificate_lasts: How long that one holds in all, in seconds.
+        certificate_of_ca: Balancer to whether the CA's certificate that it is to serve is `issued`, or `awaited`.
+        certificate_failed: Balancer to when it was last refused a certificate, and why.
         rolled_back: Release of the site to the one to which it was rolled back.
         problems: What is wrong, in sentences, and the command that mends it where there is one.
         notices: What is to be known and is no fault.
@@ -84,6 +91,9 @@ class Report:
     drift: dict[str, str] = field(default_factory=dict)
     maintenance: dict[str, str] = field(default_factory=dict)
     certificate_ends: dict[str, int] = field(default_factory=dict)
+    certificate_lasts: dict[str, int] = field(default_factory=dict)
+    certificate_of_ca: dict[str, str] = field(default_factory=dict)
+    certificate_failed: dict[str, dict[str, str]] = field(default_factory=dict)
     rolled_back: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -184,8 +194,6 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.floating_ip["owners"][machine] = since
         case ["balances", node, *state]:
             report.balancers.setdefault(machine, {})[node] = " ".join(state)
-        case ["certificate_ends", when]:
-            report.certificate_ends[machine] = int(when)
         case ["maintenance", *since]:
             report.maintenance[machine] = " ".join(since)
         case ["refused", count]:
@@ -202,7 +210,21 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
         case ["arbiter_outdated", number]:
             report.outdated.append(BALANCERS[int(number)])
         case own:
+            _note_certificate(report, machine, own)
             _note_own(report.machines[machine], own)
+
+
+def _note_certificate(report: Report, machine: str, fact: Sequence[str]) -> None:
+    """The same of a fact that is about the certificate that it serves."""
+    match fact:
+        case ["certificate_ends", when, lasts]:
+            report.certificate_ends[machine] = int(when)
+            report.certificate_lasts[machine] = int(lasts)
+        case ["certificate_of_ca", state]:
+            report.certificate_of_ca[machine] = state
+        case ["certificate_failed", when, *why]:
+            shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(int(when)))
+            report.certificate_failed[machine] = {"when": shown, "why": " ".join(why)}
 
 
 def _note_own(known: dict[str, Any], fact: Sequence[str]) -> None:
@@ -289,17 +311,30 @@ def _filling(stack: str, name: str, used: Mapping[str, Mapping[str, int | None]]
 
 def _edge_problems(report: Report) -> Iterator[str]:
     """What visitors notice at the balancers, or soon will."""
-    for name, ends in report.certificate_ends.items():
-        days = int((ends - time.time()) // 86400)
-        if days < CERTIFICATE_DAYS:
-            what = f"ends in {days} days" if days >= 0 else "has ended"
-            yield f"the certificate of {name} {what}: set tlsCertificate and tlsKey anew, and pulumi up"
+    yield from _certificate_problems(report)
     closed = [name for name in BALANCERS if name in report.maintenance]
     there = [name for name in BALANCERS if report.machines.get(name, {}).get("state") == "up"]
     if closed and set(there) <= set(closed):
         yield f"maintenance is on since {report.maintenance[closed[0]]}: {script('maintenance', report.stack)} off"
     elif closed:
         yield f"maintenance is on at {closed[0]} alone: {script('maintenance', report.stack)} on, or off"
+
+
+def _certificate_problems(report: Report) -> Iterator[str]:
+    for name, state in report.certificate_of_ca.items():
+        if state == "awaited" and not report.certificate_failed:
+            yield f"{name} serves a certificate of its own until a CA has issued one"
+    for name, failed in report.certificate_failed.items():
+        mend = f"it asks again, and at once by {script('ssh', report.stack)} {name} {ASKS_NOW}"
+        yield f"{name} got no certificate at {failed['when']}: {failed['why']}; {mend}"
+    for name, ends in report.certificate_ends.items():
+        left = ends - time.time()
+        if left < min(CERTIFICATE_DAYS * 86400, report.certificate_lasts[name] / 6):
+            what = f"ends in {int(left // 86400)} days" if left >= 0 else "has ended"
+            mend = "set tlsCertificate and tlsKey anew, and pulumi up"
+            if name in report.certificate_of_ca:
+                mend = f"{script('ssh', report.stack)} {name} journalctl --unit php-cluster-certificate"
+            yield f"the certificate of {name} {what}: {mend}"
 
 
 def _notices(report: Report) -> Iterator[str]:
@@ -346,6 +381,9 @@ def screen(report: Report) -> str:
     for balancer, nodes in report.balancers.items():
         lines.append(f"{balancer} balances: {', '.join(f'{node} {state}' for node, state in nodes.items())}")
     lines.append(f"bricks: {_healing(report.bricks) or 'no member of the pool answered'}")
+    if report.certificate_ends:
+        days = {name: int((ends - time.time()) // 86400) for name, ends in report.certificate_ends.items()}
+        lines.append(f"certificate: {', '.join(f'{name} {left} days left' for name, left in days.items())}")
     if report.files_bricks:
         lines.append(f"bricks with shared files: {_healing(report.files_bricks)}")
     sessions = "?" if report.sessions is None else report.sessions

@@ -26,9 +26,15 @@ if [[ -d /etc/keepalived ]]; then
         admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
         admin "show stat" | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
         # Of the certificate that is served, which need not be the file's.
-        ends=$(admin "show ssl cert /etc/haproxy/php-cluster.pem" | sed --quiet 's/^notAfter: //p')
-        [[ -z $ends ]] || echo "certificate_ends $(date --date "$ends" +%s)"
+        served=$(admin "show ssl cert $(admin "show ssl cert" | grep --max-count=1 '^/')")
+        of_served() { sed --quiet "s/^$1: //p" <<<"$served"; }
+        if [[ -n $(of_served notAfter) ]]; then
+            ends=$(date --date "$(of_served notAfter)" +%s)
+            echo "certificate_ends $ends $((ends - $(date --date "$(of_served notBefore)" +%s)))"
+            [[ ! -d /etc/php-cluster/acme ]] || echo "certificate_of_ca $([[ $(of_served Subject) == "$(of_served Issuer)" ]] && echo awaited || echo issued)"
+        fi
     fi
+    [[ ! -s /var/lib/php-cluster/acme/failed ]] || echo "certificate_failed $(</var/lib/php-cluster/acme/failed)"
 fi
 for place in / /session; do
     [[ $place == / ]] || mountpoint --quiet "$place" || continue

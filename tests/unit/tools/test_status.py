@@ -76,12 +76,29 @@ def test_well() -> None:
             "lb2 must not hold the floating IP: scripts/ssh lb2 journalctl --unit php-cluster-balancer",
         ),
         (
-            {"lb1": [*SAYS["lb1"], f"certificate_ends {int(time.time()) + 3 * 86400 + 43200}"]},
+            {"lb1": [*SAYS["lb1"], f"certificate_ends {int(time.time()) + 3 * 86400 + 43200} 31536000"]},
             "the certificate of lb1 ends in 3 days: set tlsCertificate and tlsKey anew, and pulumi up",
         ),
         (
-            {"lb2": ["certificate_ends 1000000000"]},
+            {"lb2": ["certificate_ends 1000000000 7776000"]},
             "the certificate of lb2 has ended: set tlsCertificate and tlsKey anew, and pulumi up",
+        ),
+        (
+            {"lb2": ["certificate_ends 1000000000 240", "certificate_of_ca issued"]},
+            "the certificate of lb2 has ended: scripts/ssh lb2 journalctl --unit php-cluster-certificate",
+        ),
+        (
+            {"lb2": [f"certificate_ends {int(time.time()) + 9 * 86400} 315360000", "certificate_of_ca issued"]},
+            "the certificate of lb2 ends in 8 days: scripts/ssh lb2 journalctl --unit php-cluster-certificate",
+        ),
+        (
+            {"lb2": ["certificate_of_ca awaited"]},
+            "lb2 serves a certificate of its own until a CA has issued one",
+        ),
+        (
+            {"lb2": ["certificate_of_ca awaited", "certificate_failed 1796068800 no such name"]},
+            f"lb2 got no certificate at {time.strftime('%Y-%m-%d %H:%M', time.localtime(1796068800))}: no such name; "
+            "it asks again, and at once by scripts/ssh lb2 /usr/lib/php-cluster/acme-certificate now",
         ),
         ({"lb2": ["maintenance 2026-11-30 16:20"]}, "maintenance is on at lb2 alone: scripts/maintenance on, or off"),
         ({"php2": ["site ffff"]}, "nodes serve different releases of the site: 0123456789ab, ffff"),
@@ -90,6 +107,14 @@ def test_well() -> None:
 def test_what_is_wrong_is_said(changes: dict[str, Any], problem: str) -> None:
     found = report(changes)
     assert (found.problems, found.exit_code) == ([problem], DEGRADED)
+
+
+def test_a_certificate_of_days_ends_in_the_last_sixth_of_them() -> None:
+    week = 7 * 86400
+    for left, is_said in ((week / 5, False), (week / 6.5, True)):
+        found = report({"lb2": [f"certificate_ends {int(time.time() + left)} {week}"]})
+        assert bool(found.problems) is is_said
+        assert f"certificate: lb2 {int(left // 86400)} days left" in cluster_status.screen(found)
 
 
 def test_clocks_that_may_agree_are_well() -> None:
