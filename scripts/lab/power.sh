@@ -122,13 +122,33 @@ stop_disk() { disk_has_failed || xfs_io -x -c shutdown "$FOLDER/disk"; }
 
 disk_has_failed() { is_mounted "$FOLDER/disk" && ! ls "$FOLDER/disk" >/dev/null 2>&1; }
 
-# remove_machine: nothing of it is left, whatever there was.
-remove_machine() {
+# end_machine: it is off, and nothing of it is mounted.
+end_machine() {
     cut_link
     kill_machine
     unmount_parts
+}
+
+# remove_machine: nothing of it is left, whatever there was.
+remove_machine() {
+    end_machine
     [[ ! -L $FOLDER/disk.img ]] || rm -f "$(readlink "$FOLDER/disk.img")"
     rm -rf --one-file-system "$FOLDER"
+}
+
+# remove_all_but_disk: its brick's disk is left.
+remove_all_but_disk() {
+    end_machine
+    find "$FOLDER" -mindepth 1 -maxdepth 1 ! -name disk.img -exec rm -rf --one-file-system {} +
+}
+
+# disk_is_kept: whether the next machine of this name is to have the brick's disk, with what Gluster knew of it: then that lies
+# on the disk (scripts/machine_upgrade.sh).
+disk_is_kept() {
+    [[ -f $FOLDER/disk.img ]] || return 1
+    mkdir -p "$FOLDER/disk"
+    is_mounted "$FOLDER/disk" || mount_disk
+    [[ -f $FOLDER/disk/kept/glusterd.tar ]]
 }
 
 # remove_traces: what outlives a machine, and on which the next one of the same name fails. Its network namespace, and with

@@ -109,6 +109,20 @@ def test_it_reaches_the_packages(box: Box) -> None:
     box.inside("apt-get update 2>&1")
 
 
+def test_a_disk_that_is_kept_is_that_of_the_next_machine(box: Box) -> None:
+    box.inside("mkdir /data/kept; touch /data/kept/glusterd.tar; touch /etc/of-the-machine")
+    box.script("machine", "down")
+    # An engine that was killed tells it again.
+    box.script("machine", "down")
+    box.up()
+    assert box.inside("cd /data && find kept -type f") == "kept/glusterd.tar"
+    assert box.inside("test -e /etc/of-the-machine || echo new") == "new"
+    box.inside("rm -r /data/kept; touch /data/of-the-disk")
+    box.script("machine", "down")
+    box.up()
+    assert box.inside("ls /data") == ""
+
+
 def test_frozen_and_restored(box: Box) -> None:
     boot = box.boot()
     box.act("freeze")
