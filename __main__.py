@@ -32,11 +32,11 @@ try:
     site = replace(site, post_max_sizes=post_max_sizes(*web_root), closed_folders=closed_folders(*web_root))
     plan = substrate.plan(settings)
     last = LastUpdate.of_this_stack()
-    drift = look(last, substrate.states)
+    drift = look(last, substrate.states, settings.upgrading)
     gluster_tls.check_choice(settings.gluster_tls, last)
     ProfileSwitch(settings.profile, last).check([node.name for node in plan.php_nodes], drift.gone)
     if substrate.PROTECTED if settings.protect is None else settings.protect:
-        protect(BALANCERS, drift)
+        protect(BALANCERS, drift.gone | {settings.upgrading})
     machines = substrate.create(settings, plan, drift)
 except ConfigError as problem:
     raise pulumi.RunError(str(problem)) from None

@@ -5,9 +5,10 @@ A *release* alone, everywhere else, is one of the site (components/site/release.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from components.plan.config_values import made_otherwise
+from components.plan.config_values import NAMESPACE, ConfigError
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Release:
     php: str
     gluster: int
 
+    @property
+    def op_version(self) -> int:
+        """Gluster's `cluster.op-version` for a pool whose members all run this release."""
+        return self.gluster * 10_000
+
 
 DEFAULT = 12
 """What machines get that the program makes."""
@@ -39,18 +45,21 @@ RELEASES = {
 }
 
 
-def check_choice(wanted: Release, made: Release | None) -> None:
-    """Refuses another release than the one that the stack was made with.
+def check_choice(wanted: Release, running: Collection[Release], upgrading: str) -> None:
+    """Refuses another release than the machines run, unless they change to it one at a time.
 
     Args:
         wanted: The release that the settings ask for.
-        made: The release of the stack's machines; None without any.
+        running: What the stack's machines run; nothing without any.
+        upgrading: The machine that `scripts/upgrade` replaces now, or nothing.
 
     Raises:
-        ConfigError: it is another one. A balancer with GlusterFS 11 that joins one with 10 does not get the volume
-            (findings/gluster-11-joins-10-without-volumes.sh).
+        ConfigError: nobody has begun to upgrade them. All at once, their sessions would be lost.
     """
-    if made not in (None, wanted):
-        raise made_otherwise(
-            "debian", str(wanted.number), str(made.number), was=str(made.number), another=f"of Debian {wanted.number}"
+    if running and wanted not in running and not upgrading:
+        made = max(running, key=lambda release: release.number)
+        raise ConfigError(
+            f"{NAMESPACE}:debian is {wanted.number}, and the machines run Debian {made.number}; nothing was changed.\n"
+            f"    scripts/upgrade replaces them one at a time, while the site is served.\n"
+            f"    To leave them as they are: pulumi config set debian {made.number}"
         )

@@ -49,6 +49,7 @@ PROJECT_FOLDER = Path(__file__).parent.parent.parent
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%?=&-]*")
+_MACHINE_OR_NONE = re.compile(r"(lb[12]|php[1-9][0-9]?)?")
 _INI_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)*")
 _OPTION_VALUE = re.compile(r"[A-Za-z0-9._%+-]+")
 _RESERVED_INI = {
@@ -57,6 +58,7 @@ _RESERVED_INI = {
     "session.serialize_handler": "sessions of either profile must be readable for the other",
 }
 
+_PROFILE_RULE = f"one of {', '.join(profile.value for profile in Profile)}"
 _NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
 _METRICS_RULE = "a list of IPv4 networks in CIDR notation without host bits, and not the whole world"
 _PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
@@ -98,6 +100,7 @@ class Settings:
     php_workers: int
     request_seconds: int
     protect: bool | None
+    upgrading: str
     log_days: int
     metrics_from: tuple[str, ...]
     extra_packages: tuple[str, ...]
@@ -190,6 +193,12 @@ def _read_pem(reader: Reader, key: str, example: str) -> str | None:
 def _read_hsts(reader: Reader) -> int:
     rule = f"a whole number from 0 to {MAX_HSTS_SECONDS}"
     return reader.read("hsts", integer(0, MAX_HSTS_SECONDS), rule, "hsts 31536000", 0)
+
+
+def _read_upgrading(reader: Reader) -> str:
+    """Checks which machine is replaced now, if any."""
+    rule = "empty, or a machine's name as lb2 or php1"
+    return reader.read("upgrading", matching(_MACHINE_OR_NONE), rule, "upgrading php2", "")
 
 
 def _app_dir(value: Any) -> Path:
@@ -302,8 +311,7 @@ def read_settings(
 
 def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
     """Reads each key that every substrate has."""
-    profiles = f"one of {', '.join(profile.value for profile in Profile)}"
-    profile = reader.read("profile", Profile, profiles, "profile safe", Profile.SAFE)
+    profile = reader.read("profile", Profile, _PROFILE_RULE, "profile safe", Profile.SAFE)
     app_dir = reader.read(
         "appDir", _app_dir, f"a readable folder, relative to {PROJECT_FOLDER}", "appDir app", PROJECT_FOLDER / "app"
     )
@@ -341,6 +349,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
         ),
         protect=reader.read("protect", optional_switch, "true or false", "protect false", None),
+        upgrading=_read_upgrading(reader),
         metrics_from=_read_metrics(reader),
         log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
         extra_packages=reader.read(

@@ -124,16 +124,17 @@ class Drift:
         return self._given[step]
 
 
-def look(last: LastUpdate, machine_states: Callable[[tuple[str, ...]], States]) -> Drift:
+def look(last: LastUpdate, machine_states: Callable[[tuple[str, ...]], States], replaced: str = "") -> Drift:
     """Looks at the machines of the last update.
 
     Args:
         last: What it left.
         machine_states: The substrate's own look at machines with these names.
+        replaced: A machine that is about to be another one, which gets all its steps for that.
     """
     machines = last.connections
     states = machine_states(tuple(machines)) if machines else {}
-    running = {name: connection for name, connection in machines.items() if name not in states}
+    running = {name: connection for name, connection in machines.items() if name not in {*states, replaced}}
     reasons, rolled_back = _check(running)
     return Drift(last, states, reasons, rolled_back)
 

@@ -6,8 +6,6 @@ import pulumi
 from pulumi.runtime import mocks
 
 from components.protection import protect
-from components.steps.drift import GONE, Drift
-from components.steps.last_update import LastUpdate
 
 
 def test_machines_and_disks_of_bricks_are_kept_and_no_others() -> None:
@@ -28,7 +26,7 @@ def test_machines_and_disks_of_bricks_are_kept_and_no_others() -> None:
 
     def program() -> None:
         # lb2 has burnt: it is to be made again.
-        protect(("lb1", "lb2"), Drift(LastUpdate({}), {"lb2": GONE}))
+        protect(("lb1", "lb2"), {"lb2"})
         machine = pulumi.ComponentResource("test:machine:Machine", "lb1")
         for name in ("lb1-machine", "lb2-machine", "lb2-brick-volume", "php1-machine", "lb1-brick"):
             pulumi.CustomResource("test:x:X", name, opts=pulumi.ResourceOptions(parent=machine))

@@ -42,11 +42,14 @@ class Local:
         return machines.states(names)
 
     def create(self, settings: Settings, plan: Topology, drift: Drift) -> Mapping[str, Machine]:
-        """Makes the machines of a plan on this box.
+        """Makes the machines of a plan on this box: each that is there with the release that it runs, but for the one
+        that is upgraded now.
 
         Raises:
-            ConfigError: the stack's machines run another release of Debian.
+            ConfigError: the stack's machines run another release of Debian, and none is upgraded.
         """
-        check_choice(self.debian, machines.release_of(drift.last))
-        image = machines.image_inputs(settings, plan, self.image, self.debian)
-        return machines.LocalSubstrate(settings, plan, image, drift).machines
+        running = machines.releases_of(drift.last)
+        check_choice(self.debian, running.values(), settings.upgrading)
+        running.pop(settings.upgrading, None)
+        releases = {planned.name: running.get(planned.name, self.debian) for planned in plan.machines}
+        return machines.LocalSubstrate(settings, plan, self.image, releases, drift).machines

@@ -12,7 +12,7 @@ import pulumi_command as command
 from components.plan.debian import RELEASES, Release
 from components.plan.packages import packages_of
 from components.plan.settings import PROJECT_FOLDER, Settings
-from components.plan.topology import PlannedMachine, Role, Topology
+from components.plan.topology import BALANCERS, PlannedMachine, Role, Topology
 from components.steps.drift import GONE, OFF, Drift, States
 from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
@@ -47,12 +47,27 @@ def image_inputs(settings: Settings, plan: Topology, image: Image, debian: Relea
     }
 
 
-def release_of(last: LastUpdate) -> Release | None:
-    """What the stack's machines run; None without any."""
-    if not last.machines_with("machine"):
+def first_release(last: LastUpdate) -> Release | None:
+    """The release of the resource `image`, which machines had before any was upgraded; None if there is none."""
+    if not last.has("image"):
         return None
     suite = last.environment("image").get("SUITE")
     return next((release for release in RELEASES.values() if release.suite == suite), RELEASES[12])
+
+
+def releases_of(last: LastUpdate) -> dict[str, Release]:
+    """What each of the stack's machines runs."""
+    first = first_release(last) or RELEASES[12]
+    by_trigger = {_trigger(release): release for release in RELEASES.values()}
+    return {
+        name: next((by_trigger[each] for each in last.triggers(f"{name}-machine") if each in by_trigger), first)
+        for name in last.machines_with("machine")
+    }
+
+
+def _trigger(release: Release) -> str:
+    """What replaces a machine that is to run another release than that of the resource `image`."""
+    return f"Debian {release.number}"
 
 
 class LocalMachine(pulumi.ComponentResource):
@@ -73,6 +88,7 @@ class LocalMachine(pulumi.ComponentResource):
         lab: Mapping[str, str],
         prefix_length: int,
         image: command.local.Command,
+        upgraded: str,
         network: pulumi.Resource,
         login: KeyPair,
         brick_gib: int,
@@ -100,9 +116,8 @@ class LocalMachine(pulumi.ComponentResource):
                 "GRACE_SECONDS": str(GRACE_SECONDS) if planned.role is Role.PHP else "0",
                 "REASON": drift.off_reason(step, planned.name),
             },
-            # Another address or host key is another machine, and so is one whose disk is gone. Another image is not: it
-            # serves new machines, while those that hold sessions stay and get new packages installed.
-            triggers=[planned.address, host_key.public, *([lost] if lost else [])],
+            # What makes it another machine. Another image of its release does not (docs/decisions/03 and 19).
+            triggers=[planned.address, host_key.public, *filter(None, (upgraded, lost))],
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[network], delete_before_replace=True),
         )
@@ -133,7 +148,18 @@ class LocalSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, settings: Settings, plan: Topology, image_inputs: Mapping[str, str], drift: Drift) -> None:
+    def __init__(
+        self, settings: Settings, plan: Topology, kind: Image, releases: Mapping[str, Release], drift: Drift
+    ) -> None:
+        """Makes them.
+
+        Args:
+            settings: Of the stack.
+            plan: The machines.
+            kind: What they start from.
+            releases: Machine to what it runs.
+            drift: What was seen of those that are there.
+        """
         stack = pulumi.get_stack()
         super().__init__("php-cluster:local:LocalSubstrate", "local", None)
         identity = checkout_identity()
@@ -146,14 +172,15 @@ class LocalSubstrate(pulumi.ComponentResource):
         }
         child = pulumi.ResourceOptions(parent=self)
         login = key_pair("login-key", self)
-        image = command.local.Command(
-            "image",
-            create=f"{LAB_SCRIPTS}/image up",
-            delete=f"{LAB_SCRIPTS}/image down",
-            environment=image_inputs,
-            add_previous_output_in_env=False,
-            opts=child,
-        )
+        first = first_release(drift.last) or (None if drift.last.machines_with("machine") else releases[BALANCERS[0]])
+        images = {
+            release: _image(
+                "image" if release == first else f"image-{release.suite}",
+                image_inputs(settings, plan, kind, release),
+                child,
+            )
+            for release in dict.fromkeys(releases.values())
+        }
         network = command.local.Command(
             "network",
             create=f"{LAB_SCRIPTS}/network up",
@@ -167,7 +194,8 @@ class LocalSubstrate(pulumi.ComponentResource):
                 planned,
                 lab=lab,
                 prefix_length=plan.network.prefixlen,
-                image=image,
+                image=images[releases[planned.name]],
+                upgraded="" if releases[planned.name] == first else _trigger(releases[planned.name]),
                 network=network,
                 login=login,
                 brick_gib=settings.brick_gib,
@@ -180,6 +208,17 @@ class LocalSubstrate(pulumi.ComponentResource):
         pulumi.export("sshPrivateKey", login.private)
         pulumi.export("knownHosts", pulumi.Output.all(*[one.known_host for one in made]).apply("\n".join))
         self.register_outputs({"network": str(plan.network)})
+
+
+def _image(name: str, inputs: Mapping[str, str], opts: pulumi.ResourceOptions) -> command.local.Command:
+    return command.local.Command(
+        name,
+        create=f"{LAB_SCRIPTS}/image up",
+        delete=f"{LAB_SCRIPTS}/image down",
+        environment=inputs,
+        add_previous_output_in_env=False,
+        opts=opts,
+    )
 
 
 def states(names: tuple[str, ...]) -> States:

@@ -107,6 +107,7 @@ def test_every_key_is_described() -> None:
         ("requestSeconds", "60s"),
         ("logDays", 0),
         ("protect", "yes"),
+        ("upgrading", "lb3"),
         ("volumeOptions", ["performance.cache-size"]),
         ("volumeOptions", {"performance.write-behind": "on"}),
         ("volumeOptions", {"network.ping-timeout": 42}),

@@ -7,7 +7,7 @@ import pytest
 from components.plan.config_values import ConfigError
 from components.steps.drift import Drift
 from components.steps.last_update import LastUpdate
-from tests.unit.graph import NETWORK, graph_of
+from tests.unit.graph import NETWORK, Graph, graph_of
 from tests.unit.settings import read_with_substrate
 
 
@@ -32,13 +32,13 @@ def test_a_stock_image_holds_nothing_of_the_cluster() -> None:
     ("suite", "debian", "refused"),
     [(None, 12, False), ("bookworm", 12, False), ("trixie", 13, False), (None, 13, True), ("trixie", 12, True)],
 )
-def test_a_stack_stays_at_its_release(suite: str | None, debian: int, refused: bool) -> None:
+def test_a_stack_stays_at_its_release_until_it_is_upgraded(suite: str | None, debian: int, refused: bool) -> None:
     """One that was made when there was no choice has Debian 12."""
     image = {"environment": {"PACKAGES": ""} | ({"SUITE": suite} if suite else {})}
     drift = Drift(LastUpdate({"image": image, "lb1-machine": {}}))
     settings, local = read_with_substrate({"network": NETWORK, "debian": debian})
     if refused:
-        with pytest.raises(ConfigError, match=f"debian is {debian}; nothing was changed"):
+        with pytest.raises(ConfigError, match=rf"debian is {debian}, and the machines .*(?s:\n.*)scripts/upgrade"):
             local.create(settings, local.plan(settings), drift)
     else:
         assert "image" in graph_of(lambda: local.create(settings, local.plan(settings), drift))
@@ -48,3 +48,52 @@ def test_a_new_stack_has_the_release_that_is_set() -> None:
     settings, local = read_with_substrate({"network": NETWORK, "debian": "13"})
     graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
     assert graph["image"].inputs["environment"]["SUITE"] == "trixie"
+
+
+def made(known: dict[str, dict[str, Any]], **values: Any) -> Graph:
+    settings, local = read_with_substrate({"network": NETWORK, **values})
+    return graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate(known))))
+
+
+def triggers_of(graph: Graph) -> dict[str, str]:
+    """Of each machine, beyond address and host key."""
+    return {name: " ".join(node.inputs["triggers"][2:]) for name, node in graph.items() if name.endswith("-machine")}
+
+
+def images_of(graph: Graph) -> dict[str, str]:
+    """The image that each machine is made from, by the name of its resource."""
+    machines = {name: node for name, node in graph.items() if name.endswith("-machine")}
+    return {name: node.inputs["environment"]["IMAGE"].removeprefix("stdout of ") for name, node in machines.items()}
+
+
+BOOKWORM, TRIXIE = ({"environment": {"SUITE": suite}} for suite in ("bookworm", "trixie"))
+NAMES = ("lb1-machine", "lb2-machine", "php1-machine", "php2-machine")
+ON_12: dict[str, dict[str, Any]] = {"image": BOOKWORM} | {name: {"triggers": ["address", "key"]} for name in NAMES}
+UPGRADED = {"triggers": ["address", "key", "Debian 13"]}
+
+
+def test_the_machine_that_is_upgraded_is_replaced_and_no_other() -> None:
+    graph = made(ON_12, debian=13, upgrading="php2")
+    assert triggers_of(graph) == dict.fromkeys(NAMES, "") | {"php2-machine": "Debian 13"}
+    assert images_of(graph) == dict.fromkeys(NAMES, "image") | {"php2-machine": "image-trixie"}
+    assert graph["image-trixie"].inputs["environment"]["SUITE"] == "trixie"
+
+
+@pytest.mark.parametrize("debian", [12, 13])
+def test_a_cluster_of_both_releases_stays_as_it_is(debian: int) -> None:
+    both = ON_12 | {"image-trixie": TRIXIE, "php2-machine": UPGRADED}
+    graph = made(both, debian=debian)
+    assert triggers_of(graph) == dict.fromkeys(NAMES, "") | {"php2-machine": "Debian 13"}
+    assert graph["image"].inputs["environment"]["SUITE"] == "bookworm"
+
+
+def test_a_machine_goes_back() -> None:
+    graph = made(ON_12 | {"image-trixie": TRIXIE, "php2-machine": UPGRADED}, debian=12, upgrading="php2")
+    assert triggers_of(graph) == dict.fromkeys(NAMES, "")
+    assert "image-trixie" not in graph
+
+
+def test_what_comes_after_an_upgrade_has_the_new_release() -> None:
+    graph = made({"image-trixie": TRIXIE} | dict.fromkeys(NAMES, UPGRADED), debian=13, phpNodes=3)
+    assert "image" not in graph
+    assert triggers_of(graph) == dict.fromkeys([*NAMES, "php3-machine"], "Debian 13")
