@@ -4,7 +4,7 @@ STACK ?= dev
 SUBSTRATE ?= local
 REPORTS ?= .cluster/reports
 .DEFAULT_GOAL := help
-.PHONY: help up preview down test check unit model plugins lab stack applications faults comment environment format clean
+.PHONY: help up preview upgrade down test check unit model plugins lab stack applications faults comment environment format clean
 
 help: ## this list
 	@echo "php-cluster: make COMMAND [STACK=$(STACK)]"
@@ -15,6 +15,9 @@ up: ## sets up whatever is missing, then builds or updates the cluster and says 
 
 preview: ## shows what `make up` would do; needs no root and no machines; REPORT=file.md writes it down too
 	@scripts/preview $(STACK) $(REPORT)
+
+upgrade: ## replaces the machines by ones with the release that `debian` names, one at a time, while the site is served
+	@scripts/upgrade --stack $(STACK)
 
 down: ## removes the cluster with its machines and sessions; settings stay
 	@scripts/down $(STACK)

@@ -116,7 +116,7 @@ class LocalMachine(pulumi.ComponentResource):
                 "GRACE_SECONDS": str(GRACE_SECONDS) if planned.role is Role.PHP else "0",
                 "REASON": drift.off_reason(step, planned.name),
             },
-            # What makes it another machine. Another image of its release does not (docs/decisions/03 and 19).
+            # What makes it another machine. Another image of its release does not (docs/decisions/03 and 20).
             triggers=[planned.address, host_key.public, *filter(None, (upgraded, lost))],
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[network], delete_before_replace=True),

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# What scripts/upgrade has machines do: it sends them this file, and after it a call of one of the functions.
+
+set -euo pipefail
+export LC_ALL=C
+GLUSTERD=/var/lib/glusterd BRICK_DISK=/session
+BRICKS_GO_ON=/run/systemd/system/glusterd.service.d/php-cluster-bricks-go-on.conf
+
+fail() {
+    echo "$(hostname): $1" >&2
+    exit 1
+}
+
+# wait_until SECONDS WHAT COMMAND…
+wait_until() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        ((SECONDS < deadline)) || fail "waited in vain until $what"
+        sleep 0.2
+    done
+}
+
+# facts: the machine's release; of a member of the pool its op-version, and whether its volumes' files have what
+# GlusterFS 11 leaves out.
+facts() {
+    # shellcheck source=/dev/null
+    (source /etc/os-release && echo "release $VERSION_ID")
+    [[ -d /session/brick ]] || return 0
+    echo "op_version $(gluster --mode=script volume get all cluster.op-version | awk '$1 == "cluster.op-version" { print $2 }')"
+    ! grep --quiet '^nfs\.disable=' "$GLUSTERD"/vols/*/info || echo "nfs yes"
+}
+
+admin() { echo "$1" | socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
+
+# On a balancer: it sends a node no more requests, and those that it has sent are answered.
+drain() { # NODE SECONDS
+    admin "set server php/$1 state drain" >/dev/null
+    wait_until "$2" "$1 has answered its requests" has_answered "$1"
+}
+has_answered() { admin "show stat" | awk -F , -v node="$1" '$2 == node { open += $3 + $5 } END { exit open > 0 }'; }
+
+# On a balancer: a node gets requests as soon as it is well. One that is about to go must have gone.
+undrain() { # NODE
+    admin "set server php/$1 state ready" >/dev/null
+}
+await_down() { # NODE
+    wait_until 20 "$1 is down" is_down "$1"
+    undrain "$1"
+}
+is_down() { admin "show stat" | awk -F , -v node="$1" '$1 == "php" && $2 == node { down = $18 ~ /^DOWN/ } END { exit !down }'; }
+
+# On both brick hosts at once: their daemons stop, and the bricks go on. GlusterFS 11 drops this line from a volume's file when it
+# starts, and a peer of 10 that has it would be another's word against its own (findings/gluster-11-peer-rejected-at-its-second-start.sh).
+pause_daemon() {
+    mkdir -p "$(dirname "$BRICKS_GO_ON")"
+    printf '[Service]\nKillMode=process\n' >"$BRICKS_GO_ON"
+    systemctl daemon-reload
+    systemctl stop glusterd
+    sed --in-place '/^nfs\.disable=/d' "$GLUSTERD"/vols/*/info
+    sync --file-system "$GLUSTERD"
+}
+resume_daemon() {
+    systemctl start glusterd
+    rm -f "$BRICKS_GO_ON"
+    systemctl daemon-reload
+    wait_until 60 "glusterd answers" daemon_answers
+}
+daemon_answers() { gluster --mode=script pool list >/dev/null 2>&1; }
+
+# On a balancer that others do without: it takes leave, and what Gluster knows goes with the brick's disk to the machine that comes
+# in its place (gluster/brick.sh): GlusterFS 11 that joins a pool of 10 as a stranger would get no volume.
+leave() {
+    local kept=$BRICK_DISK/kept
+    systemctl stop keepalived php-cluster-balancer haproxy
+    # Bricks and the self-heal daemon end with it.
+    systemctl stop glusterd
+    wait_until 20 "its bricks have ended" no_bricks
+    rm -rf "$kept.new" "$kept"
+    mkdir --mode=700 "$kept.new"
+    tar --create --file "$kept.new/glusterd.tar" --directory "$GLUSTERD" glusterd.info peers vols
+    sync --file-system "$kept.new"
+    mv "$kept.new" "$kept"
+    sync --file-system "$BRICK_DISK"
+}
+# come_back: a balancer is as it was before it took leave, or a part of it. Changes nothing on one that never did.
+come_back() {
+    rm -rf "$BRICK_DISK"/kept{,.new}
+    resume_daemon
+    systemctl start haproxy php-cluster-balancer keepalived
+}
+no_bricks() { ! pgrep --exact 'glusterfsd|glusterfs' >/dev/null; }
+
+raise_op_version() { # NUMBER
+    gluster --mode=script volume set all cluster.op-version "$1" >/dev/null
+}

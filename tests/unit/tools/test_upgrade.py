@@ -1,0 +1,41 @@
+"""scripts/upgrade: which machine comes next, and what it reads from what machines say."""
+
+import pytest
+
+from components.plan.debian import RELEASES
+from scripts.machine_upgrade import Facts, parse
+
+D12, D13 = RELEASES[12], RELEASES[13]
+
+
+def facts(**releases: int) -> Facts:
+    everywhere_12 = dict.fromkeys(("lb1", "lb2", "php1", "php2", "php10"), 12)
+    return Facts(everywhere_12 | releases, 100000, nfs=False)
+
+
+@pytest.mark.parametrize(
+    ("active", "order"),
+    [("lb1", ["php10", "php2", "lb2", "lb1", "php1"]), ("lb2", ["php10", "php2", "lb1", "lb2", "php1"])],
+)
+def test_the_least_missed_comes_first_and_the_arbiter_last(active: str, order: list[str]) -> None:
+    assert facts().left(D13, active) == order
+
+
+def test_what_is_done_is_left_out_in_either_direction() -> None:
+    begun = facts(php10=13, php2=13, lb2=13)
+    assert begun.left(D13, "lb1") == ["lb1", "php1"]
+    assert begun.left(D12, "lb1") == ["php10", "php2", "lb2"]
+    assert facts().left(D12, "lb1") == []
+
+
+def test_facts_are_read_from_what_machines_say() -> None:
+    said = {
+        "lb1": "release 12\nop_version 100000\nnfs yes\n",
+        "lb2": "release 13\nop_version 100000\n",
+        "php1": "release 12\n",
+    }
+    assert parse(said) == Facts({"lb1": 12, "lb2": 13, "php1": 12}, 100000, nfs=True)
+
+
+def test_an_op_version_is_that_of_the_release() -> None:
+    assert [release.op_version for release in (D12, D13)] == [100000, 110000]
