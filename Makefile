@@ -16,7 +16,7 @@ up: ## sets up whatever is missing, then builds or updates the cluster and says 
 preview: ## shows what `make up` would do; needs no root and no machines; REPORT=file.md writes it down too
 	@scripts/preview $(STACK) $(REPORT)
 
-upgrade: ## replaces the machines by ones with the release that `debian` names, one at a time, while the site is served
+upgrade: ## updates of packages, or another release of Debian, one machine at a time, while the site is served
 	@scripts/upgrade --stack $(STACK)
 
 down: ## removes the cluster with its machines and sessions; settings stay

@@ -348,7 +348,7 @@ def _notices(report: Report) -> Iterator[str]:
         if updates["packages"]:
             yield (
                 f"{name}: {updates['packages']} updates, {updates['security']} security (known since "
-                f"{updates['asked']}): one machine at a time, {script('ssh', report.stack)} {name} apt-get upgrade"
+                f"{updates['asked']}): {script('upgrade', report.stack)}"
             )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,11 @@ DONE, ENDED = 0, 1
 
 WELL_SECONDS = 300
 """How long a cluster may take until all is well and healed, before a machine and after it."""
+
+UPDATE_SECONDS = 1800
+"""How long a machine may take to ask for packages, or to install them."""
+
+BOOT_SECONDS = 300
 
 LOOK_SECONDS = 20
 """How long a machine may take to say how it is: others boot beside it."""
@@ -56,16 +62,52 @@ class Facts:
     nfs: bool
 
     def left(self, wanted: Release, active: str) -> list[str]:
-        """The machines that run another release, in the order in which they are replaced: the one that is least
-        missed first. php1 has the arbiter, which is needed while a brick is away."""
-        nodes = sorted((name for name in self.releases if name not in (*BALANCERS, FIRST_NODE)), key=_number)
-        spare = [name for name in BALANCERS if name != active]
-        order = [*reversed(nodes), *spare, active, FIRST_NODE]
-        return [name for name in order if self.releases[name] != wanted.number]
+        """The machines that run another release, in the order in which they are replaced."""
+        return [name for name in in_order(self.releases, active) if self.releases[name] != wanted.number]
+
+
+def in_order(names: Collection[str], active: str) -> list[str]:
+    """All machines, the one that is least missed first. php1 has the arbiter, which is needed while a brick is away."""
+    nodes = sorted((name for name in names if name not in (*BALANCERS, FIRST_NODE)), key=_number)
+    spare = [name for name in BALANCERS if name != active]
+    return [*reversed(nodes), *spare, active, FIRST_NODE]
 
 
 def _number(node: str) -> int:
     return int(node.removeprefix("php"))
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What apt would upgrade on a machine.
+
+    Attributes:
+        packages: How many.
+        security: How many of them for security.
+        restart: Whether a program runs of which the disk has another version already.
+        boot: Another one after a reboot.
+    """
+
+    packages: int
+    security: int
+    restart: bool
+    boot: str
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to do."""
+        return self.packages > 0 or self.restart
+
+    def __str__(self) -> str:
+        """For a person."""
+        told = f"{self.packages} updates, {self.security} of them security"
+        return f"{told}; restart needed" if self.restart else told
+
+
+def parse_updates(said: str) -> Updates:
+    """What a machine's `updates` say."""
+    words = dict(line.split() for line in said.splitlines())
+    return Updates(int(words["packages"]), int(words["security"]), words["restart"] == "1", words["boot"])
 
 
 def parse(said: Mapping[str, str]) -> Facts:
@@ -98,16 +140,14 @@ class Config:
         self._values = {key.removeprefix(f"{NAMESPACE}:"): one.get("value") for key, one in told.items()}
 
     @property
-    def wanted(self) -> Release:
-        """What all machines are to run.
+    def wanted(self) -> Release | None:
+        """What all machines are to run; None where they are not made on this box, and stay at what they have.
 
         Raises:
-            RefusalError: nobody knows that release, or the machines are not made by the program on this box.
+            RefusalError: nobody knows that release.
         """
-        if (substrate := self._values.get("substrate") or "local") != "local":
-            raise RefusalError(
-                f"scripts/upgrade replaces machines of the substrate local, and this stack has {substrate}"
-            )
+        if self._values.get("substrate", "local") != "local":
+            return None
         number = str(self._values.get("debian") or DEFAULT)
         known = {str(each): release for each, release in RELEASES.items()}
         if number not in known:
@@ -183,6 +223,14 @@ def let_go(machines: Machines, name: str) -> None:
         raise
 
 
+def pass_on(machines: Machines, report: Report) -> None:
+    """Has the other balancer take the floating IP."""
+    owner, other = floating_ip_switchover.plan(report)
+    if floating_ip_switchover.hand_over(machines, owner, other) != floating_ip_switchover.DONE:
+        raise UpgradeError(f"{other} did not take the floating IP")
+    wait_until_well(machines)
+
+
 def come_back(machines: Machines) -> None:
     """Undoes what a run has begun that ended before the engine was asked for another machine."""
     nodes = machines.names(Role.PHP)
@@ -221,7 +269,9 @@ def next_machine(machines: Machines, config: Config) -> str | None:
         RefusalError: the release is older than the pool's op-version allows.
         UpgradeError: it failed, or all was not well before.
     """
-    report, facts, wanted = wait_until_well(machines), ask(machines), config.wanted
+    if (wanted := config.wanted) is None:
+        return None
+    report, facts = wait_until_well(machines), ask(machines)
     active = active_in(report)
     left = facts.left(wanted, active)
     if not left:
@@ -237,22 +287,81 @@ def next_machine(machines: Machines, config: Config) -> str | None:
         forget_nfs(machines)
         wait_until_well(machines)
     if name == active:
-        owner, other = floating_ip_switchover.plan(report)
-        if floating_ip_switchover.hand_over(machines, owner, other) != floating_ip_switchover.DONE:
-            raise UpgradeError(f"{other} did not take the floating IP")
-        wait_until_well(machines)
+        pass_on(machines, report)
     let_go(machines, name)
     replace(config, machines.stack, name)
     wait_until_well(machines)
     return name
 
 
-def finish(machines: Machines, wanted: Release) -> None:
+def next_update(machines: Machines, updated: Collection[str]) -> str | None:
+    """Upgrades packages on the next machine that has any and is not `updated`, and returns its name when all is well.
+
+    Raises:
+        UpgradeError: it failed, or all was not well before.
+    """
+    report = wait_until_well(machines)
+    active = active_in(report)
+    updates = ask_updates(machines)
+    left = [name for name in in_order(updates, active) if updates[name].any and name not in updated]
+    if not left:
+        return None
+    name = left[0]
+    _say(f"{name}: {updates[name]}; then {len(left) - 1} more machines")
+    if name == active:
+        pass_on(machines, report)
+    try:
+        if name not in BALANCERS:
+            # Until it has booted: its packages start daemons that are stopped again by that.
+            _have(machines, BALANCERS, f"drain {name} {DRAIN_SECONDS}")
+        if _have(machines, [name], "install_updates", UPDATE_SECONDS)[name].endswith("reboots\n"):
+            wait_for_boot(machines, name, updates[name].boot)
+    except UpgradeError:
+        with contextlib.suppress(UpgradeError):
+            come_back(machines)
+        raise
+    come_back(machines)
+    wait_until_well(machines)
+    return name
+
+
+def ask_updates(machines: Machines) -> dict[str, Updates]:
+    """Asks all machines, after they have asked their archive."""
+    said = _have(machines, machines.names(), "updates", UPDATE_SECONDS)
+    return {name: parse_updates(text) for name, text in said.items()}
+
+
+def wait_for_boot(machines: Machines, name: str, before: str) -> None:
+    """Waits until a machine is up with another boot than before."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            if _have(machines, [name], "boot", LOOK_SECONDS)[name].split()[-1] != before:
+                return
+        except UpgradeError:
+            pass
+        if time.monotonic() > deadline:
+            raise UpgradeError(f"{name} is not back {BOOT_SECONDS} s after its reboot")
+        time.sleep(1)
+
+
+def finish(machines: Machines, config: Config) -> None:
     """Raises Gluster's op-version to that of the release which all machines run."""
-    if ask(machines).op_version < wanted.op_version:
+    wanted = config.wanted
+    if wanted and ask(machines).op_version < wanted.op_version:
         _have(machines, BALANCERS[:1], f"raise_op_version {wanted.op_version}")
         wait_until_well(machines)
         _say(f"Gluster's op-version is {wanted.op_version}")
+
+
+def preview(machines: Machines, config: Config) -> None:
+    """Says what is to be done, in its order."""
+    active = next(iter(examine(machines, LOOK_SECONDS).floating_ip["owners"]), BALANCERS[0])
+    facts, updates, wanted = ask(machines), ask_updates(machines), config.wanted
+    replaced = facts.left(wanted, active) if wanted else []
+    for name in in_order(facts.releases, active):
+        to = f", replaced by Debian {wanted.number}" if wanted and name in replaced else f": {updates[name]}"
+        _say(f"{name}: Debian {facts.releases[name]}{to}")
 
 
 def _say(text: str) -> None:
@@ -280,30 +389,30 @@ def main() -> int:
 
 def _upgrade(stack: str, *, dry_run: bool, one: bool) -> int:
     config = Config(stack)
-    wanted = config.wanted
     if config.upgrading and not dry_run:
         _say(f"{config.upgrading}, which an interrupted run has begun, comes first")
         replace(config, stack, config.upgrading)
     with machines_of(stack) as machines:
+        if dry_run:
+            preview(machines, config)
+            return DONE
         if len(machines.names(Role.PHP)) == 1:
             raise RefusalError(
-                f"{FIRST_NODE} is the only PHP node, and nobody would serve while it is replaced: "
+                f"{FIRST_NODE} is the only PHP node, and nobody would serve while it is away: "
                 "pulumi config set phpNodes 2, and pulumi up"
             )
-        if dry_run:
-            report, facts = examine(machines, LOOK_SECONDS), ask(machines)
-            left = facts.left(wanted, next(iter(report.floating_ip["owners"]), BALANCERS[0]))
-            for name in left:
-                _say(f"{name}: Debian {facts.releases[name]} -> {wanted.number}")
-            _say(f"{len(left)} machines to replace" if left else f"all machines run Debian {wanted.number}")
-            return DONE
         come_back(machines)
         while next_machine(machines, Config(stack)):
             if one:
-                break
-        else:
-            finish(machines, wanted)
-            _say(f"all machines run Debian {wanted.number}; {script('status', stack)} tells how they are")
+                return DONE
+        finish(machines, config)
+        # Each once: a program that always seems old must not have its machine boot for ever.
+        updated: list[str] = []
+        while name := next_update(machines, updated):
+            if one:
+                return DONE
+            updated.append(name)
+        _say(f"nothing is left to do; {script('status', stack)} tells how the machines are")
     return DONE
 
 

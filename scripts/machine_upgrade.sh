@@ -91,6 +91,33 @@ come_back() {
 }
 no_bricks() { ! pgrep --exact 'glusterfsd|glusterfs' >/dev/null; }
 
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
+}
+
+# updates: how many packages apt would upgrade, how many of them for security, whether a program runs that an earlier upgrade has
+# replaced on the disk, and which boot this is: a machine of a lab has the box's kernel, and its number.
+updates() {
+    apt_get update >/dev/null
+    apt_get --simulate upgrade \
+        | awk '/^Inst / { all++; if (/Debian-Security:/) security++ } END { print "packages", all + 0; print "security", security + 0 }'
+    needs_restart && echo "restart 1" || echo "restart 0"
+    boot
+}
+needs_restart() {
+    [[ -e /run/reboot-required ]] || grep --quiet --no-messages 'r-xp .* /usr/.* (deleted)$' /proc/[0-9]*/maps
+}
+boot() { echo "boot $(</proc/sys/kernel/random/boot_id)-$(cut --delimiter ' ' --fields 22 /proc/1/stat)"; }
+
+# install_updates: the packages are upgraded, and the machine boots if a program of before still runs; its last line says so.
+install_updates() {
+    apt_get upgrade
+    if needs_restart; then
+        systemctl --no-block reboot
+        echo reboots
+    fi
+}
+
 raise_op_version() { # NUMBER
     gluster --mode=script volume set all cluster.op-version "$1" >/dev/null
 }

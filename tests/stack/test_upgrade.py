@@ -1,6 +1,7 @@
-"""From Debian 12 to 13 under load, one machine at a time, and on the way a cluster of both releases."""
+"""From Debian 12 to 13 under load, one machine at a time, and on the way a cluster of both releases; and updates."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,13 @@ from scripts.stack import StackError
 from tests.faults import checker
 from tests.faults.load import Load
 from tests.faults.rig import PHP_NODES, Rig, configuration
+from tests.release import RELEASE
 from tests.stack.cluster import Cluster, standing, wait_for
 from tests.stack.health import balancers, whole_again
+from tests.stack.package_archive import offer_updates
+
+# A box that has other work took up to 16 minutes.
+pytestmark = pytest.mark.timeout(1800)
 
 LONGEST_WAIT_SECONDS = 3.0
 """Of a visitor, until he is answered."""
@@ -61,7 +67,7 @@ def test_nobody_waits_and_no_update_is_lost(fresh_backend: Path, request: pytest
         cluster.configure({"debian": "13"})
         refused = cluster.pulumi("up", "--yes", "--skip-preview", "--stack", cluster.name, check=False)
         assert refused.returncode != 0 and "scripts/upgrade replaces them one at a time" in refused.stdout
-        assert "4 machines to replace" in upgrade(cluster, "--dry-run")
+        assert upgrade(cluster, "--dry-run").count("replaced by Debian 13") == 4
         assert set(releases(cluster).values()) == {"12"}
 
         rig = Rig(cluster)
@@ -84,3 +90,30 @@ def test_nobody_waits_and_no_update_is_lost(fresh_backend: Path, request: pytest
         cluster.configure({"debian": "12"})
         with pytest.raises(StackError, match="there is no way back"):
             upgrade(cluster)
+
+
+def test_updates_reach_one_machine_after_the_other(fresh_backend: Path, request: pytest.FixtureRequest) -> None:
+    cluster = Cluster(fresh_backend, configuration("safe"))
+    with standing(cluster, request.session):
+        names = cluster.outputs()["machines"]
+        for name in names:
+            offer_updates(cluster, name)
+        told = upgrade(cluster, "--dry-run")
+        for name in names:
+            assert re.search(rf"^{name}: Debian {RELEASE.number}: [1-9]\d* updates, ", told, re.MULTILINE)
+        rig = Rig(cluster)
+        with visitors(rig) as load:
+            upgrade(cluster)
+        whole_again(cluster)
+        unchanged(cluster)
+        none_lost_nobody_waited(load)
+        for name, package in {
+            "lb1": "glusterfs-server",
+            "lb2": "haproxy",
+            "php1": "nginx-light",
+            "php2": f"php{RELEASE.php}-fpm",
+        }.items():
+            assert cluster.enter(name, f"dpkg-query --show {package}").strip().endswith("+newer"), package
+        told = upgrade(cluster, "--dry-run")
+        # What ran before would still be the old program.
+        assert told.count("0 updates, 0 of them security") == len(names) and "restart" not in told

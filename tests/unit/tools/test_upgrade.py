@@ -3,7 +3,7 @@
 import pytest
 
 from components.plan.debian import RELEASES
-from scripts.machine_upgrade import Facts, parse
+from scripts.machine_upgrade import Facts, Updates, parse, parse_updates
 
 D12, D13 = RELEASES[12], RELEASES[13]
 
@@ -39,3 +39,9 @@ def test_facts_are_read_from_what_machines_say() -> None:
 
 def test_an_op_version_is_that_of_the_release() -> None:
     assert [release.op_version for release in (D12, D13)] == [100000, 110000]
+
+
+def test_updates_are_read_and_told() -> None:
+    said = "packages 12\nsecurity 3\nrestart 1\nboot a-1\n"
+    assert str(parse_updates(said)) == "12 updates, 3 of them security; restart needed"
+    assert [Updates(0, 0, restart, "").any for restart in (False, True)] == [False, True]
