@@ -239,6 +239,8 @@ class PhpCluster(pulumi.ComponentResource):
             proxy_protocol=settings.proxy_protocol,
             session_cookie=session_cookie(settings.php_settings),
             at_once=waiting_places(settings.php_workers),
+            workers=settings.php_workers,
+            limits=settings.limits,
             health_path=settings.health_path,
             metrics=bool(settings.metrics_from),
             acme_thumbprint=acme.thumbprint if acme else "",

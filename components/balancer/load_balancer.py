@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.balancer.certificate import ACME_PATH
+from components.plan.limits import USUAL, Limits
 from components.plan.php_settings import DEFAULT_SESSION_NAME, HEADER_KIB
 from components.plan.topology import DRAIN_SECONDS, Topology
 from components.plan.traffic import INNER_PORT, MEMBERS_PORT, METRICS_PORT, STATISTICS_PORT
@@ -17,8 +18,28 @@ from components.steps.remote import render
 
 STATISTICS_USER = "admin"
 
+DEFAULT_WORKERS = 8
 DEFAULT_AT_ONCE = 6
 """As many requests of one session as a browser sends at a time to a server of HTTP/1.1."""
+
+WINDOW = 10
+"""Seconds over which requests and new sessions of a source are counted: a page with all that belongs to it is a burst,
+and a flood is noticed before it has cost much."""
+
+SESSION_REQUESTS = 200
+"""How many requests of one session may be under way, with those that wait: what two connections of HTTP/2 carry."""
+
+PLACES_PER_WORKER = 4
+"""How many requests a node gets at once for each of its PHP workers. Most are files, or bodies that still travel, and
+need no worker; what does need one and finds none has three others before it at most. The rest waits at the balancer."""
+
+CROWDS = 8
+"""Sources that ask for much at once share places with one in so many of their kind. haproxy.sh knows the number too."""
+
+SITE_CONNECTIONS, INNER_CONNECTIONS = 8_000, 200
+"""How many connections the site takes, and each port at which machines and operators ask. The process takes all of them
+together, so that visitors never take the places of the balancers' own questions. Of 32 KiB for each request and each
+answer the site needs 500 MiB at worst; and the process has two files for each connection, some 17,000."""
 
 CLAIMS = (
     *("forwarded", "proxy", "front-end-https", "x-url-scheme", "x-scheme"),
@@ -77,6 +98,8 @@ def haproxy_configuration(
     proxy_protocol: bool = False,
     session_cookie: str = DEFAULT_SESSION_NAME,
     at_once: int = DEFAULT_AT_ONCE,
+    workers: int = DEFAULT_WORKERS,
+    limits: Limits = USUAL,
     health_path: str = "/",
     metrics: bool = False,
     acme_thumbprint: str = "",
@@ -84,7 +107,8 @@ def haproxy_configuration(
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1).
 
-    Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait.
+    Of requests with the same `session_cookie`, so many as `at_once` says are with PHP at a time, and a few more wait. A
+    node has so many `workers`. `limits` has what one source may take.
     `health_path`, if it is a page of its own, is the site's during maintenance, too. `metrics` opens
     HAProxy's exporter. `acme_thumbprint` is of the account with a CA whose certificate is served.
     """
@@ -112,11 +136,31 @@ def haproxy_configuration(
         claims=CLAIMS,
         session_cookie=session_cookie,
         at_once=at_once,
+        **_places(len(plan.php_nodes), workers, limits),
+        limits=limits,
+        window=WINDOW,
+        # A proxy that names the visitor in a header asks for many; one that speaks the PROXY protocol is never seen.
+        unlimited=[*limits.exempt, *(() if proxy_protocol else trusted_proxies)],
         maintenance_map=MAINTENANCE_MAP,
         maintenance_page=MAINTENANCE_PAGE,
         # Who watches the site goes on watching it; where that is its first page, visitors ask for it too.
         open_path="" if health_path.partition("?")[0] == "/" else health_path.partition("?")[0],
     )
+
+
+def _places(nodes: int, workers: int, limits: Limits) -> dict[str, int]:
+    """How many connections and requests have a place where, by the template's words."""
+    # Of one source, half as they come, and half when there is a place among others of its kind.
+    source_at_once = max(1, (limits.requests_at_once or workers * nodes // 2) // 2)
+    return {
+        "source_at_once": source_at_once,
+        "crowds": CROWDS,
+        "crowded_places": -(-source_at_once // nodes),
+        "session_requests": SESSION_REQUESTS,
+        "places": PLACES_PER_WORKER * workers,
+        "site_connections": SITE_CONNECTIONS,
+        "inner_connections": INNER_CONNECTIONS,
+    }
 
 
 def keepalived_configuration(
@@ -159,6 +203,8 @@ class LoadBalancerPairArgs:
         proxy_protocol: Whether they say it by the PROXY protocol.
         session_cookie: The cookie that names a visitor's session.
         at_once: How many requests of one session may be with PHP at a time.
+        workers: PHP processes of a node.
+        limits: What one source may take.
         health_path: The page by which the site is watched.
         metrics: Whether somebody collects HAProxy's metrics.
         acme_thumbprint: Of the account with a CA; empty without one.
@@ -175,6 +221,8 @@ class LoadBalancerPairArgs:
     proxy_protocol: bool = False
     session_cookie: str = DEFAULT_SESSION_NAME
     at_once: int = DEFAULT_AT_ONCE
+    workers: int = DEFAULT_WORKERS
+    limits: Limits = USUAL
     health_path: str = "/"
     metrics: bool = False
     acme_thumbprint: pulumi.Input[str] = ""
@@ -210,6 +258,8 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     proxy_protocol=args.proxy_protocol,
                     session_cookie=args.session_cookie,
                     at_once=args.at_once,
+                    workers=args.workers,
+                    limits=args.limits,
                     health_path=args.health_path,
                     metrics=args.metrics,
                     acme_thumbprint=known[1],

@@ -38,6 +38,7 @@ from components.plan.config_values import (
     text,
     text_as_is,
 )
+from components.plan.limits import Limits, read_limits
 from components.plan.path_patterns import pattern_text
 from components.plan.shared_paths import SharedPaths, read_shared_paths
 from components.plan.topology import MAX_PHP_NODES, Profile
@@ -60,6 +61,7 @@ _RESERVED_INI = {
 
 _PROFILE_RULE = f"one of {', '.join(profile.value for profile in Profile)}"
 _NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
+_PACKAGES_RULE = "a list of Debian package names"
 _METRICS_RULE = "a list of IPv4 networks in CIDR notation without host bits, and not the whole world"
 _PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
 _PATTERNS_RULE = "a list of patterns as in .gitignore, without blanks, quotes or backslashes"
@@ -89,6 +91,7 @@ class Settings:
     hsts_seconds: int
     trusted_proxies: tuple[str, ...]
     proxy_protocol: bool
+    limits: Limits
     deny_paths: tuple[str, ...]
     app_dir: Path
     app_exclude: tuple[str, ...]
@@ -333,6 +336,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
             "trustedProxies", list_of(any_network), _PROXIES_RULE, "--path 'trustedProxies[0]' 203.0.113.0/24", ()
         ),
         proxy_protocol=reader.read("proxyProtocol", switch, "true or false", "proxyProtocol true", False),
+        limits=read_limits(reader),
         deny_paths=reader.read("denyPaths", list_of(pattern_text), _PATTERNS_RULE, "--path 'denyPaths[0]' /data/", ()),
         app_dir=app_dir,
         app_exclude=reader.read(
@@ -353,11 +357,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         metrics_from=_read_metrics(reader),
         log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
         extra_packages=reader.read(
-            "extraPackages",
-            list_of(matching(_PACKAGE_NAME)),
-            "a list of Debian package names",
-            "--path 'extraPackages[0]' php-mysql",
-            (),
+            "extraPackages", list_of(matching(_PACKAGE_NAME)), _PACKAGES_RULE, "--path 'extraPackages[0]' php-mysql", ()
         ),
         brick_gib=reader.read("brickGiB", integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
         volume_options=reader.read(

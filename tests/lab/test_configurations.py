@@ -19,6 +19,7 @@ from components.php.mount import fstab_line
 from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
 from components.plan import topology
 from components.plan.application_settings import ApplicationSettings, CronEntry, Worker
+from components.plan.limits import USUAL, Limits
 from components.plan.settings import declared_defaults
 from components.plan.topology import Profile
 from components.sessions.extension import record_lines
@@ -37,6 +38,9 @@ PROXIES = ("203.0.113.0/24", "2001:db8::/32")
 RULES = WebRules("www.example.org", tuple(declared_defaults()["denyPaths"]), PROXIES, ("1G",))
 
 
+OFFICE = Limits(exempt=("192.0.2.0/28", "2001:db8:5::/48"))
+
+
 def haproxy(
     *,
     tls: bool,
@@ -44,6 +48,7 @@ def haproxy(
     proxy_protocol: bool = False,
     metrics: bool = False,
     acme_thumbprint: str = "",
+    limits: Limits = USUAL,
 ) -> str:
     return haproxy_configuration(
         PLAN,
@@ -56,6 +61,7 @@ def haproxy(
         metrics=metrics,
         acme_thumbprint=acme_thumbprint,
         hsts_seconds=300 if tls else 0,
+        limits=limits,
     )
 
 
@@ -77,6 +83,7 @@ JUDGES = {
     "haproxy behind the PROXY protocol": HAPROXY,
     "haproxy with metrics": HAPROXY,
     "haproxy with a CA's certificate": f"cp /files/pem {ACME_PATH}; {HAPROXY}",
+    "haproxy with an office": HAPROXY,
     "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
@@ -101,6 +108,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "haproxy with a CA's certificate": lambda: haproxy(
         tls=False, proxies=PROXIES, proxy_protocol=True, acme_thumbprint="wFDg8e_d8OK7OQ0LFWB7Qt1kGKux3b50M53bQku4hTA"
     ),
+    "haproxy with an office": lambda: haproxy(tls=False, proxies=PROXIES, limits=OFFICE),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
@@ -128,6 +136,7 @@ MISTAKES = {
     "haproxy behind the PROXY protocol": ("expect-proxy layer4", "expect-proxy layer5"),
     "haproxy with metrics": ("use-service prometheus", "use-service promotheus"),
     "haproxy with a CA's certificate": ("lf-string", "lf-strings"),
+    "haproxy with an office": ("acl unlimited src 192", "acl unlimited scr 192"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
     "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
     "nft, balancer": ("hook input", "hook inputs"),

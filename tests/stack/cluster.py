@@ -181,28 +181,35 @@ def gluster_ports(cluster: Cluster, machine: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def stranger(cluster: Cluster, host: int) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """One more machine on the cluster's own switch, with the last number of its address; runs commands there."""
+def another_network(cluster: Cluster, *hosts: int) -> Iterator[tuple[str, ...]]:
+    """One more machine on the cluster's own switch, by the last numbers of its addresses: what runs a command there."""
     network = cluster.outputs()["floatingIp"].rpartition(".")[0]
     space, link = f"stranger-{cluster.lab}", f"vs-{cluster.lab}"
     setup = f"""
         ip netns add {space}
         ip link add {link} type veth peer name eth0 netns {space}
         ip link set {link} master pc-{cluster.lab} up
-        ip -n {space} address add {network}.{host}/24 dev eth0
+        for host in {" ".join(map(str, hosts))}; do ip -n {space} address add {network}.$host/24 dev eth0; done
         ip -n {space} link set eth0 up
     """
-
-    def run(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return cluster.run("ip", "netns", "exec", space, *command, stdin=stdin)
-
     try:
         done = cluster.run("bash", "-ec", setup)
         assert done.returncode == 0, done.stderr
-        yield run
+        yield "ip", "netns", "exec", space
     finally:
         cluster.run("ip", "netns", "delete", space)
         cluster.run("ip", "link", "delete", link)
+
+
+@contextlib.contextmanager
+def stranger(cluster: Cluster, host: int) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Such a machine with one address; runs commands there."""
+    with another_network(cluster, host) as there:
+
+        def run(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+            return cluster.run(*there, *command, stdin=stdin)
+
+        yield run
 
 
 def _nspawn_machines() -> set[str]:

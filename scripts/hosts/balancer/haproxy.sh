@@ -14,7 +14,7 @@ servers_of() { sed --quiet 's/^    server \([^ ]*\) .*:80$/\1/p' "$1" 2>/dev/nul
 
 # busy SERVERS: those of them that still have requests, with their number.
 busy() {
-    admin "show stat" | awk -F , -v servers=" $1 " '($1 == "php" || $1 == "in_turn" || $1 == "waiting") && index(servers, " " $2 " ") && $5 > 0 { print $2 " has " $5 }'
+    admin "show stat" | awk -F , -v servers=" $1 " '$1 ~ /^(php|in_turn|crowded-.*|waiting)$/ && index(servers, " " $2 " ") && $5 > 0 { print $2 " has " $5 }'
 }
 
 # drain SERVERS: keeps new requests away from them and waits for the last old one.
@@ -25,7 +25,7 @@ drain() {
     # A daemon that does not run has nothing to drain.
     systemctl is-active --quiet haproxy || return 0
     for server in $servers; do
-        admin "set server php/$server state drain; set server in_turn/$server state drain; set server waiting/$server state drain" >/dev/null || return 0
+        admin "$(printf "set server %s/$server state drain; " php in_turn waiting crowded-{0..7})" >/dev/null || return 0
     done
     while left=$(busy "$servers") && [[ -n $left ]]; do
         ((SECONDS < deadline)) || {

@@ -3,11 +3,15 @@
 import re
 from typing import Any
 
-from components.balancer.load_balancer import PRIORITIES, haproxy_configuration, keepalived_configuration
+import pytest
+
+from components.balancer.load_balancer import CROWDS, PRIORITIES, haproxy_configuration, keepalived_configuration
 from components.php.node import nginx_site
 from components.plan import topology
+from components.plan.limits import USUAL, Limits
 from components.plan.php_settings import HEADER_KIB
 from components.plan.topology import Profile
+from components.steps.host_scripts import HOST_SCRIPTS
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
 
@@ -69,6 +73,86 @@ def test_a_proxy_is_believed_only_where_it_is_trusted() -> None:
     by_protocol = haproxy_configuration(PLAN, 0, "hidden", **arguments, proxy_protocol=True)
     assert "tcp-request connection expect-proxy layer4 if from_proxy\n" in by_protocol
     assert "req.hdr(X-Forwarded" not in by_protocol
+
+
+def numbers(pattern: str, text: str) -> list[int]:
+    return [int(number) for number in re.findall(pattern, text, re.MULTILINE)]
+
+
+def test_no_port_takes_another_one_s_places() -> None:
+    text = haproxy_configuration(PLAN, 0, "hidden", tls=True, request_seconds=60, metrics=True)
+    frontends = re.findall(r"^frontend (\w+)\n    maxconn (\d+)$", text, re.MULTILINE)
+    assert [name for name, _ in frontends] == re.findall(r"^frontend (\w+)$", text, re.MULTILINE)
+    [whole] = numbers(r"^global\n(?:    .*\n)*?    maxconn (\d+)$", text)
+    assert sum(int(number) for _, number in frontends) <= whole
+    # Strangers who knock at the statistics page leave room for watch-balancer, and for the other balancer.
+    assert "reject if !{ src 127.0.0.0/8 198.18.7.12 } { fe_conn gt 100 }" in text
+
+
+@pytest.mark.parametrize(("nodes", "workers", "at_once", "from_one_source"), [(2, 8, 6, 4), (1, 8, 6, 2), (1, 1, 1, 1)])
+def test_one_source_leaves_workers_to_others(nodes: int, workers: int, at_once: int, from_one_source: int) -> None:
+    plan = topology.plan("198.18.7.0/24", nodes, Profile.SAFE)
+
+    def text(limits: Limits) -> str:
+        return haproxy_configuration(
+            plan, 0, "hidden", tls=False, request_seconds=60, workers=workers, at_once=at_once, limits=limits
+        )
+
+    queued, places = (
+        r"use_backend crowded-\S+ if \{ sc1_conn_cur gt (\d+) \}",
+        r"backend crowded-\d\n(?:    .*\n)*? .* maxconn (\d+)$",
+    )
+    assert numbers(queued, text(USUAL)) == [from_one_source]
+    assert numbers(places, text(USUAL)) == [from_one_source // nodes] * CROWDS
+    assert numbers(queued, text(Limits(requests_at_once=41))) == [20]
+    assert numbers(places, text(Limits(requests_at_once=41))) == [-(-20 // nodes)] * CROWDS
+    # The rest waits at the balancer.
+    assert numbers(r"^    default-server check .* maxconn (\d+)$", text(USUAL)) == [4 * workers] * 2
+
+
+def test_a_node_is_drained_everywhere() -> None:
+    backends = set(re.findall(r"^backend (\S+)\n(?:    .*\n)*?    server php1 ", haproxy(), re.MULTILINE))
+    assert backends == {"php", "in_turn", "waiting", *(f"crowded-{number}" for number in range(CROWDS))}
+    assert f"php in_turn waiting crowded-{{0..{CROWDS - 1}}})" in (HOST_SCRIPTS / "balancer/haproxy.sh").read_text()
+
+
+def test_a_source_is_refused_beyond_its_limits() -> None:
+    limits = Limits(requests_per_second=7, sessions_per_second=3, connections=50)
+    text = haproxy_configuration(PLAN, 0, "hidden", tls=False, request_seconds=60, limits=limits)
+    assert numbers(r"acl too_many sc1_http_req_rate gt (\d+)", text) == [70]
+    assert numbers(r"acl too_many sc1_gpc0_rate gt (\d+)", text) == [30]
+    assert numbers(r"acl too_many sc1_conn_cur gt (\d+)", text) == [50]
+    # Closed only when it has been refused for long.
+    assert numbers(r"reject if \{ sc2_conn_cur gt (\d+) \}", text) == [50, 5]
+    assert numbers(r"reject if \{ sc2_conn_rate gt (\d+) \}", text) == [140]
+    assert text.index("tarpit deny_status 429 hdr Retry-After 10 if too_many") < text.index("use_backend")
+
+
+def test_a_source_is_the_visitor_whom_a_proxy_names() -> None:
+    proxies, office = ("203.0.113.0/24", "2001:db8::/32"), Limits(exempt=("192.0.2.0/28",))
+
+    def text(*, proxy_protocol: bool) -> str:
+        return haproxy_configuration(
+            PLAN,
+            0,
+            "hidden",
+            tls=False,
+            request_seconds=60,
+            trusted_proxies=proxies,
+            proxy_protocol=proxy_protocol,
+            limits=office,
+        )
+
+    by_headers, by_protocol = text(proxy_protocol=False), text(proxy_protocol=True)
+    named = r"req.hdr_ip\(X-Forwarded-For,-(\d)\) if { var\(txn.source\) -m ip 203.0.113.0/24 2001:db8::/32 }"
+    # The last one who is no proxy, before this balancer adds the one that it sees.
+    assert numbers(named, by_headers) == [1, 2, 3]
+    assert by_headers.index("req.hdr_ip(X-Forwarded-For,-3)") < by_headers.index("add-header X-Forwarded-For")
+    assert "acl unlimited src 192.0.2.0/28 203.0.113.0/24 2001:db8::/32\n" in by_headers
+    assert "tcp-request connection track-sc2" in by_headers
+    # Before the PROXY protocol's line has been read, all connections are the proxy's.
+    assert "hdr_ip" not in by_protocol and "acl unlimited src 192.0.2.0/28\n" in by_protocol
+    assert "tcp-request session track-sc2" in by_protocol and "connection track" not in by_protocol
 
 
 def test_health_checks_ask_a_page_without_a_session() -> None:

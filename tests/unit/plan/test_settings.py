@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from components.plan.acme_settings import LETS_ENCRYPT, AcmeSettings
 from components.plan.config_values import ConfigError
+from components.plan.limits import Limits
 from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import Profile
 from tests.unit.settings import read_settings
@@ -135,6 +136,34 @@ def test_metrics_are_for_known_networks(networks: Any) -> None:
     assert "php-cluster:metrics.allowFrom is" in said
     assert "Example: pulumi config set --path 'metrics.allowFrom[0]' 198.18.5.0/24" in said
     assert "metrics.from is no key" in refusal({"metrics": {"from": ["198.18.5.0/24"]}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("requestsPerSecond", 0),
+        ("requestsPerSecond", "many"),
+        ("sessionsPerSecond", -1),
+        ("connections", 100_000),
+        ("requestsAtOnce", ""),
+        ("requestsAtOnce", True),
+        ("exempt", ["0.0.0.0/0"]),
+        ("exempt", ["::/0"]),
+        ("exempt", "203.0.113.0/28"),
+    ],
+)
+def test_a_wrong_limit_is_named(key: str, value: Any) -> None:
+    said = refusal({"limits": {key: value}})
+    assert f"php-cluster:limits.{key} is" in said and "1 config key needs another value" in said
+    assert f"Example: pulumi config set --path 'limits.{key}" in said
+
+
+def test_limits_have_defaults_each() -> None:
+    assert read_settings({}).limits == Limits()
+    assert read_settings({"limits": {"connections": "500"}}).limits == Limits(connections=500)
+    office: dict[str, Any] = {"exempt": ["203.0.113.0/28", "2001:db8:5::/48"], "requestsAtOnce": 30}
+    assert read_settings({"limits": office}).limits == Limits(exempt=tuple(office["exempt"]), requests_at_once=30)
+    assert "limits.perSource is no key" in refusal({"limits": {"perSource": 1}})
 
 
 def test_options_of_the_volume_are_the_stack_s_own_business_in_the_article_s_profile() -> None:
