@@ -15,7 +15,7 @@ from scripts.stack import StackError
 from tests.faults import faults, redis_rig, report, results, trial
 from tests.faults.faults import Fault
 from tests.faults.redis_rig import RedisRig
-from tests.faults.rig import Rig, configuration
+from tests.faults.rig import Rig, configuration, exempt_watchers
 from tests.stack.cluster import Cluster
 
 STACK = "faults"
@@ -55,6 +55,7 @@ def _rig(profile: str, keep: bool) -> Iterator[Rig]:
     in_redis = profile in faults.REDIS
     settings = redis_rig.configuration() if in_redis else configuration(profile)
     cluster = Cluster(backend, settings, STACK, exists=backend.exists())
+    exempt_watchers(cluster)
     rig = RedisRig(cluster, settings=redis_rig.SETTINGS[profile]) if in_redis else Rig(cluster)
     try:
         cluster.up()

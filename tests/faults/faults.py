@@ -7,15 +7,17 @@ left to it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 
 from components.plan.topology import VOLUME
+from tests.faults import hostile
 from tests.faults.redis_rig import SETTINGS, RedisRig
 from tests.faults.rig import Rig
-from tests.stack.cluster import FILL_DISK, FREE_DISK
+from tests.stack.cluster import FILL_DISK, FREE_DISK, another_network
 
 GLUSTER = ("article", "safe")
 REDIS = tuple(SETTINGS)
@@ -39,7 +41,9 @@ class Fault:
         stops_service: More than one machine is away at once: nobody need be served, but nothing may be lost.
         hits_clients: Packets of clients are lost too, and some wait too long whatever the cluster does: of 400
             connections one loses its first packet twice, and is made after 3 s.
-        profiles: Those in which there is something to break.
+        by_clients: Nothing is broken, but some clients do harm: others are served nearly as fast as before, by the same
+            balancer.
+    profiles: Those in which there is something to break.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Fault:
     seconds: float
     stops_service: bool = False
     hits_clients: bool = False
+    by_clients: bool = False
     profiles: tuple[str, ...] = PROFILES
 
 
@@ -227,6 +232,24 @@ def _options_changed(rig: Rig) -> Iterator[None]:
         rig.inside(machine, f"for _ in {{1..60}}; do {option} off && exit; sleep 0.5; done; exit 1")
 
 
+def _hostile(kind: str) -> Broken:
+    """Clients at other addresses than those who are watched."""
+    processes = hostile.IDLE_PROCESSES if kind == "idle-connections" else 1
+
+    @contextmanager
+    def broken(rig: Rig) -> Iterator[None]:
+        hosts = [int(source.rpartition(".")[2]) for source in hostile.sources(rig.address)]
+        program = (sys.executable, "-m", "tests.faults.hostile", kind, rig.address)
+        with ExitStack() as stack:
+            there = stack.enter_context(another_network(rig.cluster, *hosts))
+            at_work = [stack.enter_context(rig.cluster.running(*there, *program)) for _ in range(processes)]
+            yield
+            for process in at_work:
+                assert process.poll() is None, process.communicate()
+
+    return broken
+
+
 FAULTS: tuple[Fault, ...] = (
     *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20) for name, pick in MACHINES.items()),
     *(Fault(f"cut-{name}-{s}s", _by_lab("cut", pick), s) for s in (5, 60) for name, pick in MACHINES.items()),
@@ -256,6 +279,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),
     Fault("change-options", _options_changed, 15, profiles=GLUSTER),
+    *(Fault(kind, _hostile(kind), 30, by_clients=True, profiles=("safe",)) for kind in hostile.KINDS),
 )
 """In the order in which they are tried."""
 

@@ -16,6 +16,9 @@ SERVED_FROM = 3.0
 HEALED = 30.0
 """Target in seconds: from the restoration until nothing waits to be healed."""
 
+SLOWER = 3.0
+"""Target: while some clients do harm, the p99 of others is not more than so many times what it was before."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -40,7 +43,7 @@ class Row:
         """What is not as `safe` should have it, but for broken promises, which the verdict names."""
         fault = next((fault for fault in FAULTS if fault.name == self.trial.fault), None)
         stops_service, hits_clients = fault and fault.stops_service, fault and fault.hits_clients
-        told = []
+        told = self._harm() if fault and fault.by_clients else []
         if hits_clients:
             told += ["sessions are refused"] if "503" in self.phases.during.errors else []
         elif self.phases.during.served_after > SERVED_FROM and not stops_service:
@@ -54,6 +57,13 @@ class Row:
         if self.trial.repaired:
             told.append("up had something to do afterwards")
         return [*told, *self.trial.problems]
+
+    def _harm(self) -> list[str]:
+        """What other visitors notice of clients that do harm, and should not."""
+        before, during = self.phases.before.p99, self.phases.during.p99
+        told = [f"p99 is {during / before:.1f} times that of before"] if during > SLOWER * before else []
+        balancers = {attempt.balancer for attempt in self.trial.history.attempts if attempt.served}
+        return told + (["the floating IP has moved"] if len(balancers) > 1 else [])
 
     @property
     def shortfalls(self) -> list[str]:
@@ -76,6 +86,8 @@ class Row:
             "served_from": round(during.served_after, 2),
             "errors_after_restore": after.errors,
             "served_from_after_restore": round(after.served_after, 2),
+            "p99_before": round(self.phases.before.p99, 3),
+            "p99": round(during.p99, 3),
             "longest_wait": round(self.longest_wait, 2),
             "longest_stall": round(self.longest_stall, 2),
             "healed": None if self.trial.healed is None else round(self.trial.healed, 1),
@@ -120,6 +132,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "served from": lambda row: f"{row.phases.during.served_after:.1f} s",
     "longest wait": lambda row: f"{row.longest_wait:.1f} s",
     "stall": lambda row: f"{row.longest_stall:.1f} s",
+    "p99": lambda row: f"{row.phases.during.p99 * 1000:.0f} ms ({row.phases.before.p99 * 1000:.0f})",
     "failed in flight": lambda row: _counts(row.phases.in_flight),
     "errors": lambda row: _counts(row.phases.during.errors),
     "errors after restore": _after,
@@ -131,7 +144,8 @@ LEGEND = f"""\
 lost: acknowledged updates that are missing in the end (target of safe: 0).
 served from: every request that began so long after the fault, or later, was served (target: {SERVED_FROM:g} s).
 longest wait: of a client who gives up on a request after 2 s and asks again.
-stall: the longest time in which nobody was served. failed in flight: requests that were under way when the fault came.
+stall: the longest time in which nobody was served. p99: during the fault, and in brackets before it (target where
+clients do harm: {SLOWER:g} times as much). failed in flight: requests that were under way when the fault came.
 no answer: within 2 s. errors after restore: of requests that began after it (target: no 5xx).
 healed: from the restoration until nothing waited to be healed (target: {HEALED:g} s)."""
 

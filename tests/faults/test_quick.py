@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import faults, report, results, trial
-from tests.faults.rig import Rig, configuration
+from tests.faults.rig import Rig, configuration, exempt_watchers
 from tests.stack.cluster import Cluster, leftovers
 
 PROFILE = "safe"
@@ -25,6 +25,7 @@ def seed() -> str:
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, seed: str, request: pytest.FixtureRequest) -> Iterator[Rig]:
     cluster = Cluster(tmp_path_factory.mktemp("faults"), configuration(PROFILE))
+    exempt_watchers(cluster)
     try:
         cluster.up()
         yield Rig(cluster)

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.faults import checker, faults, redis_rig, report
+from components.plan import topology
+from components.plan.topology import Profile
+from tests.faults import checker, faults, hostile, redis_rig, report
 from tests.faults.history import CONNECTION, NO_ANSWER, SERVED, Attempt, History
 from tests.faults.rig import PHP_NODES, SERVERS
 from tests.faults.trial import Trial
@@ -176,6 +178,30 @@ def test_a_missed_target_is_told() -> None:
     assert report.row(trial(healed=31.0)).misses == ["not healed in time"]
     assert report.row(trial(repaired="volume-start")).misses == ["up had something to do afterwards"]
     assert report.row(trial(problems=["2 owners"])).misses == ["2 owners"]
+
+
+def test_what_others_notice_of_hostile_clients_is_told() -> None:
+    def asked_for(seconds: float, balancer: str = "lb1") -> list[str]:
+        before = [replace(asked(at / 10, at / 10 + 0.1), balancer="lb1") for at in range(90)]
+        during = [replace(asked(10 + at / 10, 10 + at / 10 + 0.1), balancer="lb1") for at in range(97)]
+        slow = [replace(asked(20, 20 + seconds), balancer=balancer) for _ in range(3)]
+        return report.row(trial("slow-headers", attempts=before + during + slow)).misses
+
+    assert asked_for(0.29) == []
+    assert asked_for(0.5) == ["p99 is 5.0 times that of before"]
+    assert asked_for(0.1, balancer="lb2") == ["the floating IP has moved"]
+    # One in a hundred may be slow.
+    one = [asked(at / 10, at / 10 + 0.1) for at in [*range(90), *range(100, 250)]] + [asked(20, 22)]
+    assert report.row(trial("slow-headers", attempts=one)).misses == []
+    # What other faults do to the time of an answer is no promise.
+    assert report.row(trial(attempts=[asked(8, 8.1), asked(11, 13)])).misses == []
+
+
+def test_hostile_clients_have_addresses_of_their_own() -> None:
+    sources = hostile.sources("198.18.5.10")
+    assert len(set(sources)) == hostile.SOURCES and all(each.startswith("198.18.5.2") for each in sources)
+    cluster = topology.plan("198.18.5.0/24", 2, Profile.SAFE)
+    assert not {machine.address for machine in cluster.machines} & set(sources)
 
 
 def test_a_checker_that_sees_the_article_lose_nothing_is_not_believed() -> None:
