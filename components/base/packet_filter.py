@@ -6,8 +6,17 @@ from collections.abc import Sequence
 
 import pulumi
 
-from components.plan.topology import PlannedMachine, Topology
-from components.plan.traffic import FLOWS, VRRP, Party, guarded_ports, metrics_ports
+from components.plan.topology import PlannedMachine, Role, Topology
+from components.plan.traffic import (
+    BRICK_PORTS,
+    FLOWS,
+    GLUSTERD_PORT,
+    METADATA,
+    VRRP,
+    Party,
+    guarded_ports,
+    metrics_ports,
+)
 from components.steps.host import Host
 from components.steps.remote import render
 
@@ -18,7 +27,7 @@ def packet_filter(plan: Topology, machine: PlannedMachine, metrics_from: Sequenc
     They name all addresses that a PHP node may get, where these are known, rather than those in use: otherwise each new
     node would change the rules of all other machines. Gluster itself has a list of the nodes that may mount the volume
     (volume-options.sh). `metrics_from` has the networks of those who collect metrics; without any, the rules leave the
-    ports of metrics alone.
+    ports of metrics alone. On a PHP node they also keep from the site's code what only the machine itself is to reach.
     """
     guarded = guarded_ports(machine)
     peers = [
@@ -38,6 +47,11 @@ def packet_filter(plan: Topology, machine: PlannedMachine, metrics_from: Sequenc
         address=machine.address,
         balancers=[balancer.address for balancer in plan.balancers],
         php_nodes=", ".join(plan.php_addresses),
+        kept_from_the_site=[each.address for each in plan.machines if each.serves_gluster]
+        if machine.role is Role.PHP
+        else [],
+        gluster_ports=_port_set([(GLUSTERD_PORT, GLUSTERD_PORT), BRICK_PORTS]),
+        metadata=METADATA,
     )
 
 

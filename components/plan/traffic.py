@@ -48,6 +48,10 @@ ARBITER_PORT = 49200
 Gluster's default for an arbiter, 24007, is the port of its daemon."""
 
 
+METADATA = "169.254.169.254"
+"""Where clouds tell a machine about itself."""
+
+
 class Party(enum.Enum):
     """Who opens connections, or takes them. A machine can be of several."""
 

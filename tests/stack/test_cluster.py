@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from components.plan.traffic import ARBITER_PORT, BRICK_PORTS, GLUSTERD_PORT, INNER_PORT, MEMBERS_PORT
+from components.plan.traffic import (
+    ARBITER_PORT,
+    BRICK_PORTS,
+    GLUSTERD_PORT,
+    INNER_PORT,
+    MEMBERS_PORT,
+    METADATA,
+    SSH_PORT,
+)
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
 from tests.stack.health import whole_again
@@ -252,6 +260,23 @@ def test_a_stranger_on_the_network_reaches_the_site_and_nothing_else(cluster: Cl
         assert not reaches("php1", ARBITER_PORT)
         assert not reaches("php2", 80)
         assert not reaches("lb1", MEMBERS_PORT) and not reaches("php2", INNER_PORT)
+
+
+def test_a_site_s_code_reaches_neither_gluster_nor_metadata(cluster: Cluster) -> None:
+    def reaches(user: str, address: str, port: int) -> bool:
+        tried = f"runuser --user {user} -- timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/{port}' && echo yes; true"
+        return cluster.enter("php1", tried).strip() == "yes"
+
+    places = [(cluster.address("lb1"), port) for port in gluster_ports(cluster, "lb1")]
+    # The arbiter is on this machine itself, and so is a cloud's metadata here: nginx takes port 80 of any address.
+    places += [(cluster.address("php1"), ARBITER_PORT), (METADATA, 80)]
+    cluster.enter("php1", f"ip address add {METADATA}/32 dev lo")
+    try:
+        assert [place for place in places if not reaches("root", *place)] == []
+        assert [place for place in places if reaches("www-data", *place)] == []
+        assert reaches("www-data", cluster.address("php2"), SSH_PORT)
+    finally:
+        cluster.enter("php1", f"ip address delete {METADATA}/32 dev lo")
 
 
 def test_a_machine_reaches_of_another_what_it_needs_and_no_more(cluster: Cluster) -> None:

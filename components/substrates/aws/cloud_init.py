@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from components.plan.topology import Role
-
-METADATA = "169.254.169.254"
+from components.plan.traffic import METADATA
 
 _SERVICES = {Role.LOAD_BALANCER: ("haproxy",), Role.PHP: ("nginx", "php-cluster-fpm@")}
 """What speaks with visitors."""
