@@ -37,6 +37,9 @@ find_client() {
 }
 has_no_dead_mount() { ! is_mounted || find_client; }
 
+# is_connected: whether the mount has a brick to ask.
+is_connected() { ! is_mounted || [[ $(LC_ALL=C stat "$MOUNT_POINT" 2>&1) != *"endpoint is not connected"* ]]; }
+
 # let_go: ends the mount when nothing needs it. PHP lets requests wait from then on, until this step is over.
 let_go() {
     if [[ $NAME != sessions ]]; then
@@ -99,6 +102,12 @@ if ! has_no_dead_mount; then
     # The keeper does it by itself.
     systemctl --quiet is-active "$keeper" || umount --lazy "$MOUNT_POINT"
     wait_until 30 "$MOUNT_POINT is free" has_no_dead_mount
+fi
+# When all bricks were lost with their disks, the volume that is there now has another identity, and the client, which lives, goes
+# on asking for the one of before: "Volume-ID different, possible case of same brick re-used in another volume".
+if ! is_connected; then
+    changing "mounts $MOUNT_POINT anew, which no brick answers"
+    let_go
 fi
 mkdir -p "$MOUNT_POINT"
 if is_mounted && [[ $(mounted_options) != "$(wanted_options)" ]]; then
