@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# What a PHP node does for a backup, and for a restore; scripts/backup and scripts/restore run it there. Nothing stays on the node.
+#
+#   export sessions     the sessions as a tar archive (scripts/hosts/sessions/export_sessions.php); what they count as JSON to standard error
+#   export files        what the site shares, as files/shared/…, and its size to standard error; nothing where nothing is shared
+#   export site         the release that serves, as site/…
+#   import check        what `import sessions` would do, as JSON
+#   import sessions     stores those of standard input, a whole backup (scripts/hosts/sessions/import_sessions.php)
+#   import files        puts the files of standard input, a whole backup, into their places
+#   ready               whether this node has what is to be saved, or the place for it
+#
+# Input: EXPORT_PHP, IMPORT_PHP (programs), LAST (of a backup's files), KEEP_NEWER ("yes": a file that is newer here stays; else it is an
+# error, and nothing was changed).
+
+set -euo pipefail
+SESSIONS=/media/sessions FILES=/media/files
+arriving=$FILES/.restoring
+
+fail() {
+    echo "$(hostname): $1" >&2
+    exit 1
+}
+
+is_mounted() { [[ $(</proc/self/mounts) == *" $1 fuse.glusterfs "* ]]; }
+
+# run_php PROGRAM WORD…: by PHP's user, with the settings of the PHP that serves, but for what a site may have forbidden.
+run_php() {
+    local etc program=$1
+    etc=$(compgen -G '/etc/php/*/fpm/conf.d/90-php-cluster.ini' | tail --lines=1) || fail "there is no PHP yet: pulumi up"
+    etc=${etc%/conf.d/*}
+    shift
+    PHP_INI_SCAN_DIR=$etc/conf.d nice runuser --user www-data -- php -c "$etc" -d auto_prepend_file= -d auto_append_file= \
+        -d disable_functions= -d open_basedir= -d max_execution_time=0 -d memory_limit=512M -d display_errors=stderr -d log_errors=0 \
+        -r "${program#<?php}" -- "$@"
+}
+
+# read_files WORD…: tar, for which a file that changes or goes while it is read is no failure.
+read_files() {
+    local status=0
+    nice tar --create --format=posix --sort=name --warning=no-file-changed --warning=no-file-removed --warning=no-file-ignored "$@" || status=$?
+    ((status <= 1)) || fail "tar: exit status $status"
+}
+
+# newer: the files that are newer here than what arrives.
+newer() {
+    (
+        cd "$arriving/files/shared"
+        find . -type f -print0 | while IFS= read -r -d '' path; do
+            [[ ! $FILES/shared/$path -nt $path ]] || printf '%s\n' "${path#./}"
+        done
+    )
+}
+
+import_files() {
+    local found some keep=()
+    is_mounted "$FILES" || fail "the site of this cluster shares no files: pulumi up with the settings of the backup"
+    # What an interrupted run has left.
+    rm -rf "$arriving"
+    mkdir --mode=700 "$arriving"
+    nice tar --extract --ignore-zeros --delay-directory-restore --same-owner --preserve-permissions --directory="$arriving" --wildcards \
+        'files/*' "$LAST" || fail "the backup cannot be read, or there is no room for its files"
+    [[ -e $arriving/$LAST ]] || fail "the backup ends too early"
+    mapfile -t found < <(newer)
+    if [[ $KEEP_NEWER == yes ]]; then
+        keep=(--update)
+    elif ((${#found[@]} > 0)); then
+        rm -rf "$arriving"
+        printf -v some ', %s' "${found[@]:0:5}"
+        fail "${#found[@]} files are newer here than in the backup: ${some#, }"
+    fi
+    # Each gets its place at once, whole.
+    cp --archive --link --remove-destination "${keep[@]}" "$arriving/files/shared/." "$FILES/shared/"
+    rm -rf "$arriving"
+}
+
+case "$1 ${2-}" in
+    "ready ") is_mounted "$SESSIONS" || fail "the sessions are not mounted" ;;
+    "export sessions") run_php "$EXPORT_PHP" ;;
+    "export site") read_files --directory="$(realpath /srv/site/current)" --transform='s,^\.,site,S' . ;;
+    "export files") ! is_mounted "$FILES" || LC_ALL=C read_files --totals --directory=/media files/shared ;;
+    "import check") run_php "$IMPORT_PHP" check ;;
+    "import sessions") run_php "$IMPORT_PHP" store ;;
+    "import files") import_files ;;
+    *) fail "backup_host.sh: $*" ;;
+esac
