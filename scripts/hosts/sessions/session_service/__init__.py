@@ -1,0 +1,13 @@
+"""The session service of a PHP node: one log of all sessions on the volume `sessions`, committed in groups by one writer.
+
+    records.py   what the log consists of: records, batches, the header of a segment
+    volume.py    segments as files on the volume, and whether both bricks still have what is written
+    replay.py    the sessions in memory, and how they are read from the log
+    turns.py     which request has a session, and who waits for it
+    writer.py    the one service that writes: takes the log over, commits, answers
+    node.py      each node's service: between PHP, the writer and the log
+    wire.py      what they say to each other
+
+docs/session-log.md tells the rules, and docs/decisions/19-session-log.md why. Python's standard library alone: it runs on
+machines as they are.
+"""

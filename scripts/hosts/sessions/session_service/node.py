@@ -1,0 +1,464 @@
+"""The service of a node: PHP's workers on one side, the writer on the other. Where there is no writer, it becomes one.
+
+Requests go to the writer in this process, or to that of another node; what was asked and is not answered, and which
+turns the workers have, is told to the next writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time as clock
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from . import wire
+from .records import LogError, Position, batches
+from .replay import State, catch_up, last_head
+from .volume import Volume
+from .writer import DeposedError, Peer, Writer, say
+
+T = TypeVar("T")
+
+ASK_SECONDS = 0.3
+"""So often a node asks the writer whether it is there."""
+SILENT_SECONDS = 1.2
+"""A writer that has said nothing for so long is taken to be gone."""
+STUCK_SECONDS = 1.0
+"""A writer whose volume has not answered for so long gives way to a node whose volume does."""
+WAIT_SECONDS = 5.0
+"""Whoever has waited so long for a writer is refused, and after that at once, until there is one."""
+CONNECT_SECONDS = 0.5
+RANK_SECONDS = 0.3
+"""So much longer each further node waits before it takes over."""
+MAX_BEHIND = 64 << 20
+"""A node that has not taken so many bytes of what it follows is cut off; it begins anew."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which node this is.
+
+    Attributes:
+        name: Its name.
+        address: Its address; other services find its own there.
+        port: At this port.
+        rank: Its place among those that write, from 0 on; None for a node that never does.
+    """
+
+    name: str
+    address: str
+    port: int
+    rank: int | None
+
+    @property
+    def where(self) -> str:
+        """What a segment's header tells."""
+        return f"{self.address}:{self.port}"
+
+
+@dataclass
+class _Worker:
+    """A worker of PHP's that has a connection to this service.
+
+    Attributes:
+        frames: The connection.
+        asked: What he waits for, and since when.
+        turns: The sessions that he has, with the versions that he has read.
+    """
+
+    frames: wire.Frames
+    asked: tuple[bytes, float] | None = None
+    turns: dict[bytes, int] = field(default_factory=dict)
+
+
+class _Here:
+    """The writer in this process, as workers' requests reach it."""
+
+    def __init__(self, writer: Writer, answer: Callable[[int, bytes], None]) -> None:
+        self._writer, self._answer = writer, answer
+
+    def send(self, channel: int, body: bytes) -> None:
+        """Passes a request on."""
+        self._writer.handle(Peer("", channel), body, lambda answer: self._answer(channel, answer))
+
+
+@dataclass
+class _Follower:
+    """Another node's service that sends its requests here.
+
+    Attributes:
+        frames: The connection.
+        follows: Whether it wants to know what is confirmed.
+        channels: Those of its workers that have asked for something.
+    """
+
+    frames: wire.Frames
+    follows: bool
+    channels: set[int] = field(default_factory=set)
+
+
+class Node:
+    """The service.
+
+    Args:
+        volume: Where the log is.
+        identity: Which node this is.
+    """
+
+    def __init__(self, volume: Volume, identity: Identity) -> None:
+        self._volume, self._identity = volume, identity
+        self._state = State()
+        self._disk = ThreadPoolExecutor(1, "read")
+        self._loop = asyncio.get_running_loop()
+        self._workers: dict[int, _Worker] = {}
+        self._channels = 0
+        self._link: wire.Frames | _Here | None = None
+        self._without_since = clock.monotonic()
+        self._writer: Writer | None = None
+        self._followers: dict[wire.Frames, _Follower] = {}
+        self._trouble = ""
+
+    # Workers.
+
+    def worker(self) -> wire.Frames:
+        """A connection of a worker."""
+        self._channels = self._channels % 0xFFFFFFFF + 1
+        channel, worker = self._channels, _Worker(wire.Frames())
+        self._workers[channel] = worker
+        worker.frames.on_frame = lambda _, body: self._asked(channel, worker, body)
+        worker.frames.on_lost = lambda: self._gone(channel)
+        return worker.frames
+
+    def _asked(self, channel: int, worker: _Worker, body: bytes) -> None:
+        if body[0] == wire.RELEASE:
+            worker.turns.pop(body[1:], None)
+        else:
+            worker.asked = (body, clock.monotonic())
+            if self._link is None and clock.monotonic() - self._without_since > WAIT_SECONDS:
+                self._answered(channel, self._refusal())
+                return
+        if self._link is not None:
+            self._link.send(channel, body)
+
+    def _refusal(self) -> bytes:
+        return wire.refused_body(self._trouble or "no session service writes")
+
+    def _answered(self, channel: int, body: bytes) -> None:
+        worker = self._workers.get(channel)
+        if worker is None or worker.asked is None:
+            return
+        asked = worker.asked[0]
+        worker.asked = None
+        if body[0] == wire.HELD:
+            worker.turns[wire.take(asked).id] = wire.held(body).version
+        elif body[0] == wire.STORED:
+            worker.turns[wire.store(asked).id] = wire.of_version(body)[0]
+        worker.frames.send(0, body)
+
+    def _gone(self, channel: int) -> None:
+        del self._workers[channel]
+        if self._link is not None:
+            self._link.send(channel, bytes([wire.GONE]))
+
+    def _use(self, link: wire.Frames | _Here | None) -> None:
+        """From now on requests go there: first of all the turns that workers have, then what they wait for."""
+        if link is None and self._link is not None:
+            self._without_since = clock.monotonic()
+        self._link = link
+        if link is None:
+            return
+        for channel, worker in self._workers.items():
+            for id, version in worker.turns.items():
+                link.send(channel, wire.version_body(wire.RECLAIM, version, id))
+        for channel, worker in self._workers.items():
+            if worker.asked is not None:
+                link.send(channel, worker.asked[0])
+
+    async def refuse_late(self) -> None:
+        """Refuses who has waited too long for a writer, for ever."""
+        while True:
+            await asyncio.sleep(0.25)
+            if self._link is not None:
+                continue
+            late = clock.monotonic() - WAIT_SECONDS
+            for channel, worker in list(self._workers.items()):
+                if worker.asked is not None and worker.asked[1] < late:
+                    self._answered(channel, self._refusal())
+
+    # Other nodes.
+
+    def peer(self) -> wire.Frames:
+        """A connection of another node's service."""
+        frames = wire.Frames()
+        frames.on_frame = lambda channel, body: self._told(frames, channel, body)
+        frames.on_lost = lambda: self._left(frames)
+        return frames
+
+    def _told(self, frames: wire.Frames, channel: int, body: bytes) -> None:
+        writer = self._writer
+        if writer is None:
+            frames.send(0, bytes([wire.NOT_I]))
+        elif channel:
+            follower = self._followers.get(frames)
+            if follower is None:
+                return
+            follower.channels.add(channel)
+            writer.handle(Peer(frames, channel), body, lambda answer: frames.send(channel, answer))
+            if body[0] == wire.GONE:
+                follower.channels.discard(channel)
+        elif body[0] == wire.HELLO:
+            self._followers[frames] = _Follower(frames, body[1] == 1)
+            frames.send(0, wire.welcome_body(writer.state.position))
+        elif body[0] == wire.ASK:
+            frames.send(0, wire.version_body(wire.HERE, int(writer.stuck * 1000)))
+
+    def _left(self, frames: wire.Frames) -> None:
+        follower = self._followers.pop(frames, None)
+        if follower is not None and self._writer is not None:
+            self._writer.leave_node(frames, follower.channels)
+
+    def _confirmed(self, start: Position, data: bytes) -> None:
+        """Tells those who follow what was just confirmed."""
+        body = None
+        for follower in list(self._followers.values()):
+            if not follower.follows or follower.frames.transport is None:
+                continue
+            if follower.frames.transport.get_write_buffer_size() > MAX_BEHIND:
+                follower.frames.close()
+                continue
+            body = body or wire.version_body(wire.BATCH, start.segment, start.offset.to_bytes(8) + data)
+            follower.frames.send(0, body)
+
+    # The search for a writer.
+
+    async def run(self) -> None:
+        """Finds the writer, or becomes it, again and again."""
+        while True:
+            try:
+                await self._once()
+                self._trouble = ""
+            except (OSError, LogError) as error:
+                if str(error) != self._trouble:
+                    say(f"has no writer: {error}")
+                self._trouble = str(error)
+                await asyncio.sleep(0.2)
+
+    async def _once(self) -> None:
+        newest, number, writer, address = await self._on_disk(self._look)
+        if writer != self._identity.name and await self._follow(address):
+            return
+        rank = self._identity.rank
+        if rank is None:
+            await asyncio.sleep(0.1)
+            return
+        # Whoever has created a segment may be about to commit its header; and one node is to come before another.
+        await asyncio.sleep(RANK_SECONDS * rank if newest == number else 1.0 + RANK_SECONDS * rank)
+        if (await self._on_disk(self._look))[:2] == (newest, number):
+            await self._write()
+
+    def _look(self) -> tuple[int, int, str, str]:
+        """The newest segment, the newest with a header, its writer and where that one is."""
+        newest = self._volume.newest(self._state.position.segment)
+        begin = last_head(self._volume, newest)
+        assert begin.head is not None
+        return newest, begin.end.segment, begin.head.writer, begin.head.address
+
+    async def _on_disk(self, call: Callable[..., T], *args: object) -> T:
+        return await self._loop.run_in_executor(self._disk, call, *args)
+
+    async def _write(self) -> None:
+        """Writes, until another one does."""
+        writer = Writer(
+            self._volume,
+            self._state,
+            self._identity.name,
+            self._identity.where,
+            lambda batch, data: self._confirmed(batch.start, data),
+        )
+        try:
+            await writer.take_over()
+            self._writer = writer
+            self._use(_Here(writer, self._answered))
+            await writer.serve()
+        except DeposedError as error:
+            say(f"does not write any more: {error}")
+        finally:
+            self._writer = None
+            self._use(None)
+            self._state = writer.state
+            writer.close()
+            for frames in list(self._followers):
+                frames.close()
+
+    async def _follow(self, address: str) -> bool:
+        """Sends requests to a writer until it is gone.
+
+        Returns:
+            Whether it was there.
+        """
+        link = _Link(self, self._identity.rank is not None)
+        host, port = address.rsplit(":", 1)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._loop.create_connection(lambda: link.frames, host, int(port))
+                position = await link.welcomed
+        except (OSError, TimeoutError):
+            link.frames.close()
+            return False
+        say(f"follows {address}")
+        try:
+            self._use(link.frames)
+            await link.watch(position)
+        finally:
+            self._use(None)
+            link.frames.close()
+        return True
+
+    async def catch_up(self, position: Position) -> None:
+        """Reads the log up to a confirmed place."""
+        try:
+            self._state = await self._on_disk(catch_up, self._volume, self._state, position, position.segment)
+        except LogError:
+            self._state = await self._on_disk(catch_up, self._volume, State(), position, position.segment)
+
+    def apply(self, segment: int, rest: bytes) -> None:
+        """Takes over what the writer has just confirmed.
+
+        Raises:
+            LogError: It does not follow what this node has.
+        """
+        offset, data = int.from_bytes(rest[:8]), rest[8:]
+        here = self._state.position
+        start = here if offset else Position(segment, 0, bytes(32))
+        if (start.segment, start.offset) != (segment, offset):
+            if (segment, offset) < (here.segment, here.offset):
+                return
+            raise LogError(f"follows to {here.segment}:{here.offset}, and hears of {segment}:{offset}")
+        for batch in batches(data, start):
+            if batch.head is not None and batch.head.previous not in (None, here):
+                raise LogError("follows another end of the log")
+            self._state.apply(batch)
+
+    def answered(self, channel: int, body: bytes) -> None:
+        """A writer's answer to a worker."""
+        self._answered(channel, body)
+
+    async def can_look(self) -> bool:
+        """Whether this node's own volume answers."""
+        try:
+            async with asyncio.timeout(0.5):
+                await self._on_disk(self._volume.newest, self._state.position.segment)
+        except (OSError, TimeoutError, LogError):
+            return False
+        return True
+
+    def statistics(self) -> bytes:
+        """What this node knows, for people: JSON."""
+        return json.dumps(
+            {
+                "node": self._identity.name,
+                "writes": self._writer is not None,
+                "linked": self._link is not None,
+                "sessions": self._state.stored if self._writer is None else self._writer.state.stored,
+                "segment": self._state.position.segment
+                if self._writer is None
+                else self._writer.state.position.segment,
+                "workers": len(self._workers),
+                "trouble": self._trouble,
+                "process": os.getpid(),
+            }
+        ).encode()
+
+
+class _Link:
+    """A connection to the writer of another node."""
+
+    def __init__(self, node: Node, follows: bool) -> None:
+        self.frames = wire.Frames()
+        self.welcomed: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._node, self._follows = node, follows
+        self._ended = asyncio.Event()
+        self._heard = clock.monotonic()
+        self._stuck = 0.0
+        self._behind: list[tuple[int, bytes]] | None = []
+        self.frames.on_frame = self._told
+        self.frames.on_lost = self._lost
+        self.frames.on_made = lambda: self.frames.send(0, bytes([wire.HELLO, follows]))
+
+    def _lost(self) -> None:
+        self._ended.set()
+        if not self.welcomed.done():
+            self.welcomed.set_exception(ConnectionError("it has ended the connection"))
+
+    def _told(self, channel: int, body: bytes) -> None:
+        self._heard = clock.monotonic()
+        if channel:
+            self._node.answered(channel, body)
+            return
+        match body[0]:
+            case wire.WELCOME if not self.welcomed.done():
+                self.welcomed.set_result(wire.welcome(body))
+            case wire.HERE:
+                self._stuck = wire.of_version(body)[0] / 1000
+            case wire.BATCH:
+                self._batch(*wire.of_version(body))
+            case wire.NOT_I:
+                self.frames.close()
+
+    def _batch(self, segment: int, rest: bytes) -> None:
+        if self._behind is not None:
+            self._behind.append((segment, rest))
+            return
+        try:
+            self._node.apply(segment, rest)
+        except LogError as error:
+            say(f"begins anew: {error}")
+            self.frames.close()
+
+    async def _catch_up(self, position: Position) -> None:
+        await self._node.catch_up(position)
+        behind, self._behind = self._behind or [], None
+        for segment, rest in behind:
+            self._batch(segment, rest)
+
+    async def watch(self, position: Position) -> None:
+        """Follows until the writer is gone, or gives no sign of life."""
+        catching_up = asyncio.ensure_future(self._catch_up(position)) if self._follows else None
+        try:
+            while not self._ended.is_set():
+                self.frames.send(0, bytes([wire.ASK]))
+                try:
+                    async with asyncio.timeout(ASK_SECONDS):
+                        await self._ended.wait()
+                except TimeoutError:
+                    pass
+                if catching_up is not None and catching_up.done():
+                    catching_up.result()
+                if clock.monotonic() - self._heard > SILENT_SECONDS:
+                    say("the writer is silent")
+                    return
+                if self._stuck > STUCK_SECONDS and self._follows and await self._node.can_look():
+                    say("the writer's volume does not answer it")
+                    return
+        finally:
+            if catching_up is not None:
+                catching_up.cancel()
+
+
+async def listen(node: Node, path: str, identity: Identity) -> None:
+    """Takes connections of workers at a socket of the file system, and of other nodes, if they may have to ask here."""
+    loop = asyncio.get_running_loop()
+    if os.path.exists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    # Each worker of PHP's may come at once.
+    await loop.create_unix_server(node.worker, sock=listener, backlog=1024)
+    if identity.rank is not None:
+        await loop.create_server(node.peer, identity.address, identity.port)

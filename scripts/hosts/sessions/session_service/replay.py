@@ -1,0 +1,196 @@
+"""The sessions in memory, and how they are read from the log."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .records import NO_CHAIN, Batch, Head, Kind, LogError, Position, Record, batches, first_batch
+from .volume import Volume
+
+ENDED_SECONDS = 600
+"""So long after its end an id's last version is known: longer than any request that may still store it."""
+
+
+class Entry:
+    """What is known of an id: its newest record, and which segment has it."""
+
+    __slots__ = ("kind", "version", "request", "lifetime", "changed", "data", "segment")
+
+    def __init__(self, record: Record, segment: int) -> None:
+        self.kind, self.version, self.request = record.kind, record.version, record.request
+        self.lifetime, self.changed, self.data = record.lifetime, record.changed, record.data
+        self.segment = segment
+
+    def is_over(self, time: int) -> bool:
+        """Whether its life is over."""
+        return time >= self.changed + self.lifetime * 1000
+
+    def record(self, id: bytes) -> Record:
+        """The record of it."""
+        return Record(self.kind, id, self.version, self.request, self.lifetime, self.changed, self.data)
+
+
+@dataclass
+class State:
+    """All sessions up to a place in the log.
+
+    Attributes:
+        entries: By id, those first whose records are the oldest in the log.
+        position: The place.
+        segments: The numbers of those that count, in order, with their confirmed bytes.
+        time: The log's time, in milliseconds. It goes on while somebody writes.
+        next_version: Greater than any version before.
+        live: The bytes of the newest record of each id.
+        stored: How many sessions there are.
+    """
+
+    entries: OrderedDict[bytes, Entry] = field(default_factory=OrderedDict)
+    position: Position = Position(0, 0, NO_CHAIN)
+    segments: dict[int, int] = field(default_factory=dict)
+    time: int = 0
+    next_version: int = 1
+    live: int = 0
+    stored: int = 0
+
+    def apply(self, batch: Batch) -> None:
+        """Takes a confirmed batch over."""
+        if batch.head is not None:
+            self._begin(batch.head, batch.start.segment)
+        self.apply_records(batch.records, batch.start.segment)
+        self.position = batch.end
+        self.segments[batch.end.segment] = batch.end.offset
+        self.time = max(self.time, batch.time)
+
+    def _begin(self, head: Head, number: int) -> None:
+        self.next_version = max(self.next_version, head.next_version)
+        self.segments[number] = 0
+        self.segments = {each: size for each, size in self.segments.items() if each >= head.first}
+        if head.previous is not None and head.previous.segment in self.segments:
+            self.segments[head.previous.segment] = head.previous.offset
+
+    def apply_records(self, records: Iterable[Record], segment: int) -> None:
+        """Takes confirmed records over. Of an id the greatest version counts; a copy moves it to a newer segment."""
+        entries = self.entries
+        for record in records:
+            before = entries.get(record.id)
+            if before is not None:
+                if before.version > record.version:
+                    continue
+                self._discount(record.id, before)
+            entries[record.id] = Entry(record, segment)
+            entries.move_to_end(record.id)
+            self.live += record.size
+            self.stored += record.kind is Kind.STORED
+            self.next_version = max(self.next_version, record.version + 1)
+
+    def _discount(self, id: bytes, entry: Entry) -> None:
+        self.live -= entry.record(id).size
+        self.stored -= entry.kind is Kind.STORED
+
+    def forget(self, id: bytes) -> None:
+        """Forgets an id whose session ended long ago."""
+        self._discount(id, self.entries.pop(id))
+
+    @property
+    def log_bytes(self) -> int:
+        """The confirmed bytes of all segments that count."""
+        return sum(self.segments.values())
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of the log, as somebody finds it who takes it over.
+
+    Attributes:
+        position: Up to here it is confirmed: both disks have it, whatever becomes of a brick.
+        records: What lies behind, and may or may not be on both.
+        time: The log's time.
+    """
+
+    position: Position
+    records: Sequence[Record]
+    time: int
+
+
+def head_of(volume: Volume, number: int) -> Batch | None:
+    """The first batch of a segment; None where there is none yet, or its writer has left none."""
+    data = volume.read(number, 0, 1 << 17)
+    return first_batch(data, number) or first_batch(volume.read(number), number)
+
+
+def last_head(volume: Volume, newest: int) -> Batch:
+    """The first batch of the newest segment that has one. A writer may have ended before he had committed his."""
+    number = newest
+    while number > 0:
+        if (found := head_of(volume, number)) is not None:
+            return found
+        number -= 1
+    raise LogError("no segment has a beginning")
+
+
+def tail_of(volume: Volume, newest: int, known: Position) -> Tail:
+    """The end of the log, read after the segment that follows `newest` was created.
+
+    Args:
+        volume: Where the log is.
+        newest: The newest segment but that one.
+        known: A place that is known to be confirmed.
+    """
+    begin = last_head(volume, newest)
+    number, head = begin.end.segment, begin.head
+    assert head is not None
+    start = known if known.segment == number and known.offset >= begin.end.offset else begin.end
+    found = batches(volume.read(number, start.offset), start)
+    time = max([begin.time, *(batch.time for batch in found)])
+    if found:
+        # Its writer has begun the last one when all before it was confirmed.
+        return Tail(found[-1].start, found[-1].records, time)
+    if start is known:
+        return Tail(known, (), time)
+    if head.previous is None:
+        # The installation waits until it is on all disks.
+        return Tail(begin.end, (), time)
+    return Tail(head.previous, begin.records, time)
+
+
+def catch_up(volume: Volume, state: State, until: Position, newest: int) -> State:
+    """The state at a confirmed place of the log, from one at an earlier place or, where that leads nowhere, anew.
+
+    Raises:
+        LogError: A part of the log is missing or damaged.
+    """
+    position = state.position
+    ends = _ends(volume, until, newest, position.segment)
+    if position.offset == 0 or position.segment not in ends or position.offset > ends[position.segment].offset:
+        ends = _ends(volume, until, newest, 0)
+        state = State()
+        position = Position(min(ends), 0, NO_CHAIN)
+    for number in sorted(number for number in ends if number >= position.segment):
+        start = position if number == position.segment else Position(number, 0, NO_CHAIN)
+        end = ends[number]
+        for batch in batches(volume.read(number, start.offset, end.offset), start):
+            state.apply(batch)
+            start = batch.end
+        if start != end:
+            raise LogError(f"segment {number} is damaged at {start.offset}")
+    return state
+
+
+def _ends(volume: Volume, until: Position, newest: int, oldest: int) -> dict[int, Position]:
+    """The segments that count, with the place where each ends: what the headers say, from the newest back to `oldest`."""
+    ends = {until.segment: until}
+    head = head_of(volume, until.segment)
+    # What counts is told by the newest header; the one in which the place lies may tell of segments that are gone.
+    newest_head = last_head(volume, newest).head if newest > until.segment else head and head.head
+    assert newest_head is not None
+    while head is not None and head.head is not None and head.head.previous is not None:
+        previous = head.head.previous
+        if previous.segment < max(newest_head.first, oldest):
+            break
+        ends[previous.segment] = previous
+        head = head_of(volume, previous.segment)
+    if min(ends) > max(newest_head.first, oldest):
+        raise LogError(f"segment {newest_head.first} is missing")
+    return ends

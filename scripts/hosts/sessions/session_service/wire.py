@@ -1,0 +1,201 @@
+"""What PHP, its node's service and the writer say to each other: frames of a length, a channel and a body.
+
+A channel is one worker of PHP's; channel 0 is between services. On a worker's own socket it says nothing. A body begins
+with what it is. Numbers are big-endian.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .records import Position
+
+FRAME = struct.Struct(">II")
+MAX_BODY = 17 << 20
+"""A session has at most 16 MiB."""
+
+TAKE, STORE, RELEASE, GONE, RECLAIM, STATISTICS = 1, 2, 3, 4, 5, 6
+"""A worker's: give me the session's turn and what is stored; store this; I want it no more. Of its node's service: the
+worker is gone; he has had this turn before. Anybody's: what is there."""
+HELD, STORED, REFUSED, TOLD = 16, 17, 18, 19
+"""Answers."""
+HELLO, WELCOME, NOT_I, BATCH, ASK, HERE = 32, 33, 34, 35, 36, 37
+"""Between services: I would like to send requests; I write; I do not; what was just confirmed; are you there; I am."""
+
+_TAKE = struct.Struct(">BIH")
+_STORE = struct.Struct(">BBQ8sIB")
+_VERSION = struct.Struct(">BQ")
+_HELD = struct.Struct(">BBQQI")
+_WELCOME = struct.Struct(">BQQ32s")
+
+
+class Take(NamedTuple):
+    """A worker asks for a session.
+
+    Attributes:
+        wait: Milliseconds for which he waits at most for others, or twice as long where they have their turns meanwhile.
+        places: How many of his node may wait.
+        id: The session's id.
+    """
+
+    wait: int
+    places: int
+    id: bytes
+
+
+class Store(NamedTuple):
+    """A worker stores a session.
+
+    Attributes:
+        kind: `records.Kind`.
+        expected: The version that he has read.
+        request: By what the writer knows it when it comes again.
+        lifetime: Seconds.
+        id: The session's id.
+        data: What is stored.
+    """
+
+    kind: int
+    expected: int
+    request: bytes
+    lifetime: int
+    id: bytes
+    data: bytes
+
+
+def take(body: bytes) -> Take:
+    """What a body says that begins with `TAKE`."""
+    _, wait, places = _TAKE.unpack_from(body)
+    return Take(wait, places, body[_TAKE.size :])
+
+
+def take_body(asked: Take) -> bytes:
+    """The other way round."""
+    return _TAKE.pack(TAKE, asked.wait, asked.places) + asked.id
+
+
+def store(body: bytes) -> Store:
+    """What a body says that begins with `STORE`."""
+    _, kind, expected, request, lifetime, length = _STORE.unpack_from(body)
+    at = _STORE.size + length
+    return Store(kind, expected, request, lifetime, body[_STORE.size : at], body[at:])
+
+
+def store_body(asked: Store) -> bytes:
+    """The other way round."""
+    kind, expected, request, lifetime, id, data = asked
+    return _STORE.pack(STORE, kind, expected, request, lifetime, len(id)) + id + data
+
+
+def of_version(body: bytes) -> tuple[int, bytes]:
+    """The number, and the rest, of a body that has nothing else: `RECLAIM`, `STORED`, and `BATCH`, where it is the batch's
+    segment."""
+    _, version = _VERSION.unpack_from(body)
+    return version, body[_VERSION.size :]
+
+
+def version_body(what: int, version: int, rest: bytes = b"") -> bytes:
+    """The other way round."""
+    return _VERSION.pack(what, version) + rest
+
+
+def held_body(kind: int, version: int, age: int, lifetime: int, data: bytes) -> bytes:
+    """The answer to a `TAKE`: what is stored.
+
+    Args:
+        kind: `records.Kind`; of an id that is nobody's `ENDED`.
+        version: To be told when it is stored.
+        age: Milliseconds since it was stored.
+        lifetime: Seconds for which it was stored.
+        data: What was stored.
+    """
+    return _HELD.pack(HELD, kind, version, age, lifetime) + data
+
+
+class Held(NamedTuple):
+    """The answer to a `TAKE`, see `held_body`."""
+
+    kind: int
+    version: int
+    age: int
+    lifetime: int
+    data: bytes
+
+
+def held(body: bytes) -> Held:
+    """What a body says that begins with `HELD`."""
+    _, kind, version, age, lifetime = _HELD.unpack_from(body)
+    return Held(kind, version, age, lifetime, body[_HELD.size :])
+
+
+def refused_body(why: str) -> bytes:
+    """An answer to whatever cannot be done."""
+    return bytes([REFUSED]) + why.encode()
+
+
+def welcome_body(position: Position) -> bytes:
+    """I write, and all before that place is confirmed."""
+    return _WELCOME.pack(WELCOME, position.segment, position.offset, position.chain)
+
+
+def welcome(body: bytes) -> Position:
+    """The other way round."""
+    _, segment, offset, chain = _WELCOME.unpack_from(body)
+    return Position(segment, offset, chain)
+
+
+class Frames(asyncio.Protocol):
+    """One end of a connection that carries frames.
+
+    Attributes:
+        on_made: Called when there is a connection.
+        on_frame: Called with channel and body of each frame.
+        on_lost: Called when the connection has ended.
+    """
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.on_frame: Callable[[int, bytes], None] = lambda channel, body: None
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_made: Callable[[], None] = lambda: None
+        self._rest = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.on_made()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio's."""
+        self.on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's."""
+        rest = self._rest
+        rest += data
+        at, end = 0, len(rest)
+        while end - at >= FRAME.size:
+            length, channel = FRAME.unpack_from(rest, at)
+            if length > MAX_BODY or length == 0:
+                self.close()
+                return
+            if end - at - FRAME.size < length:
+                break
+            begin = at + FRAME.size
+            at = begin + length
+            self.on_frame(channel, bytes(rest[begin:at]))
+        del rest[:at]
+
+    def send(self, channel: int, body: bytes) -> None:
+        """Sends a frame, unless the connection has ended."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(FRAME.pack(len(body), channel) + body)
+
+    def close(self) -> None:
+        """Ends the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
