@@ -12,7 +12,6 @@ import sys
 
 from .node import Identity, Node, listen
 from .volume import Volume
-from .writer import say
 
 WATCHDOG_SECONDS = 0.5
 
@@ -29,25 +28,12 @@ async def _stay_alive() -> None:
         await asyncio.sleep(WATCHDOG_SECONDS)
 
 
-async def _volume(folder: str) -> Volume:
-    """The volume, as soon as it is mounted."""
-    told = False
-    while True:
-        try:
-            return Volume(folder)
-        except OSError as error:
-            if not told:
-                say(f"waits for the volume: {error}")
-            told = True
-            await asyncio.sleep(0.2)
-
-
 async def _main() -> None:
     asked = os.environ
     identity = Identity(
         asked["NAME"], asked["ADDRESS"], int(asked["PORT"]), int(asked["RANK"]) if asked.get("RANK") else None
     )
-    node = Node(await _volume(asked["FOLDER"]), identity)
+    node = Node(Volume(asked["FOLDER"]), identity)
     await listen(node, asked["SOCKET"], identity)
     _tell_systemd("READY=1")
     await asyncio.gather(node.run(), node.refuse_late(), _stay_alive())

@@ -265,8 +265,7 @@ class Node:
         """The newest segment, the newest with a header, its writer and where that one is."""
         newest = self._volume.newest(self._state.position.segment)
         begin = last_head(self._volume, newest)
-        assert begin.head is not None
-        return newest, begin.end.segment, begin.head.writer, begin.head.address
+        return newest, begin.end.segment, begin.told.writer, begin.told.address
 
     async def _on_disk(self, call: Callable[..., T], *args: object) -> T:
         return await self._loop.run_in_executor(self._disk, call, *args)
@@ -335,9 +334,9 @@ class Node:
         offset, data = int.from_bytes(rest[:8]), rest[8:]
         here = self._state.position
         start = here if offset else Position(segment, 0, bytes(32))
+        if (segment, offset) < (here.segment, here.offset):
+            return
         if (start.segment, start.offset) != (segment, offset):
-            if (segment, offset) < (here.segment, here.offset):
-                return
             raise LogError(f"follows to {here.segment}:{here.offset}, and hears of {segment}:{offset}")
         for batch in batches(data, start):
             if batch.head is not None and batch.head.previous not in (None, here):

@@ -165,6 +165,17 @@ class Batch:
     head: Head | None
     records: tuple[Record, ...]
 
+    @property
+    def told(self) -> Head:
+        """What it tells of its segment.
+
+        Raises:
+            LogError: It is not the first one.
+        """
+        if self.head is None:
+            raise LogError(f"segment {self.start.segment} does not begin at {self.start.offset}")
+        return self.head
+
 
 def encoded(
     kind: bytes, start: Position, confirmed: int, time: int, records: Iterable[Record], head: Head | None = None

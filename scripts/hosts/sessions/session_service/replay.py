@@ -139,8 +139,7 @@ def tail_of(volume: Volume, newest: int, known: Position) -> Tail:
         known: A place that is known to be confirmed.
     """
     begin = last_head(volume, newest)
-    number, head = begin.end.segment, begin.head
-    assert head is not None
+    number, head = begin.end.segment, begin.told
     start = known if known.segment == number and known.offset >= begin.end.offset else begin.end
     found = batches(volume.read(number, start.offset), start)
     time = max([begin.time, *(batch.time for batch in found)])
@@ -181,16 +180,15 @@ def catch_up(volume: Volume, state: State, until: Position, newest: int) -> Stat
 def _ends(volume: Volume, until: Position, newest: int, oldest: int) -> dict[int, Position]:
     """The segments that count, with the place where each ends: what the headers say, from the newest back to `oldest`."""
     ends = {until.segment: until}
-    head = head_of(volume, until.segment)
+    begin = head_of(volume, until.segment)
     # What counts is told by the newest header; the one in which the place lies may tell of segments that are gone.
-    newest_head = last_head(volume, newest).head if newest > until.segment else head and head.head
-    assert newest_head is not None
-    while head is not None and head.head is not None and head.head.previous is not None:
-        previous = head.head.previous
-        if previous.segment < max(newest_head.first, oldest):
+    newest_begin = last_head(volume, newest) if newest > until.segment else begin
+    first = newest_begin.told.first if newest_begin else until.segment
+    while begin is not None and (previous := begin.told.previous) is not None:
+        if previous.segment < max(first, oldest):
             break
         ends[previous.segment] = previous
-        head = head_of(volume, previous.segment)
-    if min(ends) > max(newest_head.first, oldest):
-        raise LogError(f"segment {newest_head.first} is missing")
+        begin = head_of(volume, previous.segment)
+    if min(ends) > max(first, oldest):
+        raise LogError(f"segment {first} is missing")
     return ends

@@ -66,6 +66,12 @@ class Turns:
         granted()
         return True
 
+    def give(self, id: bytes, holder: Holder) -> Turn:
+        """Gives a turn that nobody has."""
+        self._of.setdefault(holder, set()).add(id)
+        self._turns[id] = Turn(holder)
+        return self._turns[id]
+
     def passed(self, id: bytes) -> int:
         """How many have had this session's turn while somebody waited for it."""
         turn = self._turns.get(id)

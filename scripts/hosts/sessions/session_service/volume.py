@@ -21,6 +21,8 @@ _READ_BYTES = 1 << 17
 """So much a mount asks for at once."""
 _OPEN_FILE = re.compile(rb"fd\.\d+\.remote_fd = (-?\d+)\n((?:(?!fd\.\d+\.)[^\n]*\n)*)")
 _HAS_LOCK = b"granted-posix-lock"
+_CLIENT = re.compile(r"-client-\d+$")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class NotWholeError(OSError):
@@ -43,10 +45,15 @@ class Bricks:
 
 
 class Mount:
-    """The client of the mounted volume, as `.meta` shows it. It answers by itself and asks no brick."""
+    """The client of the mounted volume, as `.meta` shows it. It answers by itself and asks no brick.
+
+    Args:
+        folder: Where the volume is mounted. Another mount may take its place.
+    """
 
     def __init__(self, folder: str) -> None:
-        self._graphs = os.open(os.path.join(folder, ".meta", "graphs"), os.O_RDONLY | os.O_DIRECTORY)
+        self._folder = os.path.join(folder, ".meta", "graphs")
+        self._graphs = -1
         self._graph = ""
         self._clients: dict[str, int] = {}
 
@@ -56,7 +63,20 @@ class Mount:
         return len(self._clients)
 
     def bricks(self) -> Bricks:
-        """What there is now."""
+        """What there is now.
+
+        Raises:
+            OSError: The volume is not mounted, or by another client than before.
+        """
+        try:
+            return self._look()
+        except OSError:
+            self.close()
+            raise
+
+    def _look(self) -> Bricks:
+        if self._graphs < 0:
+            self._graphs = os.open(self._folder, _FOLDER)
         graph = os.readlink("active", dir_fd=self._graphs)
         if graph != self._graph:
             self._turn_to(graph)
@@ -68,26 +88,30 @@ class Mount:
         )
 
     def _turn_to(self, graph: str) -> None:
-        for client in self._clients.values():
-            os.close(client)
-        names = sorted(
-            name
-            for name in os.listdir(os.open(graph, os.O_RDONLY, dir_fd=self._graphs))
-            if re.search(r"-client-\d+$", name)
-        )
-        self._clients = {
-            name: os.open(f"{graph}/{name}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._graphs) for name in names
-        }
+        self._forget_clients()
+        folder = os.open(graph, _FOLDER, dir_fd=self._graphs)
+        try:
+            names = sorted(name for name in os.listdir(folder) if _CLIENT.search(name))
+            self._clients = {name: os.open(name, _FOLDER, dir_fd=folder) for name in names}
+        finally:
+            os.close(folder)
         self._graph = graph
 
+    def _forget_clients(self) -> None:
+        for client in self._clients.values():
+            os.close(client)
+        self._graph, self._clients = "", {}
+
     def close(self) -> None:
-        """Lets go of the mount."""
-        for file in (self._graphs, *self._clients.values()):
-            os.close(file)
+        """Lets go of the mount, until it is asked again."""
+        self._forget_clients()
+        if self._graphs >= 0:
+            os.close(self._graphs)
+        self._graphs = -1
 
     @staticmethod
     def _told(client: int) -> bytes:
-        file = os.open("private", os.O_RDONLY, dir_fd=client)
+        file = os.open("private", os.O_RDONLY | os.O_CLOEXEC, dir_fd=client)
         try:
             parts = []
             while part := os.read(file, 1 << 16):

@@ -7,6 +7,7 @@ writer looks for the next segment, and asks the mount whether the bricks still h
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -21,8 +22,8 @@ from typing import TypeVar
 from . import wire
 from .records import HEADER, NO_CHAIN, NO_REQUEST, UPDATES, Batch, Head, Kind, LogError, Position, Record, encoded
 from .replay import ENDED_SECONDS, State, Tail, catch_up, tail_of
-from .turns import Turns
-from .volume import Segment, Volume
+from .turns import Turn, Turns
+from .volume import NotWholeError, Segment, Volume
 
 SEGMENT_BYTES = 64 << 20
 """A segment that has more is followed by another one."""
@@ -30,8 +31,8 @@ COPY_BYTES = 128 << 10
 """So much of what an old segment still holds is copied with one commit."""
 KEPT_FREE = 4 * SEGMENT_BYTES
 """With less room than this new sessions are refused; what is there goes on, and is cleaned."""
-TROUBLE_SECONDS = 5.0
-"""Whoever has waited so long for a volume that does not work is refused."""
+TROUBLE_SECONDS = 1.0
+"""For so long a writer tries to go on with a volume that fails. Then another node may fare better."""
 SWEEP_SECONDS = 60
 """So often each session is looked at, whether its life is over."""
 
@@ -179,17 +180,15 @@ class Writer:
         return Head(first, previous, self._next_version, self._name, self._address)
 
     def _commit_head(self, head: Head, records: tuple[Record, ...]) -> _Commit:
-        assert self._segment is not None
-        commit = self._put(HEADER, Position(self._segment.number, 0, NO_CHAIN), records, head)
+        commit = self._put(HEADER, Position(self._mine.number, 0, NO_CHAIN), records, head)
         self._removes_below = head.first
         return commit
 
     def _put(self, kind: bytes, start: Position, records: tuple[Record, ...], head: Head | None = None) -> _Commit:
         """Commits a batch: when it returns, both disks have it, and this service is the writer."""
-        assert self._segment is not None
         time = log_time(self._started)
         data, end = encoded(kind, start, start.offset, time, records, head)
-        self._segment.put(data, start.offset)
+        self._mine.put(data, start.offset)
         self._look()
         self._end = end
         self._commits += 1
@@ -197,15 +196,20 @@ class Writer:
 
     def _look(self) -> None:
         """That nobody else writes, and the bricks have what was written."""
-        assert self._segment is not None
-        if self._volume.exists(self._segment.number + 1):
-            raise DeposedError(f"segment {self._segment.number + 1} is there")
-        self._segment.check()
+        if self._volume.exists(self._mine.number + 1):
+            raise DeposedError(f"segment {self._mine.number + 1} is there")
+        self._mine.check()
 
     def _apply(self, commits: Iterable[_Commit]) -> None:
         for commit in commits:
             self.state.apply(commit.batch)
             self._confirmed(commit.batch, commit.data)
+
+    @property
+    def _mine(self) -> Segment:
+        if self._segment is None:
+            raise NotWholeError(errno.EBADF, "no segment is open")
+        return self._segment
 
     def _let_go(self) -> None:
         if self._segment is not None:
@@ -279,8 +283,7 @@ class Writer:
         return self._commit_head(head, ())
 
     def _write(self, records: tuple[Record, ...]) -> list[_Commit]:
-        assert self._segment is not None
-        if not records and self._segment.is_everywhere():
+        if not records and self._mine.is_everywhere():
             self._look()
             return []
         commit = self._put(UPDATES, self._end, records)
@@ -293,7 +296,11 @@ class Writer:
         return [commit]
 
     async def _recover(self, updates: list[_Update], questions: list[_Question]) -> None:
-        """After a commit of which nobody knows what has become: takes over as anyone would, then sees."""
+        """After a commit of which nobody knows what has become: takes over as anyone would, then sees.
+
+        Raises:
+            OSError: The volume does not work here. Whoever waits is told to whoever writes next.
+        """
         deadline = clock.monotonic() + TROUBLE_SECONDS
         while True:
             # A segment of this term's may have been begun, and no other one.
@@ -301,10 +308,9 @@ class Writer:
             try:
                 await self._take_over(mine)
                 break
-            except OSError as error:
+            except OSError:
                 if clock.monotonic() >= deadline:
-                    self._refuse([*updates, *self._updates], [*questions, *self._questions], str(error))
-                    updates, questions, self._updates, self._questions = [], [], [], []
+                    raise
                 await asyncio.sleep(0.1)
         for update in updates:
             self._again(update)
@@ -318,13 +324,6 @@ class Writer:
             self._settle(update, wire.version_body(wire.STORED, entry.version))
         else:
             self._updates.append(_Update(record._replace(version=self._version()), update.reply))
-
-    def _refuse(self, updates: list[_Update], questions: list[_Question], why: str) -> None:
-        for update in updates:
-            self._settle(update, wire.refused_body(f"it cannot be stored: {why}"))
-        for question in questions:
-            question.reply(wire.refused_body(f"it cannot be read: {why}"))
-            self._turns.give_back(question.id, question.peer)
 
     def _settle(self, update: _Update, body: bytes) -> None:
         if update.reply is None:
@@ -353,9 +352,9 @@ class Writer:
             case wire.GONE:
                 self.leave(peer)
             case wire.RECLAIM:
-                version, id = wire.of_version(body)
+                _version, id = wire.of_version(body)
                 if self._turns.of(id) is None:
-                    self._turns.ask(id, peer, lambda: None)
+                    self._turns.give(id, peer)
             case wire.STATISTICS:
                 reply(bytes([wire.TOLD]) + json.dumps(self.statistics()).encode())
             case _:
@@ -434,10 +433,8 @@ class Writer:
         turn = self._turns.of(id)
         if turn is None:
             # Its turn was of another term, or of a service that was started anew; what it has read decides.
-            self._turns.ask(id, peer, lambda: None)
-            turn = self._turns.of(id)
-            assert turn is not None
-        if (why := self._objection(peer, asked)) is not None:
+            turn = self._turns.give(id, peer)
+        if (why := self._objection(turn, peer, asked)) is not None:
             reply(wire.refused_body(why))
             return
         entry = self.state.entries.get(id)
@@ -452,9 +449,8 @@ class Writer:
         self._updates.append(_Update(record, reply))
         self._wake.set()
 
-    def _objection(self, peer: Peer, asked: wire.Store) -> str | None:
-        turn, entry = self._turns.of(asked.id), self.state.entries.get(asked.id)
-        assert turn is not None
+    def _objection(self, turn: Turn, peer: Peer, asked: wire.Store) -> str | None:
+        entry = self.state.entries.get(asked.id)
         if turn.holder != peer:
             return "another request has its turn"
         if turn.is_storing:
