@@ -14,6 +14,7 @@ from components.plan.config_values import ConfigError
 from components.plan.settings import read_settings
 from components.plan.topology import BALANCERS
 from components.protection import protect
+from components.sessions import log as session_log
 from components.sessions.profile_switch import ProfileSwitch
 from components.site.package import pack_site
 from components.site.rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
@@ -34,6 +35,7 @@ try:
     last = LastUpdate.of_this_stack()
     drift = look(last, substrate.states, settings.upgrading)
     gluster_tls.check_choice(settings.gluster_tls, last)
+    session_log.check_choice(settings.session_store, last)
     ProfileSwitch(settings.profile, last).check([node.name for node in plan.php_nodes], drift.gone)
     if substrate.PROTECTED if settings.protect is None else settings.protect:
         protect(BALANCERS, drift.gone | {settings.upgrading})

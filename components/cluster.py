@@ -27,9 +27,10 @@ from components.php.mount import fstab_line
 from components.php.node import PhpNode, WebRules, session_cookie, settings_tried, waiting_places
 from components.plan import topology
 from components.plan.settings import Settings
-from components.plan.topology import FIRST_NODE, Profile, Topology
+from components.plan.topology import FIRST_NODE, Profile, SessionStore, Topology
 from components.plan.traffic import STATISTICS_PORT
 from components.plan.volume_options import options_of
+from components.sessions import log as session_log
 from components.sessions.extension import extension_made, session_store
 from components.sessions.profile_switch import HANDOVER, PLAIN_SESSIONS, ProfileSwitch, handover, plain_sessions
 from components.site import shared_files
@@ -155,6 +156,8 @@ class PhpCluster(pulumi.ComponentResource):
         for name, host in hosts.items():
             is_extended = settings.profile is Profile.SAFE or f"{name}{HANDOVER}" in waits
             extension = [extension_made(host, parent=self)] if is_extended else []
+            if settings.session_store is SessionStore.LOG:
+                extension.append(session_log.service_runs(trusting[name], parent=self))
             node = PhpNode(
                 settings,
                 plan,
@@ -197,6 +200,9 @@ class PhpCluster(pulumi.ComponentResource):
         order.add("volume-heal", sessions.whole)
         made = order.made()
         running = {node.name: [made[f"{node.name}-mount"], made[f"{node.name}-php"]] for node in plan.php_nodes}
+        if settings.session_store is SessionStore.LOG:
+            begun = session_log.log_begun(self._hosts[FIRST_NODE].after(*running[FIRST_NODE]), parent=self)
+            running = {name: [*steps, begun] for name, steps in running.items()}
         started, mounted = self._share(files, order, running) if files else (None, {})
         if arbiter:
             arbiter_agrees(arbiter, brick_hosts=volume.identities, parent=self, whole=sessions.whole)

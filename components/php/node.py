@@ -19,7 +19,7 @@ from components.plan.php_settings import (
     with_cookie_rules,
 )
 from components.plan.settings import Settings
-from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, MOUNT_POINT, Profile, Topology
+from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, MOUNT_POINT, Profile, SessionStore, Topology
 from components.plan.traffic import (
     HTTP_PORT,
     INNER_PORT,
@@ -224,7 +224,7 @@ class PhpNode(pulumi.ComponentResource):
         profile, seconds, workers = settings.profile, settings.request_seconds, settings.php_workers
         safe = profile is Profile.SAFE
         files = {"HEALTH_PHP": "php/health.php", "SERVE_PHP": "php/serve-php", "FPM_SERVICE": "php/fpm@.service"}
-        if safe and host.name == FIRST_NODE:
+        if safe and host.name == FIRST_NODE and settings.session_store is SessionStore.FILES:
             files |= {
                 "COLLECT_PHP": "sessions/collect_sessions.php",
                 "COLLECT_SERVICE": "sessions/collect.service",

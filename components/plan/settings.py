@@ -41,7 +41,7 @@ from components.plan.config_values import (
 from components.plan.limits import Limits, read_limits
 from components.plan.path_patterns import pattern_text
 from components.plan.shared_paths import SharedPaths, read_shared_paths
-from components.plan.topology import MAX_PHP_NODES, Profile
+from components.plan.topology import MAX_PHP_NODES, Profile, SessionStore
 
 MAX_HSTS_SECONDS = 2 * 366 * 24 * 3600
 """Two years is what lists of preloaded sites ask for at most."""
@@ -110,6 +110,7 @@ class Settings:
     brick_gib: int
     volume_options: Mapping[str, str]
     gluster_tls: bool
+    session_store: SessionStore
 
     @property
     def tls(self) -> bool:
@@ -270,6 +271,16 @@ def _check_folders(reader: Reader, settings: Settings) -> None:
                 )
 
 
+def _check_session_store(reader: Reader, settings: Settings) -> None:
+    if settings.session_store is SessionStore.LOG and settings.profile is not Profile.SAFE:
+        reader.refuse(
+            "sessionStore", "files with profile article, which is the recipe as printed", "sessionStore files"
+        )
+    if settings.session_store is SessionStore.LOG and settings.gluster_tls:
+        # The services' own connections are not encrypted.
+        reader.refuse("sessionStore", "files where glusterTls is true", "sessionStore files")
+
+
 def read_settings(
     values: Mapping[str, Any], secret_keys: Collection[str], substrates: Mapping[str, type[S]]
 ) -> tuple[Settings, S]:
@@ -299,6 +310,7 @@ def read_settings(
     _check_acme(reader, settings)
     _check_hsts(reader, settings)
     _check_folders(reader, settings)
+    _check_session_store(reader, settings)
     if settings.proxy_protocol and not settings.trusted_proxies:
         reader.refuse(
             "proxyProtocol",
@@ -368,4 +380,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
             {},
         ),
         gluster_tls=reader.read("glusterTls", switch, "true or false", "glusterTls true", False),
+        session_store=reader.read(
+            "sessionStore", SessionStore, "files or log", "sessionStore files", SessionStore.FILES
+        ),
     )

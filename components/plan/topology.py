@@ -20,6 +20,9 @@ FIRST_NODE = "php1"
 """The PHP node that always exists: what one node does for all is done there. It removes expired sessions, and runs the
 arbiter if there is one."""
 
+LOG_WRITERS = ("php1", "php2", "php3")
+"""The PHP nodes that can write the log of sessions. Each has all sessions in memory; others send them theirs."""
+
 ARBITER_FOLDER = "/var/lib/php-cluster/arbiter"
 """Where it notes which brick is outdated. A few bytes, on the machine's own disk."""
 
@@ -54,6 +57,13 @@ class Profile(enum.Enum):
 
     SAFE = "safe"
     ARTICLE = "article"
+
+
+class SessionStore(enum.Enum):
+    """Where profile safe has sessions on the volume: a file for each, or one log of all."""
+
+    FILES = "files"
+    LOG = "log"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.plan.topology import FIRST_NODE, PlannedMachine, Role
+from components.plan.topology import FIRST_NODE, LOG_WRITERS, PlannedMachine, Role
 
 TCP = "tcp"
 VRRP = "112"
@@ -29,6 +29,9 @@ INNER_PORT = 8406
 
 METRICS_PORT = 8407
 """Where HAProxy and PHP tell their metrics, each on its own machines."""
+
+SESSIONS_PORT = 8408
+"""Where the session service of one PHP node asks the one that writes the log."""
 
 EXPORTER_PORT = 9100
 """Where Debian's prometheus-node-exporter tells those of a machine. It may have run there before the cluster did."""
@@ -60,6 +63,7 @@ class Party(enum.Enum):
     BALANCERS = "balancers"
     NODES = "nodes"
     ARBITER = "arbiter"
+    WRITERS = "writers"
     INTERNET = "internet"
     MONITORING = "monitoring"
 
@@ -72,6 +76,8 @@ class Party(enum.Enum):
                 return machine.role is Role.PHP
             case Party.ARBITER:
                 return machine.name == FIRST_NODE
+            case Party.WRITERS:
+                return machine.name in LOG_WRITERS
         return False
 
     @property
@@ -121,6 +127,8 @@ def _measured(target: Party, what: str) -> Iterable[Flow]:
     yield _flow(f"metrics-machine-{name}", source, target, EXPORTER_PORT, "metrics of the machine")
 
 
+SESSIONS = _flow("sessions", Party.NODES, Party.WRITERS, SESSIONS_PORT, "sessions, with `sessionStore` `log`")
+
 HTTPS = _flow("web-443", Party.VISITORS, Party.BALANCERS, HTTPS_PORT, "the site, with a certificate")
 CERTIFICATE = _flow("certificate", Party.BALANCERS, Party.BALANCERS, HTTPS_PORT, "the CA's certificate, `acme`")
 
@@ -140,6 +148,7 @@ FLOWS = (
     *_from_each("gluster-{}-balancers", Party.BALANCERS, (GLUSTERD_PORT, GLUSTERD_PORT), "Gluster's daemon"),
     *_from_each("bricks-{}-balancers", Party.BALANCERS, BRICK_PORTS, "bricks of `sessions` and `files`, a port each"),
     *_from_each("arbiter-{}", Party.ARBITER, (ARBITER_PORT, ARBITER_PORT), "the arbiter, profile `safe`"),
+    SESSIONS,
     *_measured(Party.BALANCERS, "HAProxy"),
     *_measured(Party.NODES, "PHP"),
     *_from_each("out-80-{}", Party.INTERNET, (HTTP_PORT, HTTP_PORT), "packages"),

@@ -11,7 +11,8 @@ import pulumi
 
 from components.php.node import lock_seconds, waiting_places
 from components.plan.settings import Settings
-from components.plan.topology import MOUNT_POINT, Profile
+from components.plan.topology import MOUNT_POINT, Profile, SessionStore
+from components.sessions.log import SOCKET
 from components.steps.host import Host
 from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS
 from components.steps.remote import render
@@ -29,13 +30,14 @@ def extension_file() -> str:
     return f"/usr/lib/php-cluster/php_cluster-{hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]}.so"
 
 
-def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = False) -> str:
+def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = False, service: str = "") -> str:
     """What PHP's ini file needs to have the session store.
 
     Args:
         request_seconds: How long a page may take.
         workers: PHP processes of the node.
         writes_plain: Whether sessions are stored as PHP's own handler does, while the profile changes.
+        service: Where the node's session service is asked; empty where each session is a file.
     """
     return render(
         "sessions/php-records.ini.j2",
@@ -44,13 +46,16 @@ def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = Fal
         lock_seconds=lock_seconds(request_seconds),
         waiting_places=waiting_places(workers),
         writes_plain=writes_plain,
+        service=service,
     )
 
 
 def session_store(settings: Settings) -> str:
     """The lines of PHP's ini file for the profile's session store; none where that is PHP's own handler."""
-    safe = settings.profile is Profile.SAFE
-    return record_lines(settings.request_seconds, settings.php_workers) if safe else ""
+    if settings.profile is not Profile.SAFE:
+        return ""
+    service = SOCKET if settings.session_store is SessionStore.LOG else ""
+    return record_lines(settings.request_seconds, settings.php_workers, service=service)
 
 
 def _variable(source: str) -> str:

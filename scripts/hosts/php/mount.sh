@@ -57,6 +57,7 @@ let_go() {
     systemctl stop "$keeper" 2>/dev/null || true
     rm -f "$answered"
     finish_stores
+    systemctl stop php-cluster-session-log.service 2>/dev/null || true
     wait_until 30 "nothing uses $MOUNT_POINT" umount "$MOUNT_POINT"
 }
 
@@ -81,6 +82,7 @@ go_on() {
         write_line "$line_before"
         systemctl start "$unit" || true
     fi
+    ! is_enabled php-cluster-session-log.service || systemctl start php-cluster-session-log.service
     /usr/lib/php-cluster/serve-php go
 }
 

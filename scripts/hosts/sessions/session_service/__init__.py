@@ -1,4 +1,4 @@
-"""The session service of a PHP node: one log of all sessions on the volume `sessions`, committed in groups by one writer.
+"""The session service of a PHP node: one log of all sessions on the volume, committed in groups by one writer.
 
     records.py   what the log consists of: records, batches, the header of a segment
     volume.py    segments as files on the volume, and whether both bricks still have what is written
@@ -8,6 +8,6 @@
     node.py      each node's service: between PHP, the writer and the log
     wire.py      what they say to each other
 
-docs/session-log.md tells the rules, and docs/decisions/19-session-log.md why. Python's standard library alone: it runs on
-machines as they are.
+docs/session-log.md tells the rules, and docs/decisions/19-session-log.md why. Python's standard library alone:
+it runs on machines as they are.
 """

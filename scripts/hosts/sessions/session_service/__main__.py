@@ -1,6 +1,7 @@
 """The service as systemd starts it.
 
-Environment: FOLDER (where the volume is mounted), SOCKET (where PHP asks), NAME, ADDRESS, PORT, RANK (empty: never writes).
+Environment: FOLDER (where the volume is mounted), SOCKET (where PHP asks), NAME, ADDRESS, PORT, RANK (empty: it
+never writes).
 """
 
 from __future__ import annotations

@@ -178,11 +178,11 @@ class Batch:
 
 
 def encoded(
-    kind: bytes, start: Position, confirmed: int, time: int, records: Iterable[Record], head: Head | None = None
+    kind: bytes, start: Position, time: int, records: Iterable[Record], head: Head | None = None
 ) -> tuple[bytes, Position]:
-    """The bytes of a batch that begins at `start`, and where it ends."""
+    """The bytes of a batch that begins at `start`, before which all is confirmed, and where it ends."""
     payload = b"".join([*([head.encoded()] if head else []), *(record.encoded() for record in records)])
-    text = _BATCH.pack(kind, len(payload), start.segment, start.offset, confirmed, time, NO_CHAIN)
+    text = _BATCH.pack(kind, len(payload), start.segment, start.offset, start.offset, time, NO_CHAIN)
     chain = hashlib.sha256(b"".join((start.chain, text, payload))).digest()
     size = -(-(_BATCH.size + len(payload)) // BLOCK) * BLOCK
     padding = bytes(size - _BATCH.size - len(payload))

@@ -13,10 +13,14 @@ ENDED_SECONDS = 600
 """So long after its end an id's last version is known: longer than any request that may still store it."""
 
 
+BEGINNING = Position(0, 0, NO_CHAIN)
+"""Before everything."""
+
+
 class Entry:
     """What is known of an id: its newest record, and which segment has it."""
 
-    __slots__ = ("kind", "version", "request", "lifetime", "changed", "data", "segment")
+    __slots__ = ("changed", "data", "kind", "lifetime", "request", "segment", "version")
 
     def __init__(self, record: Record, segment: int) -> None:
         self.kind, self.version, self.request = record.kind, record.version, record.request
@@ -47,7 +51,7 @@ class State:
     """
 
     entries: OrderedDict[bytes, Entry] = field(default_factory=OrderedDict)
-    position: Position = Position(0, 0, NO_CHAIN)
+    position: Position = BEGINNING
     segments: dict[int, int] = field(default_factory=dict)
     time: int = 0
     next_version: int = 1
@@ -178,7 +182,7 @@ def catch_up(volume: Volume, state: State, until: Position, newest: int) -> Stat
 
 
 def _ends(volume: Volume, until: Position, newest: int, oldest: int) -> dict[int, Position]:
-    """The segments that count, with the place where each ends: what the headers say, from the newest back to `oldest`."""
+    """The segments that count down to `oldest`, with the place where each ends: what the headers say."""
     ends = {until.segment: until}
     begin = head_of(volume, until.segment)
     # What counts is told by the newest header; the one in which the place lies may tell of segments that are gone.

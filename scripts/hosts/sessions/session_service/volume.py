@@ -5,6 +5,7 @@ What decides is asked by name, past every cache: a look-up, then a new open, the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -15,14 +16,20 @@ from dataclasses import dataclass
 
 from .records import BLOCK, LogError
 
-_NAME = "segment-{:012}"
+FOLDER = "log"
+"""Where the segments are, below the mount point."""
 _NUMBER = re.compile(r"segment-(\d{12})")
 _READ_BYTES = 1 << 17
 """So much a mount asks for at once."""
 _OPEN_FILE = re.compile(rb"fd\.\d+\.remote_fd = (-?\d+)\n((?:(?!fd\.\d+\.)[^\n]*\n)*)")
 _HAS_LOCK = b"granted-posix-lock"
 _CLIENT = re.compile(r"-client-\d+$")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def segment_name(number: int) -> str:
+    """What the file of a segment is called."""
+    return f"segment-{number:012}"
 
 
 class NotWholeError(OSError):
@@ -76,7 +83,7 @@ class Mount:
 
     def _look(self) -> Bricks:
         if self._graphs < 0:
-            self._graphs = os.open(self._folder, _FOLDER)
+            self._graphs = os.open(self._folder, _AS_FOLDER)
         graph = os.readlink("active", dir_fd=self._graphs)
         if graph != self._graph:
             self._turn_to(graph)
@@ -89,10 +96,10 @@ class Mount:
 
     def _turn_to(self, graph: str) -> None:
         self._forget_clients()
-        folder = os.open(graph, _FOLDER, dir_fd=self._graphs)
+        folder = os.open(graph, _AS_FOLDER, dir_fd=self._graphs)
         try:
             names = sorted(name for name in os.listdir(folder) if _CLIENT.search(name))
-            self._clients = {name: os.open(name, _FOLDER, dir_fd=folder) for name in names}
+            self._clients = {name: os.open(name, _AS_FOLDER, dir_fd=folder) for name in names}
         finally:
             os.close(folder)
         self._graph = graph
@@ -162,12 +169,11 @@ class Segment:
         """
         now = self._mount.bricks()
         if now.graph != self.opened.graph or not self.opened.good <= now.good:
-            raise NotWholeError(
-                errno.EIO, f"segment {self.number} is not whole: {', '.join(sorted(now.good)) or 'none'}"
-            )
+            left = ", ".join(sorted(now.good)) or "no brick"
+            raise NotWholeError(errno.EIO, f"segment {self.number} is not whole: {left} has it")
 
     def is_everywhere(self) -> bool:
-        """Whether it is good on every brick of the volume. Then a look-up asks all of them, and what they say decides."""
+        """Whether it is good on every brick. Then a look-up asks all of them, and what they say decides."""
         return len(self.opened.good) == self._mount.brick_count
 
     def misses_brick(self) -> bool:
@@ -177,10 +183,9 @@ class Segment:
 
     def close(self) -> None:
         """Lets go of it."""
-        try:
+        # What was not confirmed is nobody's.
+        with contextlib.suppress(OSError):
             os.close(self._file)
-        except OSError:
-            pass  # what was not confirmed is nobody's
 
 
 class Volume:
@@ -192,17 +197,17 @@ class Volume:
 
     def __init__(self, folder: str) -> None:
         self.mount = Mount(folder)
-        self._folder = os.path.join(folder, "log")
+        self._folder = os.path.join(folder, FOLDER)
 
     def close(self) -> None:
         """Lets go of the mount."""
         self.mount.close()
 
     def _path(self, number: int) -> str:
-        return os.path.join(self._folder, _NAME.format(number))
+        return os.path.join(self._folder, segment_name(number))
 
     def numbers(self) -> list[int]:
-        """The numbers of all segments that a listing shows, in order. It may show what was removed, and lack the last."""
+        """The numbers of the segments that a listing shows, in order. It may show removed ones, and lack the last."""
         os.stat(self._folder)
         return sorted(int(found[1]) for name in os.listdir(self._folder) if (found := _NUMBER.fullmatch(name)))
 
@@ -261,10 +266,8 @@ class Volume:
 
     def remove(self, number: int) -> None:
         """Removes a segment that does not count any more."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(number))
-        except FileNotFoundError:
-            pass
 
     def room(self) -> tuple[int, int]:
         """Bytes of the bricks that are free, and in all."""

@@ -18,8 +18,8 @@ MAX_BODY = 17 << 20
 """A session has at most 16 MiB."""
 
 TAKE, STORE, RELEASE, GONE, RECLAIM, STATISTICS = 1, 2, 3, 4, 5, 6
-"""A worker's: give me the session's turn and what is stored; store this; I want it no more. Of its node's service: the
-worker is gone; he has had this turn before. Anybody's: what is there."""
+"""A worker's: give me the session's turn and what is stored; store this; I want it no more. Of its node's service:
+the worker is gone; he has had this turn before. Anybody's: what is there."""
 HELD, STORED, REFUSED, TOLD = 16, 17, 18, 19
 """Answers."""
 HELLO, WELCOME, NOT_I, BATCH, ASK, HERE = 32, 33, 34, 35, 36, 37
@@ -36,7 +36,7 @@ class Take(NamedTuple):
     """A worker asks for a session.
 
     Attributes:
-        wait: Milliseconds for which he waits at most for others, or twice as long where they have their turns meanwhile.
+        wait: Milliseconds for which he waits at most for others, or twice as long where these have their turns.
         places: How many of his node may wait.
         id: The session's id.
     """
@@ -91,8 +91,8 @@ def store_body(asked: Store) -> bytes:
 
 
 def of_version(body: bytes) -> tuple[int, bytes]:
-    """The number, and the rest, of a body that has nothing else: `RECLAIM`, `STORED`, and `BATCH`, where it is the batch's
-    segment."""
+    """The number, and the rest, of a body that has nothing else: `RECLAIM`, `STORED`, and `BATCH`, where it is a
+    segment's."""
     _, version = _VERSION.unpack_from(body)
     return version, body[_VERSION.size :]
 

@@ -113,7 +113,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._started = (state.time, clock.monotonic())
         self._next_version = 0
-        self._timers: dict[tuple[Hashable, bytes], asyncio.TimerHandle] = {}
+        self._timers: dict[tuple[Peer, bytes], asyncio.TimerHandle] = {}
         self._waiting: Counter[Hashable] = Counter()
         self._busy_since: float | None = None
         self._is_full = False
@@ -187,7 +187,7 @@ class Writer:
     def _put(self, kind: bytes, start: Position, records: tuple[Record, ...], head: Head | None = None) -> _Commit:
         """Commits a batch: when it returns, both disks have it, and this service is the writer."""
         time = log_time(self._started)
-        data, end = encoded(kind, start, start.offset, time, records, head)
+        data, end = encoded(kind, start, time, records, head)
         self._mine.put(data, start.offset)
         self._look()
         self._end = end
@@ -510,7 +510,7 @@ class Writer:
                 self._updates.append(_Update(self._ended(id)))
 
     def _copies(self, besides: set[bytes]) -> list[Record]:
-        """What the oldest segment still holds, a part of it, to be written again. When that is nothing the segment goes."""
+        """A part of what the oldest segment still holds, to be written again. When that is nothing the segment goes."""
         oldest = min(self.state.segments)
         found: list[Record] = []
         size = 0
