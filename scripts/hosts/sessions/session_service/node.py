@@ -250,7 +250,7 @@ class Node:
 
     async def _once(self) -> None:
         newest, number, writer, address = await self._on_disk(self._look)
-        if writer != self._identity.name and await self._follow(address):
+        if address and writer != self._identity.name and await self._follow(address):
             return
         rank = self._identity.rank
         if rank is None:
