@@ -7,6 +7,7 @@ turns the workers have, is told to the next writer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -135,6 +136,9 @@ class Node:
         return worker.frames
 
     def _asked(self, channel: int, worker: _Worker, body: bytes) -> None:
+        if body[0] == wire.STATISTICS:
+            worker.frames.send(0, bytes([wire.TOLD]) + json.dumps(self.statistics()).encode())
+            return
         if body[0] == wire.RELEASE:
             worker.turns.pop(body[1:], None)
         else:
@@ -298,7 +302,7 @@ class Node:
         """Sends requests to a writer until it is gone.
 
         Returns:
-            Whether it was there.
+            Whether it may still be found, there or elsewhere. If not, it is not there, or says nothing.
         """
         link = _Link(self, self._identity.rank is not None)
         host, port = address.rsplit(":", 1)
@@ -312,11 +316,10 @@ class Node:
         say(f"follows {address}")
         try:
             self._use(link.frames)
-            await link.watch(position)
+            return await link.watch(position)
         finally:
             self._use(None)
             link.frames.close()
-        return True
 
     async def catch_up(self, position: Position) -> None:
         """Reads the log up to a confirmed place."""
@@ -356,22 +359,40 @@ class Node:
             return False
         return True
 
-    def statistics(self) -> bytes:
-        """What this node knows, for people: JSON."""
-        return json.dumps(
-            {
-                "node": self._identity.name,
-                "writes": self._writer is not None,
-                "linked": self._link is not None,
-                "sessions": self._state.stored if self._writer is None else self._writer.state.stored,
-                "segment": self._state.position.segment
-                if self._writer is None
-                else self._writer.state.position.segment,
-                "workers": len(self._workers),
-                "trouble": self._trouble,
-                "process": os.getpid(),
-            }
-        ).encode()
+    def abort(self) -> None:
+        """Ends all connections."""
+        for frames in [*self._followers, *(worker.frames for worker in self._workers.values())]:
+            frames.close()
+
+    @property
+    def writer(self) -> Writer | None:
+        """The writer, if it is in this process."""
+        return self._writer
+
+    @property
+    def writes(self) -> bool:
+        """Whether this node is the one that writes."""
+        return self._writer is not None
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether requests reach a writer."""
+        return self._link is not None
+
+    def statistics(self) -> dict[str, object]:
+        """What this node knows, for people; the writer knows more."""
+        state = self._writer.state if self._writer is not None else self._state
+        return {
+            "node": self._identity.name,
+            "writes": self.writes,
+            "linked": self.is_linked,
+            "stored": state.stored,
+            "segment": state.position.segment,
+            "workers": len(self._workers),
+            "trouble": self._trouble,
+            "process": os.getpid(),
+            **(self._writer.statistics() if self._writer is not None else {}),
+        }
 
 
 class _Link:
@@ -425,8 +446,12 @@ class _Link:
         for segment, rest in behind:
             self._batch(segment, rest)
 
-    async def watch(self, position: Position) -> None:
-        """Follows until the writer is gone, or gives no sign of life."""
+    async def watch(self, position: Position) -> bool:
+        """Follows until the connection ends, or the writer gives no sign of life.
+
+        Returns:
+            Whether it was the connection.
+        """
         catching_up = asyncio.ensure_future(self._catch_up(position)) if self._follows else None
         try:
             while not self._ended.is_set():
@@ -440,24 +465,26 @@ class _Link:
                     catching_up.result()
                 if clock.monotonic() - self._heard > SILENT_SECONDS:
                     say("the writer is silent")
-                    return
+                    return False
                 if self._stuck > STUCK_SECONDS and self._follows and await self._node.can_look():
                     say("the writer's volume does not answer it")
-                    return
+                    return False
+            return True
         finally:
             if catching_up is not None:
                 catching_up.cancel()
 
 
-async def listen(node: Node, path: str, identity: Identity) -> None:
+async def listen(node: Node, path: str, identity: Identity) -> list[asyncio.Server]:
     """Takes connections of workers at a socket of the file system, and of other nodes, if they may have to ask here."""
     loop = asyncio.get_running_loop()
-    if os.path.exists(path):
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     os.chmod(path, 0o600)
     # Each worker of PHP's may come at once.
-    await loop.create_unix_server(node.worker, sock=listener, backlog=1024)
+    servers = [await loop.create_unix_server(node.worker, sock=listener, backlog=1024)]
     if identity.rank is not None:
-        await loop.create_server(node.peer, identity.address, identity.port)
+        servers.append(await loop.create_server(node.peer, identity.address, identity.port))
+    return servers

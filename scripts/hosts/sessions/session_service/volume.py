@@ -179,7 +179,7 @@ class Segment:
     def misses_brick(self) -> bool:
         """Whether a brick is connected that does not have this file: a new segment would be on it."""
         now = self._mount.bricks()
-        return not now.connected <= now.good
+        return not now.connected <= now.good & self.opened.good
 
     def close(self) -> None:
         """Lets go of it."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
-import os
 import sys
 import time as clock
 from collections import Counter
@@ -180,7 +178,7 @@ class Writer:
         return Head(first, previous, self._next_version, self._name, self._address)
 
     def _commit_head(self, head: Head, records: tuple[Record, ...]) -> _Commit:
-        commit = self._put(HEADER, Position(self._mine.number, 0, NO_CHAIN), records, head)
+        commit = self._put(HEADER, Position(self.segment.number, 0, NO_CHAIN), records, head)
         self._removes_below = head.first
         return commit
 
@@ -188,7 +186,7 @@ class Writer:
         """Commits a batch: when it returns, both disks have it, and this service is the writer."""
         time = log_time(self._started)
         data, end = encoded(kind, start, time, records, head)
-        self._mine.put(data, start.offset)
+        self.segment.put(data, start.offset)
         self._look()
         self._end = end
         self._commits += 1
@@ -196,9 +194,9 @@ class Writer:
 
     def _look(self) -> None:
         """That nobody else writes, and the bricks have what was written."""
-        if self._volume.exists(self._mine.number + 1):
-            raise DeposedError(f"segment {self._mine.number + 1} is there")
-        self._mine.check()
+        if self._volume.exists(self.segment.number + 1):
+            raise DeposedError(f"segment {self.segment.number + 1} is there")
+        self.segment.check()
 
     def _apply(self, commits: Iterable[_Commit]) -> None:
         for commit in commits:
@@ -206,7 +204,12 @@ class Writer:
             self._confirmed(commit.batch, commit.data)
 
     @property
-    def _mine(self) -> Segment:
+    def segment(self) -> Segment:
+        """The segment that it writes.
+
+        Raises:
+            NotWholeError: It has none at the moment.
+        """
         if self._segment is None:
             raise NotWholeError(errno.EBADF, "no segment is open")
         return self._segment
@@ -283,7 +286,7 @@ class Writer:
         return self._commit_head(head, ())
 
     def _write(self, records: tuple[Record, ...]) -> list[_Commit]:
-        if not records and self._mine.is_everywhere():
+        if not records and self.segment.is_everywhere():
             self._look()
             return []
         commit = self._put(UPDATES, self._end, records)
@@ -355,8 +358,6 @@ class Writer:
                 _version, id = wire.of_version(body)
                 if self._turns.of(id) is None:
                     self._turns.give(id, peer)
-            case wire.STATISTICS:
-                reply(bytes([wire.TOLD]) + json.dumps(self.statistics()).encode())
             case _:
                 reply(wire.refused_body("its node's service says what the writer does not know"))
 
@@ -535,9 +536,9 @@ class Writer:
             "bytes": state.log_bytes,
             "live": state.live,
             "sessions": state.stored,
+            "known": len(state.entries),
             "turns": len(self._turns),
             "waiting": sum(self._waiting.values()),
             "commits": self._commits,
             "full": self._is_full,
-            "process": os.getpid(),
         }

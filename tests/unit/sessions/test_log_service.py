@@ -1,0 +1,419 @@
+"""Session services of three nodes on one log: turns, commits, and who writes. The volume is a plain folder here."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from scripts.hosts.sessions.session_service import node as service_of_node
+from scripts.hosts.sessions.session_service import replay, wire, writer
+from scripts.hosts.sessions.session_service.records import Kind
+from tests.unit.sessions.log_on_disk import BRICKS, Folder, ServingNode, run, short_folder, until
+
+PORT = 18408
+
+
+@pytest.fixture
+def sockets(tmp_path: Path) -> Iterator[Path]:
+    with short_folder(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "volume")
+
+
+@asynccontextmanager
+async def serving(folder: Folder, sockets: Path, *numbers: int) -> AsyncIterator[dict[int, ServingNode]]:
+    """Nodes whose services run; the first one writes."""
+    nodes = {number: ServingNode(folder, number, sockets, port=PORT) for number in numbers}
+    try:
+        for each in nodes.values():
+            await each.start()
+        await until(lambda: all(each.node.is_linked for each in nodes.values()))
+        yield nodes
+    finally:
+        for each in nodes.values():
+            await each.kill()
+
+
+def _writing(nodes: dict[int, ServingNode]) -> int:
+    (number,) = [number for number, each in nodes.items() if each.node.writes]
+    return number
+
+
+def _commits(node: ServingNode) -> int:
+    commits = node.node.statistics()["commits"]
+    assert isinstance(commits, int)
+    return commits
+
+
+def test_what_one_node_stores_another_one_reads(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2, 4) as nodes:
+            first, other = await nodes[2].worker(), await nodes[4].worker()
+            assert (await first.take(b"s")).kind == Kind.ENDED
+            version = await first.store(b"s", 0, b"hello")
+            first.release(b"s")
+            found = await other.take(b"s")
+            assert (found.kind, found.version, found.data, found.lifetime) == (Kind.STORED, version, b"hello", 1000)
+
+    run(scenario)
+
+
+def test_turns_are_given_in_the_order_in_which_they_were_asked_for(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            order: list[int] = []
+            holder = await nodes[1].worker()
+            await holder.take(b"s")
+            waiters = [await nodes[1 + number % 2].worker() for number in range(6)]
+
+            async def wait(number: int) -> None:
+                await waiters[number].take(b"s")
+                order.append(number)
+                waiters[number].close()  # killed, not given back
+
+            tasks = []
+            for number in range(6):
+                tasks.append(asyncio.create_task(wait(number)))
+                await until(lambda asked=number: nodes[1].node.statistics()["waiting"] == asked + 1)  # type: ignore[misc]
+            holder.release(b"s")
+            await asyncio.gather(*tasks)
+            assert order == list(range(6))
+
+    run(scenario)
+
+
+def test_a_turn_is_waited_for_no_longer_than_was_said_and_by_no_more_than_that(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            holder, late, one_more = [await nodes[1].worker() for _ in range(3)]
+            await holder.take(b"s")
+            waiting = asyncio.create_task(late.take(b"s", wait=0.5, places=1))
+            await until(lambda: nodes[1].node.statistics()["waiting"] == 1)
+            with pytest.raises(ConnectionRefusedError, match="too many requests wait for sessions on this node"):
+                await one_more.take(b"s", places=1)
+            with pytest.raises(ConnectionRefusedError, match="has held its lock for too long"):
+                await waiting
+            assert nodes[1].node.statistics()["waiting"] == 0
+            holder.release(b"s")
+            await late.take(b"s")
+
+    run(scenario)
+
+
+def test_a_store_rests_on_what_was_read(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            one, other = await nodes[1].worker(), await nodes[1].worker()
+            await one.take(b"s")
+            with pytest.raises(ConnectionRefusedError, match="another request has its turn"):
+                await other.store(b"s", 0, b"?")
+            version = await one.store(b"s", 0, b"1")
+            with pytest.raises(ConnectionRefusedError, match="another request has changed it"):
+                await one.store(b"s", 0, b"?")
+            assert await one.store(b"s", version, b"2") > version
+            one.release(b"s")
+            # Nobody has the turn, as after a service that was started anew.
+            with pytest.raises(ConnectionRefusedError, match="another request has changed it"):
+                await other.store(b"s", version, b"?")
+            assert (await other.take(b"s")).data == b"2"
+
+    run(scenario)
+
+
+def test_a_store_that_comes_again_is_stored_once(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1", request=b"12345678")
+            assert await worker.store(b"s", 0, b"1", request=b"12345678") == version
+
+    run(scenario)
+
+
+def test_an_end_is_remembered(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            ended = await worker.store(b"s", version, b"", kind=Kind.ENDED)
+            worker.release(b"s")
+            # Who has read nothing before the session came and went must not store now.
+            with pytest.raises(ConnectionRefusedError, match="another request has changed it"):
+                await worker.store(b"s", 0, b"?")
+            found = await worker.take(b"s")
+            assert found.kind == Kind.ENDED and found.version == ended
+
+    run(scenario)
+
+
+def test_a_session_ends_when_its_life_is_over(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            for id in (b"asked", b"unasked"):
+                await worker.take(id)
+                await worker.store(id, 0, b"1", lifetime=1)
+                worker.release(id)
+            await until(lambda: nodes[1].node.statistics()["sessions"] == 0)
+            assert (await worker.take(b"asked")).kind == Kind.ENDED
+
+    run(scenario)
+
+
+def test_the_next_writer_has_all_and_knows_what_was_stored(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2, 3) as nodes:
+            kept, lost = await nodes[2].worker(), await nodes[1].worker()
+            await kept.take(b"s")
+            version = await kept.store(b"s", 0, b"1", request=b"12345678")
+            await lost.take(b"t")
+            await nodes[1].kill()
+            # Its turn and its version are told to the next one.
+            assert await kept.store(b"s", 0, b"1", request=b"12345678") == version
+            await kept.store(b"s", version, b"2")
+            assert _writing({2: nodes[2], 3: nodes[3]}) == 2
+            other = await nodes[3].worker()
+            # A worker that went with its node has nothing any more.
+            await other.take(b"t", wait=1)
+            with pytest.raises(ConnectionRefusedError, match="too long"):
+                await other.take(b"s", wait=0.2)
+
+    run(scenario)
+
+
+def test_a_writer_that_was_deposed_answers_nobody(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """php1 stands still while it commits, for longer than others wait."""
+    monkeypatch.setattr(service_of_node, "STUCK_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            worker, other = await nodes[1].worker(), await nodes[2].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            first = nodes[1].node.writer
+            assert first is not None
+            segment = first.segment
+            put, still = segment.put, asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def put_late(data: bytes, offset: int) -> None:
+                loop.call_soon_threadsafe(still.set)
+                deadline = time.monotonic() + 20
+                while not nodes[2].node.writes and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                put(data, offset)
+
+            monkeypatch.setattr(segment, "put", put_late)
+            storing = asyncio.create_task(worker.store(b"s", version, b"2"))
+            await still.wait()
+            assert (await other.take(b"t")).kind == Kind.ENDED
+            # What it had committed too late is not lost by that: its node tells the next writer.
+            version = await storing
+            assert nodes[2].node.writes and not nodes[1].node.writes
+            worker.release(b"s")
+            found = await other.take(b"s")
+            assert (found.version, found.data) == (version, b"2")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_segment_that_a_brick_has_lost_is_followed_by_another(
+    folder: Folder, sockets: Path, *, connected: bool
+) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            before = folder.numbers()[-1]
+            folder.loses(BRICKS[0], connected=connected)
+            version = await worker.store(b"s", version, b"2")
+            assert folder.numbers()[-1] == before + 1
+            # As long as one brick alone has it, each commit is written, looks alone prove nothing.
+            commits = _commits(nodes[1])
+            worker.release(b"s")
+            assert (await worker.take(b"s")).data == b"2"
+            assert _commits(nodes[1]) > commits
+            folder.heals()
+            await until(lambda: folder.numbers()[-1] > before + 1)
+            await worker.store(b"s", version, b"3")
+
+    run(scenario)
+
+
+def test_who_waits_for_a_writer_is_refused_in_the_end(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_of_node, "WAIT_SECONDS", 0.5)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 4) as nodes:
+            worker = await nodes[4].worker()
+            await worker.take(b"s")
+            await nodes[1].kill()
+            # php4 never writes.
+            with pytest.raises(ConnectionRefusedError, match="no session service writes"):
+                await worker.store(b"s", 0, b"1")
+            begun = time.monotonic()
+            with pytest.raises(ConnectionRefusedError, match="no session service writes"):
+                await worker.take(b"t")
+            assert time.monotonic() - begun < 0.5
+            await nodes[1].start()
+            await until(lambda: nodes[4].node.is_linked)
+            await worker.store(b"s", 0, b"1")
+
+    run(scenario)
+
+
+def test_a_log_that_has_become_long_is_cleaned(folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SEGMENT_BYTES", 128 << 10)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            worker = await nodes[2].worker()
+            versions = {}
+            for number in range(20):
+                await worker.take(b"kept%d" % number)
+                versions[number] = await worker.store(b"kept%d" % number, 0, b"%d" % number)
+                worker.release(b"kept%d" % number)
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, bytes(20_000))
+            while folder.numbers()[0] < 4:
+                version = await worker.store(b"s", version, bytes(20_000))
+            assert nodes[1].node.writer is not None and nodes[1].node.writer.state.log_bytes < 1 << 20
+            # The one that has followed, and one that begins now, have all of it.
+            for number in (2, 3):
+                if number == 3:
+                    nodes[3] = await ServingNode(folder, 3, sockets, port=PORT).start()
+                    await until(lambda: nodes[3].node.statistics()["stored"] == 21)
+                    await nodes[2].kill()
+                await nodes[1].kill()
+                if number == 2:
+                    reader = await nodes[2].worker()
+                    for each in range(20):
+                        assert (await reader.take(b"kept%d" % each)).version == versions[each]
+                    await nodes[1].start()
+                    await until(lambda: nodes[1].node.is_linked)
+            reader = await nodes[3].worker()
+            for each in range(20):
+                found = await reader.take(b"kept%d" % each)
+                assert (found.version, found.data) == (versions[each], b"%d" % each)
+
+    run(scenario)
+
+
+def test_ids_that_ended_long_ago_are_forgotten(folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "ENDED_SECONDS", 1)
+    monkeypatch.setattr(writer, "ENDED_SECONDS", 1)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            await worker.store(b"s", version, b"", kind=Kind.ENDED)
+            worker.release(b"s")
+            await until(lambda: nodes[1].node.statistics()["known"] == 0)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_acknowledged_is_lost_whatever_ends(folder: Folder, sockets: Path, seed: int) -> None:
+    """Counters, by nine workers of three nodes; meanwhile services are killed and started, and bricks lose the segment."""
+    draw = random.Random(seed)  # noqa: S311
+    acknowledged = dict.fromkeys((b"a", b"b", b"c"), 0)
+    attempts = dict.fromkeys(acknowledged, 0)
+
+    async def count(nodes: dict[int, ServingNode], number: int, ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            id = draw.choice(list(acknowledged))
+            try:
+                worker = await nodes[number].worker()
+            except OSError:
+                await asyncio.sleep(0.01)
+                continue
+            lost = asyncio.Event()
+            worker.frames.on_lost = lost.set
+            adding = asyncio.create_task(_add_one(worker, id, acknowledged, attempts))
+            losing = asyncio.create_task(lost.wait())
+            await asyncio.wait([adding, losing], return_when=asyncio.FIRST_COMPLETED)
+            for task in (adding, losing):
+                task.cancel()
+            await asyncio.gather(adding, losing, return_exceptions=True)
+            worker.close()
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2, 3) as nodes:
+            ended = asyncio.Event()
+            counting = [asyncio.create_task(count(nodes, 1 + each % 3, ended)) for each in range(9)]
+            for _ in range(8):
+                await asyncio.sleep(draw.random() * 0.5)
+                match draw.randrange(3):
+                    case 0 | 1:
+                        number = draw.choice((1, 2, 3))
+                        await nodes[number].kill()
+                        await asyncio.sleep(draw.random() * 0.4)
+                        await nodes[number].start()
+                    case 2:
+                        folder.loses(draw.choice(BRICKS))
+                        await asyncio.sleep(draw.random() * 0.2)
+                        folder.heals()
+            ended.set()
+            await asyncio.gather(*counting)
+            await until(lambda: all(each.node.is_linked for each in nodes.values()))
+            reader = await nodes[1].worker()
+            for id, least in acknowledged.items():
+                found = int.from_bytes((await reader.take(id)).data)
+                assert least <= found <= attempts[id], (id, least, found, attempts[id])
+            assert sum(acknowledged.values()) > 20
+
+    run(scenario)
+
+
+async def _add_one(worker: object, id: bytes, acknowledged: dict[bytes, int], attempts: dict[bytes, int]) -> None:
+    from tests.unit.sessions.log_on_disk import Worker
+
+    assert isinstance(worker, Worker)
+    held = await worker.take(id, wait=20)
+    number = int.from_bytes(held.data) + 1
+    assert number > acknowledged[id], "an older value was read"
+    attempts[id] += 1
+    try:
+        await worker.store(id, held.version, number.to_bytes(8))
+    except ConnectionRefusedError:
+        return
+    acknowledged[id] = max(acknowledged[id], number)
+
+
+def test_frames_that_are_none_end_the_connection(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            for text in (
+                wire.FRAME.pack(wire.MAX_BODY + 1, 0),
+                wire.FRAME.pack(0, 0),
+                wire.FRAME.pack(3, 0) + b"\x02ab",
+            ):
+                reader, to = await asyncio.open_unix_connection(str(nodes[1].socket))
+                to.write(text)
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+                to.close()
+            worker = await nodes[1].worker()
+            assert (await worker.ask(b"\xff"))[0] == wire.REFUSED
+
+    run(scenario)
