@@ -4,6 +4,7 @@
  *   front.c    holds an answer back as long as a session is open and not stored
  *   store.c    PHP's session module, in the place of its own module `files`
  *   record.c   the file of one session: lock, checked record, durable change
+ *   log.c      a session in the log, which the node's session service keeps: turn, what is stored, change
  *   id.c       session ids, and which of them this cluster has drawn
  *
  * Each machine compiles it for its own PHP (build-extension). */
@@ -17,6 +18,7 @@
 /* Settings, of the ini file alone: a site cannot change them. */
 typedef struct {
 	char *folder;             /* of the sessions: the mount point; empty: PHP stays as it is */
+	char *service;            /* the socket of the node's session service; empty: each session is a file */
 	zend_long lock_seconds;   /* a request waits no longer for another one of the same session */
 	zend_long waiting_places; /* so many of a node's workers may wait for sessions at once */
 	zend_long lifetime;       /* the collector removes what has not changed for so many seconds */
@@ -45,7 +47,7 @@ bool store_now(void);         /* stores the session that is open, and leaves it 
 void store_settle(void);      /* when PHP has done with the session */
 void store_end(void);
 
-/* record.c */
+/* A session whose turn a request has; each store knows another thing by it. */
 typedef struct record record;
 
 typedef enum {
@@ -54,18 +56,57 @@ typedef enum {
 	STORED
 } record_state;
 
-bool record_prepare_waiting(void);
-record *record_lock(const char *id, bool create, bool expected);
-const char *record_id(const record *held);
-record_state record_holds(const record *held);
-time_t record_changed(const record *held);
-bool record_is_young(const record *held, zend_long lifetime);
-bool record_read(record *held, zend_string **data);
-bool record_write(record *held, const char *data, size_t length, zend_long lifetime);
-bool record_end(record *held);
-bool record_replace(record *held);
-int record_become_plain(record *held);   /* 1: it was a record; 0: it was none; -1: failed */
-void record_release(record *held);
+typedef struct {
+	bool (*prepare)(void);
+	record *(*lock)(const char *id, bool create, bool expected);
+	const char *(*id)(const record *held);
+	record_state (*holds)(const record *held);
+	time_t (*changed)(const record *held);
+	bool (*is_young)(const record *held, zend_long lifetime);
+	bool (*read)(record *held, zend_string **data);
+	bool (*write)(record *held, const char *data, size_t length, zend_long lifetime);
+	bool (*end)(record *held);
+	bool (*replace)(record *held);
+	int (*become_plain)(record *held);
+	void (*release)(record *held);
+} record_store;
+
+extern const record_store record_files;   /* record.c */
+extern const record_store record_log;     /* log.c */
+extern const record_store *records;       /* the one that this PHP has */
+
+/* Opens a session and waits for its turn.
+ *
+ *   create     whether one that is not there is made
+ *   expected   whether it should be there
+ *
+ * NULL: with an empty `problem`, there is none; else it cannot be had. */
+static inline record *record_lock(const char *id, bool create, bool expected) { return records->lock(id, create, expected); }
+static inline const char *record_id(const record *held) { return records->id(held); }
+static inline record_state record_holds(const record *held) { return records->holds(held); }
+static inline time_t record_changed(const record *held) { return records->changed(held); }
+/* Whether less than a tenth of its life is over. */
+static inline bool record_is_young(const record *held, zend_long lifetime) { return records->is_young(held, lifetime); }
+/* The session's data, an empty text where nothing is stored. */
+static inline bool record_read(record *held, zend_string **data) { return records->read(held, data); }
+/* Stores the data; it expires when it has not been stored for `lifetime` seconds. */
+static inline bool record_write(record *held, const char *data, size_t length, zend_long lifetime) {
+	return records->write(held, data, length, lifetime);
+}
+static inline bool record_end(record *held) { return records->end(held); }
+/* Ends the session of a visitor who has got another id; requests that were under way with this one are known by it. */
+static inline bool record_replace(record *held) { return records->replace(held); }
+/* 1: it was a record; 0: it was none; -1: failed. */
+static inline int record_become_plain(record *held) { return records->become_plain(held); }
+static inline void record_release(record *held) { if (held != NULL) records->release(held); }
+
+/* What both stores keep to. */
+#define MAX_SIZE (16 * 1024 * 1024)
+/* So long after a page has given its visitor another id, requests that were under way with the old one may still come. They
+ * get an empty session under the old id, and no cookie that would take the new id's place. */
+#define REPLACED_SECONDS 10
+zend_long bounded_lifetime(zend_long lifetime); /* a site may say that its sessions never end */
+double monotonic_seconds(void);
 
 /* id.c */
 zend_string *id_draw(void);

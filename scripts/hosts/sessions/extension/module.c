@@ -43,6 +43,7 @@ static PHP_INI_MH(set_switch) {
 
 static const zend_ini_entry_def ini_entries[] = {
 	ENTRY(folder, "", set_string)
+	ENTRY(service, "", set_string)
 	ENTRY(lock_seconds, "30", set_number)
 	ENTRY(waiting_places, "6", set_number)
 	ENTRY(write_plain, "0", set_switch)

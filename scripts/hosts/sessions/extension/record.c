@@ -19,7 +19,6 @@
 #define BLOCK 4096
 /* So much goes to the bricks as one operation, which happens or does not: a mount splits at 128 KiB. */
 #define ONE_WRITE (64 * 1024)
-#define MAX_SIZE (16 * 1024 * 1024)
 /* Longer than a volume with the article's options keeps a file's attributes. */
 #define STALE_SECONDS 3
 /* Ten years: XFS has known times up to 2038. */
@@ -45,12 +44,12 @@ struct record {
 /* A file of no name, whose bytes are the places of those who wait: its locks end with the process that has them. */
 static int waiting_room = -1;
 
-bool record_prepare_waiting(void) {
+static bool file_prepare(void) {
 	waiting_room = memfd_create("php-cluster-waiting", MFD_CLOEXEC);
 	return waiting_room >= 0;
 }
 
-static double now(void) {
+double monotonic_seconds(void) {
 	struct timespec time;
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec + time.tv_nsec / 1e9;
@@ -148,14 +147,14 @@ static bool acquire(int file, double deadline) {
 			if ((place = take_place()) < 0) return fails("too many requests wait for sessions on this node");
 			goes_on(file, &stored);
 		}
-		if (now() >= deadline) {
+		if (monotonic_seconds() >= deadline) {
 			if (deadline == last || !goes_on(file, &stored)) {
 				leave_place(place);
 				return fails("another request has held its lock for too long");
 			}
 			deadline = last;
 		}
-		usleep(pause + (int64_t)(now() * 1e6) % pause);
+		usleep(pause + (int64_t)(monotonic_seconds() * 1e6) % pause);
 		if (pause < 16000) pause *= 2;
 	}
 	leave_place(place);
@@ -200,15 +199,9 @@ static record *held_record(const char *id, const char *path, int file, const str
 	return held;
 }
 
-/* Opens and locks the file of a session.
- *
- *   create     whether a file that is not there is made
- *   expected   whether it should be there
- *
- * NULL: with an empty `problem`, there is none; else it cannot be had. */
-record *record_lock(const char *id, bool create, bool expected) {
+static record *file_lock(const char *id, bool create, bool expected) {
 	char path[MAXPATHLEN];
-	double deadline = now() + cluster.lock_seconds;
+	double deadline = monotonic_seconds() + cluster.lock_seconds;
 	*problem = '\0';
 	snprintf(path, sizeof path, "%s/sess_%s", cluster.folder, id);
 	while (true) {
@@ -226,16 +219,16 @@ record *record_lock(const char *id, bool create, bool expected) {
 			return held_record(id, path, file, &named);
 		/* While this request waited, the collector removed the file that it holds. */
 		close(file);
-		if (now() >= deadline) {
+		if (monotonic_seconds() >= deadline) {
 			fails("it cannot be examined");
 			return NULL;
 		}
 	}
 }
 
-const char *record_id(const record *held) { return held->id; }
-record_state record_holds(const record *held) { return held->state; }
-time_t record_changed(const record *held) { return held->changed; }
+static const char *file_id(const record *held) { return held->id; }
+static record_state file_holds(const record *held) { return held->state; }
+static time_t file_changed(const record *held) { return held->changed; }
 
 /* What a session of PHP's own handler looks like, with its serializer `php` or `php_serialize`. */
 static bool is_plain(const char *text, size_t length) {
@@ -251,7 +244,7 @@ static bool is_plain(const char *text, size_t length) {
 
 /* A session that PHP's own handler stored is taken over; whether it decodes is PHP's to say. */
 static bool read_plain(record *held, zend_string **data) {
-	double deadline = now() + STALE_SECONDS;
+	double deadline = monotonic_seconds() + STALE_SECONDS;
 	while (true) {
 		/* To its end, wherever that is: as long as the profile changes, the volume may have the article's options, and show
 		 * a file's size of before. Zeros are room that was made for a record which found no place in the end. */
@@ -266,7 +259,7 @@ static bool read_plain(record *held, zend_string **data) {
 		}
 		free(text);
 		if (length < 0) return fails("it cannot be read");
-		if (!cluster.write_plain || now() >= deadline) return fails("it is no record");
+		if (!cluster.write_plain || monotonic_seconds() >= deadline) return fails("it is no record");
 		usleep(20000);
 	}
 }
@@ -308,8 +301,7 @@ static bool read_record(record *held, const unsigned char *text, size_t got, zen
 	return true;
 }
 
-/* The session's data, an empty text where nothing is stored. */
-bool record_read(record *held, zend_string **data) {
+static bool file_read(record *held, zend_string **data) {
 	static unsigned char text[ONE_WRITE];
 	ssize_t got;
 	if (held->state == NEVER_STORED) {
@@ -399,15 +391,14 @@ static bool write_plain(record *held, const char *data, size_t length) {
 }
 
 /* A site may say that its sessions never end. No file's time lies so far ahead. */
-static zend_long bounded(zend_long lifetime) { return MIN(MAX(lifetime, 0), MAX_LIFETIME); }
+zend_long bounded_lifetime(zend_long lifetime) { return MIN(MAX(lifetime, 0), MAX_LIFETIME); }
 
 /* The collector removes what has not changed for cluster.lifetime seconds. A session that is to live longer, or less long,
  * has changed so much later, or earlier, as far as the collector can see. */
-static time_t change_now(zend_long lifetime) { return time(NULL) + bounded(lifetime) - cluster.lifetime; }
+static time_t change_now(zend_long lifetime) { return time(NULL) + bounded_lifetime(lifetime) - cluster.lifetime; }
 
-/* Whether less than a tenth of its life is over. */
-bool record_is_young(const record *held, zend_long lifetime) {
-	return change_now(lifetime) - held->changed < bounded(lifetime) / 10;
+static bool file_is_young(const record *held, zend_long lifetime) {
+	return change_now(lifetime) - held->changed < bounded_lifetime(lifetime) / 10;
 }
 
 static bool set_expiry(record *held, zend_long lifetime) {
@@ -416,8 +407,7 @@ static bool set_expiry(record *held, zend_long lifetime) {
 	return futimens(held->file, times) == 0 || fails_with_errno("its time cannot be set");
 }
 
-/* Stores the data; it expires when it has not been stored for `lifetime` seconds. */
-bool record_write(record *held, const char *data, size_t length, zend_long lifetime) {
+static bool file_write(record *held, const char *data, size_t length, zend_long lifetime) {
 	uint64_t offset = 0;
 	bool done;
 	if (length > MAX_SIZE) return fails("it has more than 16 MiB");
@@ -438,7 +428,7 @@ bool record_write(record *held, const char *data, size_t length, zend_long lifet
 }
 
 /* Ends the session. Its file is emptied, not removed: others may wait for its lock. The collector removes it. */
-bool record_end(record *held) {
+static bool file_end(record *held) {
 	if (!expect_no_other(held)) return false;
 	if (ftruncate(held->file, 0) != 0) return fails_with_errno("it cannot be emptied");
 	held->size = held->sequence = held->offset = held->length = 0;
@@ -446,14 +436,13 @@ bool record_end(record *held) {
 	return make_durable(held);
 }
 
-/* Ends the session of a visitor who has got another id; requests that were under way with this one are known by it. */
-bool record_replace(record *held) {
-	if (cluster.write_plain) return record_end(held);
+static bool file_replace(record *held) {
+	if (cluster.write_plain) return file_end(held);
 	return expect_no_other(held) && put_record(held, REPLACED_RECORD, "", 0, 0) && make_durable(held);
 }
 
 /* Puts a plain session in the place of a record, all at once: there is no moment with half of it. */
-int record_become_plain(record *held) {
+static int file_become_plain(record *held) {
 	unsigned char magic[MAGIC_SIZE];
 	char new[MAXPATHLEN];
 	zend_string *data;
@@ -464,7 +453,7 @@ int record_become_plain(record *held) {
 	if (held->state == NEVER_STORED || bytes(held, magic, sizeof magic, 0) != sizeof magic
 			|| memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
 		return 0;
-	if (!record_read(held, &data)) return -1;
+	if (!file_read(held, &data)) return -1;
 	snprintf(new, sizeof new, "%s/.php-cluster-plain", cluster.folder);
 	if ((file = open_file(new, true, &absent)) < 0) return -1;
 	done = ftruncate(file, 0) == 0 && write(file, ZSTR_VAL(data), ZSTR_LEN(data)) == (ssize_t)ZSTR_LEN(data)
@@ -478,9 +467,14 @@ int record_become_plain(record *held) {
 /* After a change Gluster waits for a second whether there is another one (cluster.post-op-delay-secs), unless the file is
  * closed; and keeps it open, and locked, until then. A close that comes as quickly as this one may find it about to wait, and
  * does not end it. So the lock is given back first, and by the time of its answer Gluster waits. */
-void record_release(record *held) {
-	if (held == NULL) return;
+static void file_release(record *held) {
 	if (held->is_changed) flock(held->file, LOCK_UN);
 	close(held->file);
 	free(held);
 }
+
+const record_store record_files = {
+	file_prepare, file_lock, file_id, file_holds, file_changed, file_is_young,
+	file_read, file_write, file_end, file_replace, file_become_plain, file_release,
+};
+const record_store *records = &record_files;

@@ -12,9 +12,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* So long after a page has given its visitor another id, requests that were under way with the old one may still come. They
- * get an empty session under the old id, and no cookie that would take the new id's place. */
-#define REPLACED_SECONDS 10
 /* A page may give its visitor another id more than once. */
 #define MAX_REPLACED 16
 
@@ -410,7 +407,8 @@ bool store_install(void) {
 	*(ps_module *)files = ours;
 	if (mprotect(begin, end - begin, PROT_READ) != 0) return false;
 	watch_serializers();
-	return record_prepare_waiting();
+	records = *cluster.service == '\0' ? &record_files : &record_log;
+	return records->prepare();
 }
 
 void store_begin(void) { memset(&request, 0, sizeof request); }
