@@ -1,6 +1,7 @@
 """nginx and php-fpm as a PHP node has them, in the image, with pages of the tests' own; what lies in a record."""
 
 import hashlib
+import fcntl
 import http.cookies
 import shutil
 import socket
@@ -8,8 +9,8 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.php.node import fpm_configuration, nginx_site, php_ini
@@ -18,6 +19,7 @@ from components.plan.topology import MOUNT_POINT, Profile
 from components.plan.traffic import INNER_PORT
 from components.sessions.extension import extension_file, record_lines
 from tests.lab.conftest import Image
+from tests.lab.sessions.service import SOCKET, Service, Worker, running
 from tests.release import RELEASE
 from tests.stack.cluster import Answer, request, wait_for
 
@@ -25,6 +27,8 @@ PLAN = topology.plan("198.18.7.0/24", 1, Profile.SAFE)
 WORKERS = 4
 LOCK_SECONDS = 2
 SAFE = php_ini({}, 2 * LOCK_SECONDS, record_lines(2 * LOCK_SECONDS, WORKERS))
+STORES = ("files", "log")
+"""Where sessions can be: what a test says of one holds for the other."""
 
 
 def pages(folder: str) -> dict[str, str]:
@@ -37,10 +41,11 @@ COUNTING = pages("record")
 
 @dataclass
 class Server:
-    """A PHP server with the handler, and the folder that it stores sessions in."""
+    """A PHP server with the handler, and the folder that it stores sessions in, itself or by its node's service."""
 
     url: str
     sessions: Path
+    service: Service | None = None
 
     def log(self, text: str) -> str:
         """What PHP logged, once the text is in it: it may come after the answer."""
@@ -69,6 +74,25 @@ class Server:
 
     def file(self, session: str | None) -> Path:
         return self.sessions / f"sess_{session}"
+
+    def stored(self, session: str) -> bytes:
+        """What PHP has stored of a session that nobody has."""
+        return self.service.held(session).data if self.service else parsed(self.file(session))[1]
+
+    @contextmanager
+    def holding(self, session: str) -> Iterator[None]:
+        """While another one has the session."""
+        if self.service:
+            worker = Worker(self.service.path)
+            worker.take(session)
+            try:
+                yield
+            finally:
+                worker.close()
+        else:
+            with self.file(session).open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
 
 
 @contextmanager
@@ -140,6 +164,36 @@ def serving(
         running.wait(60)
         # Shown by pytest beside a failure.
         sys.stdout.write((tmp_path / "log").read_text())
+
+
+@contextmanager
+def serving_from(
+    store: str,
+    image: Image,
+    extension: Path,
+    tmp_path: Path,
+    *,
+    site: Mapping[str, str] = COUNTING,
+    seconds: int = 2 * LOCK_SECONDS,
+    more: str = "",
+) -> Iterator[Server]:
+    """As `serving`, with one of `STORES`, and a service if it needs one.
+
+    Args:
+        store: Which one.
+        image: What they run in.
+        extension: PHP's, compiled.
+        tmp_path: Where all their files lie.
+        site: Its pages: name to text.
+        seconds: How long a page may take. Half of it another one waits for its session.
+        more: Lines of PHP's ini file.
+    """
+    service = SOCKET if store == "log" else ""
+    ini = php_ini({}, seconds, record_lines(seconds, WORKERS, service=service)) + more
+    with ExitStack() as stack:
+        running_service = stack.enter_context(running(image, tmp_path)) if service else None
+        server = stack.enter_context(serving(image, extension, tmp_path, ini, site=site))
+        yield replace(server, service=running_service)
 
 
 def parsed(file: Path) -> tuple[int, bytes]:

@@ -17,7 +17,17 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import Image
-from tests.lab.sessions.server import LOCK_SECONDS, PLAIN_SESSIONS, SAFE, WORKERS, Server, parsed, serving
+from tests.lab.sessions.server import (
+    LOCK_SECONDS,
+    PLAIN_SESSIONS,
+    SAFE,
+    STORES,
+    WORKERS,
+    Server,
+    parsed,
+    serving,
+    serving_from,
+)
 from tests.stack.cluster import wait_for
 
 
@@ -25,6 +35,13 @@ from tests.stack.cluster import wait_for
 def server(image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
     """A PHP node of profile safe."""
     with serving(image, extension, tmp_path, SAFE) as one:
+        yield one
+
+
+@pytest.fixture(params=STORES)
+def either(request: pytest.FixtureRequest, image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
+    """One with sessions in files, and one with the log."""
+    with serving_from(request.param, image, extension, tmp_path) as one:
         yield one
 
 
@@ -41,13 +58,13 @@ def test_a_look_changes_nothing(server: Server) -> None:
     assert server.file(session).read_bytes() == before
 
 
-def test_a_session_may_grow_and_shrink(server: Server) -> None:
-    session = server.counted(1)
+def test_a_session_may_grow_and_shrink(either: Server) -> None:
+    session = either.counted(1)
     for size in (10, 4096, 65_000, 66_000, 1_000_000, 70_000, 1_000_001, 1):
-        answer, _ = server.get(f"size.php?n={size}", session)
+        answer, _ = either.get(f"size.php?n={size}", session)
         assert answer.text == str(size)
-        assert f's:{size}:"'.encode() in parsed(server.file(session))[1]
-        assert server.get("look.php", session)[0].text == "1"
+        assert f's:{size}:"'.encode() in either.stored(session)
+        assert either.get("look.php", session)[0].text == "1"
 
 
 def test_a_long_record_that_was_not_written_to_its_end_leaves_the_one_before(server: Server) -> None:
@@ -64,12 +81,12 @@ def test_a_long_record_that_was_not_written_to_its_end_leaves_the_one_before(ser
         assert parsed(server.file(session))[0] == sequence + 1
 
 
-def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(server: Server) -> None:
-    session = server.counted(2)
-    answer, _ = server.get(f"size.php?n={16 * 1024 * 1024}", session)
+def test_a_session_above_the_limit_is_refused_and_the_old_one_stays(either: Server) -> None:
+    session = either.counted(2)
+    answer, _ = either.get(f"size.php?n={16 * 1024 * 1024}", session)
     assert answer.status == 503
-    server.log("it has more than 16 MiB")
-    assert server.get("count.php", session)[0].text == "3"
+    either.log("it has more than 16 MiB")
+    assert either.get("count.php", session)[0].text == "3"
 
 
 @pytest.mark.parametrize("before", ["a record", "a plain session"])
@@ -171,10 +188,10 @@ def test_nothing_is_promised_that_was_not_stored(server: Server) -> None:
     assert "promised" not in answer.text
 
 
-def test_what_a_shutdown_function_changes_is_stored(server: Server) -> None:
-    session = server.counted(1)
-    assert server.get("late.php", session)[0].text == "later"
-    assert server.get("look.php", session)[0].text == "100"
+def test_what_a_shutdown_function_changes_is_stored(either: Server) -> None:
+    session = either.counted(1)
+    assert either.get("late.php", session)[0].text == "later"
+    assert either.get("look.php", session)[0].text == "100"
 
 
 def test_without_the_mount_there_is_no_session(server: Server) -> None:
@@ -189,19 +206,19 @@ def test_without_the_mount_there_is_no_session(server: Server) -> None:
     assert server.get("count.php", session)[0].text == "4"
 
 
-def test_destroy_ends_a_session(server: Server) -> None:
-    session = server.counted(3)
-    assert server.get("destroy.php", session)[0].text == "destroyed"
-    answer, fresh = server.get("count.php", session)
+def test_destroy_ends_a_session(either: Server) -> None:
+    session = either.counted(3)
+    assert either.get("destroy.php", session)[0].text == "destroyed"
+    answer, fresh = either.get("count.php", session)
     assert answer.text == "1" and fresh != session
 
 
-def test_regenerate_carries_the_data_to_a_new_id(server: Server) -> None:
-    session = server.counted(3)
-    answer, fresh = server.get("regenerate.php", session)
+def test_regenerate_carries_the_data_to_a_new_id(either: Server) -> None:
+    session = either.counted(3)
+    answer, fresh = either.get("regenerate.php", session)
     assert answer.text == "3" and fresh != session
-    assert server.get("count.php", fresh)[0].text == "4"
-    assert server.get("count.php", session)[0].text == "1"
+    assert either.get("count.php", fresh)[0].text == "4"
+    assert either.get("count.php", session)[0].text == "1"
 
 
 @pytest.mark.parametrize("made_up", ["short", "../../etc/passwd", "a" * 300, "x" * 26, "%00" * 9])
@@ -220,26 +237,26 @@ def test_an_empty_file_is_nobodys_session(server: Server) -> None:
     assert answer.text == "1" and fresh != reserved
 
 
-def test_a_session_without_data_keeps_its_id(server: Server) -> None:
-    answer, session = server.get("id.php")
+def test_a_session_without_data_keeps_its_id(either: Server) -> None:
+    answer, session = either.get("id.php")
     assert answer.text == session
-    assert server.get("id.php", session)[0].text == session
+    assert either.get("id.php", session)[0].text == session
 
 
-def test_an_id_can_be_drawn_while_a_session_is_open(server: Server) -> None:
-    session = server.counted(1)
+def test_an_id_can_be_drawn_while_a_session_is_open(either: Server) -> None:
+    session = either.counted(1)
     with ThreadPoolExecutor(WORKERS) as visitors:
-        answers = list(visitors.map(lambda _: server.get("draw.php", session)[0].text, range(20)))
+        answers = list(visitors.map(lambda _: either.get("draw.php", session)[0].text, range(20)))
     assert sorted(map(int, answers)) == list(range(2, 22))
 
 
-def test_read_and_close_lets_the_lock_go(server: Server) -> None:
-    session = server.counted(3)
+def test_read_and_close_lets_the_lock_go(either: Server) -> None:
+    session = either.counted(3)
     with ThreadPoolExecutor(1) as other:
-        looking = other.submit(server.get, "look_long.php", session)
-        wait_for("it has read", (server.sessions.parent / "site" / "has-read").exists)
-        assert server.get("count.php", session)[0].text == "4"
-        (server.sessions.parent / "site" / "go-on").touch()
+        looking = other.submit(either.get, "look_long.php", session)
+        wait_for("it has read", (either.sessions.parent / "site" / "has-read").exists)
+        assert either.get("count.php", session)[0].text == "4"
+        (either.sessions.parent / "site" / "go-on").touch()
         assert looking.result()[0].text == "3"
 
 
@@ -249,14 +266,13 @@ def test_a_site_s_own_handler_is_its_own_business(server: Server) -> None:
     assert list(server.sessions.glob("sess_*")) == []
 
 
-def test_who_waits_too_long_for_a_session_is_told_so(server: Server) -> None:
-    session = server.counted(1)
-    with server.file(session).open("r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        answer, after = server.get("count.php", session)
+def test_who_waits_too_long_for_a_session_is_told_so(either: Server) -> None:
+    session = either.counted(1)
+    with either.holding(session):
+        answer, after = either.get("count.php", session)
         assert answer.status == 503 and after == session
-        server.log("another request has held its lock for too long")
-    assert server.get("count.php", session)[0].text == "2"
+        either.log("another request has held its lock for too long")
+    assert either.get("count.php", session)[0].text == "2"
 
 
 def test_who_is_unlucky_waits_longer_where_others_have_their_turns(server: Server) -> None:
@@ -280,17 +296,17 @@ def test_who_is_unlucky_waits_longer_where_others_have_their_turns(server: Serve
     assert (answer.status, answer.text) == (200, "2")
 
 
-def test_a_visitor_who_hangs_up_leaves_a_session_that_others_can_use(server: Server) -> None:
-    session, site = server.counted(1), server.sessions.parent / "site"
-    address = urllib.parse.urlsplit(server.url)
+def test_a_visitor_who_hangs_up_leaves_a_session_that_others_can_use(either: Server) -> None:
+    session, site = either.counted(1), either.sessions.parent / "site"
+    address = urllib.parse.urlsplit(either.url)
     with socket.create_connection((address.hostname, address.port)) as visitor:
         visitor.sendall(f"GET /count_long.php HTTP/1.0\r\nCookie: PHPSESSID={session}\r\n\r\n".encode())
         wait_for("it has counted", (site / "has-counted").exists)
     (site / "go-on").touch()
     # Nobody was told of the second update, so that it may be stored or not.
-    answer, after = server.get("count.php", session)
+    answer, after = either.get("count.php", session)
     assert answer.text in ("2", "3") and after == session
-    assert parsed(server.file(session))[1] == f"n|i:{answer.text};".encode()
+    assert either.stored(session) == f"n|i:{answer.text};".encode()
 
 
 def test_a_session_that_changed_behind_the_lock_is_not_overwritten(server: Server) -> None:
@@ -301,17 +317,17 @@ def test_a_session_that_changed_behind_the_lock_is_not_overwritten(server: Serve
     assert parsed(server.file(session)) == (9, b"n|i:900;")
 
 
-def test_binary_data_is_kept(server: Server) -> None:
-    _, session = server.get("binary.php")
-    assert server.get("binary.php", session)[0].text == hashlib.sha256(bytes(range(256)) * 40).hexdigest()
+def test_binary_data_is_kept(either: Server) -> None:
+    _, session = either.get("binary.php")
+    assert either.get("binary.php", session)[0].text == hashlib.sha256(bytes(range(256)) * 40).hexdigest()
 
 
-def test_requests_of_one_session_take_turns(server: Server) -> None:
-    session = server.counted(1)
+def test_requests_of_one_session_take_turns(either: Server) -> None:
+    session = either.counted(1)
     with ThreadPoolExecutor(WORKERS) as visitors:
-        answers = list(visitors.map(lambda _: server.get("count.php", session)[0].text, range(40)))
+        answers = list(visitors.map(lambda _: either.get("count.php", session)[0].text, range(40)))
     assert sorted(map(int, answers)) == list(range(2, 42))
-    assert parsed(server.file(session)) == (41, b"n|i:41;")
+    assert either.stored(session) == b"n|i:41;"
 
 
 def test_a_page_may_remove_all_buffers(server: Server) -> None:
@@ -328,14 +344,14 @@ def test_a_page_may_remove_all_buffers(server: Server) -> None:
     assert server.log("refused on").count("refused on") == 1
 
 
-def test_a_method_with_the_name_of_a_function_may_destroy_its_session(server: Server) -> None:
-    session = server.counted(3)
-    assert server.get("method.php", session)[0].text == "destroyed"
-    assert server.get("count.php", session)[0].text == "1"
+def test_a_method_with_the_name_of_a_function_may_destroy_its_session(either: Server) -> None:
+    session = either.counted(3)
+    assert either.get("method.php", session)[0].text == "destroyed"
+    assert either.get("count.php", session)[0].text == "1"
 
 
-def test_no_session_is_opened_before_the_store_is_there(server: Server) -> None:
-    session = server.counted(3)
+def test_no_session_is_opened_before_the_store_is_there(either: Server) -> None:
+    session = either.counted(3)
     # PHP would follow the upload's progress in the session, before the page and what is prepended to it.
     body = (
         '--x\r\nContent-Disposition: form-data; name="PHP_SESSION_UPLOAD_PROGRESS"\r\n\r\none\r\n'
@@ -343,7 +359,7 @@ def test_no_session_is_opened_before_the_store_is_there(server: Server) -> None:
         "Content-Type: text/plain\r\n\r\ntext\r\n--x--\r\n"
     )
     upload = urllib.request.Request(
-        server.url + "count.php",
+        either.url + "count.php",
         body.encode(),
         {"Cookie": f"PHPSESSID={session}", "Content-Type": "multipart/form-data; boundary=x"},
     )

@@ -1,0 +1,162 @@
+"""The session service of a node, as a test's own process in the image, on a folder in place of the mounted volume."""
+
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.hosts.sessions.session_service import wire
+from tests.commands import PROJECT
+from tests.lab.conftest import Image
+from tests.stack.cluster import wait_for
+
+SOCKET = "/files/run/service"
+"""Where PHP asks it, in the image."""
+
+CLIENT = """[xlator.protocol.client.sessions-client-{}.priv]
+fd.0.remote_fd = 0
+granted-posix-lock[0] = owner = 1, cmd = F_SETLK fl_type = F_WRLCK, fl_start = 0, fl_end = 0
+connected = 1
+"""
+"""What a Gluster mount says of a brick that has the service's segment open and locked."""
+
+
+class Worker:
+    """A connection as one of PHP's workers has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.settimeout(30)
+        self._connection.connect(str(path))
+
+    def ask(self, body: bytes) -> bytes:
+        """The answer's body."""
+        self.tell(body)
+        length, _ = wire.FRAME.unpack(self._bytes(wire.FRAME.size))
+        return self._bytes(length)
+
+    def tell(self, body: bytes) -> None:
+        """What has no answer."""
+        self._connection.sendall(wire.FRAME.pack(len(body), 0) + body)
+
+    def _bytes(self, count: int) -> bytes:
+        found = bytearray()
+        while len(found) < count:
+            part = self._connection.recv(count - len(found))
+            if not part:
+                raise ConnectionResetError
+            found += part
+        return bytes(found)
+
+    def take(self, session: str) -> wire.Held:
+        """Waits for the session's turn."""
+        return wire.held(self.ask(wire.take_body(wire.Take(30_000, 100, session.encode()))))
+
+    def close(self) -> None:
+        """Gives back all turns."""
+        self._connection.close()
+
+
+class Service:
+    """The service.
+
+    Args:
+        image: What it runs in.
+        folder: The folder that the image sees as /files. The log is in `sessions` below it.
+    """
+
+    def __init__(self, image: Image, folder: Path) -> None:
+        self._image, self._folder = image, folder
+        self._running: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        for name in ("sessions", "run"):
+            (folder / name).mkdir()
+            (folder / name).chmod(0o777)
+        folder.chmod(0o755)
+        graphs = folder / "sessions" / ".meta" / "graphs"
+        for number in range(2):
+            client = graphs / "trial" / f"sessions-client-{number}"
+            client.mkdir(parents=True)
+            (client / "private").write_text(CLIENT.format(number))
+        (graphs / "active").symlink_to("trial")
+        shutil.copytree(PROJECT / "scripts/hosts/sessions/session_service", folder / "session_service")
+        done = image.run(f"{self._python} -m session_service.begin /files/sessions", files=folder)
+        assert done.returncode == 0, done.stdout
+
+    @property
+    def _python(self) -> str:
+        settings = {
+            "PYTHONPATH": "/files",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "FOLDER": "/files/sessions",
+            "SOCKET": SOCKET,
+            "NAME": "php1",
+            "ADDRESS": "127.0.0.1",
+            "PORT": str(self._port),
+            "RANK": "0",
+        }
+        user = "setpriv --reuid=www-data --regid=www-data --clear-groups"
+        # The image's systemd is none of its concern.
+        return f"{user} env --unset=NOTIFY_SOCKET {' '.join(f'{name}={value}' for name, value in settings.items())} python3"
+
+    @property
+    def path(self) -> Path:
+        """The socket, as the test sees it."""
+        return self._folder / "run" / "service"
+
+    def start(self) -> None:
+        """Returns when it writes."""
+        with (self._folder / "service.log").open("a") as log:
+            self._running = subprocess.Popen(
+                self._image.command(
+                    *["bash", "-c", f"exec {self._python} -m session_service"], files=self._folder, own_network=False
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for("the service writes", lambda: self.statistics()["turns"] is not None, 30, 0.05)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        assert self._running is not None
+        self._running.kill()
+        self._running.wait(30)
+
+    def statistics(self) -> dict[str, object]:
+        """What it tells people."""
+        worker = Worker(self.path)
+        try:
+            body = worker.ask(bytes([wire.STATISTICS]))
+        finally:
+            worker.close()
+        assert body[0] == wire.TOLD, body
+        told: dict[str, object] = json.loads(body[1:])
+        return told
+
+    def held(self, session: str) -> wire.Held:
+        """What is stored of a session that nobody has."""
+        worker = Worker(self.path)
+        try:
+            return worker.take(session)
+        finally:
+            worker.close()
+
+
+@contextmanager
+def running(image: Image, folder: Path) -> Iterator[Service]:
+    """A service that writes; its log is shown beside a failure."""
+    service = Service(image, folder)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()
+        print((folder / "service.log").read_text())
