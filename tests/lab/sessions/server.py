@@ -1,7 +1,7 @@
 """nginx and php-fpm as a PHP node has them, in the image, with pages of the tests' own; what lies in a record."""
 
-import hashlib
 import fcntl
+import hashlib
 import http.cookies
 import shutil
 import socket

@@ -1,11 +1,10 @@
 """The session service of a node, as a test's own process in the image, on a folder in place of the mounted volume."""
 
 import json
-import os
 import shutil
 import socket
-import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,9 +101,9 @@ class Service:
             "PORT": str(self._port),
             "RANK": "0",
         }
-        user = "setpriv --reuid=www-data --regid=www-data --clear-groups"
-        # The image's systemd is none of its concern.
-        return f"{user} env --unset=NOTIFY_SOCKET {' '.join(f'{name}={value}' for name, value in settings.items())} python3"
+        # It would tell the box's own systemd how it fares.
+        words = ["env", "--unset=NOTIFY_SOCKET", *(f"{name}={value}" for name, value in settings.items()), "python3"]
+        return " ".join(["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", *words])
 
     @property
     def path(self) -> Path:
@@ -159,4 +158,4 @@ def running(image: Image, folder: Path) -> Iterator[Service]:
         yield service
     finally:
         service.kill()
-        print((folder / "service.log").read_text())
+        sys.stdout.write((folder / "service.log").read_text())

@@ -1,6 +1,5 @@
 """What PHP's extension lets out while a session is open, and how far PHP's own ways reach, under nginx and php-fpm."""
 
-import fcntl
 import hashlib
 import http.client
 import os
@@ -12,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from components.php.node import php_ini, waiting_places
-from components.sessions.extension import record_lines
+from components.php.node import waiting_places
 from tests.lab.conftest import Image
-from tests.lab.sessions.server import SAFE, WORKERS, Server, pages, parsed, serving
+from tests.lab.sessions.server import SAFE, STORES, WORKERS, Server, pages, serving, serving_from
 from tests.stack.cluster import wait_for
 
 SITE = pages("front")
@@ -25,6 +23,12 @@ LARGE_ANSWER = 3_000_000
 @pytest.fixture
 def server(image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
     with serving(image, extension, tmp_path, SAFE, site=SITE) as one:
+        yield one
+
+
+@pytest.fixture(params=STORES)
+def either(request: pytest.FixtureRequest, image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
+    with serving_from(request.param, image, extension, tmp_path, site=SITE) as one:
         yield one
 
 
@@ -75,17 +79,17 @@ def test_a_download_takes_no_memory(server: Server) -> None:
     assert int(server.log("peak ").partition("peak ")[2].split()[0]) < 8 << 20
 
 
-def test_a_session_ends_when_the_one_in_its_place_is_stored(server: Server) -> None:
-    _, session = server.get("count.php")
-    answer, after = server.get("regenerate_doomed.php", session)
+def test_a_session_ends_when_the_one_in_its_place_is_stored(either: Server) -> None:
+    _, session = either.get("count.php")
+    answer, after = either.get("regenerate_doomed.php", session)
     assert answer.status == 503 and after == session
-    assert server.get("count.php", session)[0].text == "2"
-    answer, fresh = server.get("regenerate.php", session)
+    assert either.get("count.php", session)[0].text == "2"
+    answer, fresh = either.get("regenerate.php", session)
     assert answer.text == "3" and fresh != session
     # A request that was under way with the old one comes late.
-    answer, after = server.get("look.php", session)
+    answer, after = either.get("look.php", session)
     assert (answer.text, after) == ("nothing", session) and "Set-Cookie" not in answer.headers
-    assert server.get("count.php", fresh)[0].text == "4"
+    assert either.get("count.php", fresh)[0].text == "4"
 
 
 def test_an_id_that_was_replaced_is_nobodys_after_a_while(server: Server) -> None:
@@ -105,11 +109,11 @@ def test_both_go_when_a_page_gives_up_the_new_one(server: Server) -> None:
     assert server.file(session).read_bytes().startswith(b"PCSREC03")
 
 
-def test_both_stay_when_a_page_asks_for_it(server: Server) -> None:
-    _, session = server.get("count.php")
-    answer, fresh = server.get("regenerate_kept.php", session)
+def test_both_stay_when_a_page_asks_for_it(either: Server) -> None:
+    _, session = either.get("count.php")
+    answer, fresh = either.get("regenerate_kept.php", session)
     assert answer.text == "2" and fresh != session
-    assert server.get("look.php", session)[0].text == "1"
+    assert either.get("look.php", session)[0].text == "1"
 
 
 @pytest.mark.parametrize(
@@ -125,45 +129,48 @@ def test_a_session_lives_as_long_as_its_site_says(server: Server, page: str, lif
     assert server.file(session).stat().st_mtime + 1440 >= expires
 
 
-def test_one_who_asks_for_much_at_once_leaves_workers_to_others(image: Image, extension: Path, tmp_path: Path) -> None:
-    with serving(image, extension, tmp_path, php_ini({}, 120, record_lines(120, WORKERS)), site=SITE) as server:
+@pytest.mark.parametrize("store", STORES)
+def test_one_who_asks_for_much_at_once_leaves_workers_to_others(
+    store: str, image: Image, extension: Path, tmp_path: Path
+) -> None:
+    with serving_from(store, image, extension, tmp_path, site=SITE, seconds=120) as server:
         asked_for_much(server)
 
 
 def asked_for_much(server: Server) -> None:
     _, session = server.get("count.php")
+    assert session is not None
     places = waiting_places(WORKERS)
-    with server.file(session).open("r+b") as file, ThreadPoolExecutor(places + 1) as pool:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        asked = [pool.submit(server.get, "count.php", session) for _ in range(places + 1)]
-        # The one that finds all places taken is refused at once, and others have a worker.
-        wait_for("one is refused", lambda: any(one.done() for one in asked))
-        waiting = [one for one in asked if not one.done()]
-        assert len(waiting) == places
-        server.log("too many requests wait for sessions on this node")
-        assert server.get("plain.php")[0].text == "no session"
-        assert server.get("count.php")[0].text == "1"
-        fcntl.flock(file, fcntl.LOCK_UN)
+    with ThreadPoolExecutor(places + 1) as pool:
+        with server.holding(session):
+            asked = [pool.submit(server.get, "count.php", session) for _ in range(places + 1)]
+            # The one that finds all places taken is refused at once, and others have a worker.
+            wait_for("one is refused", lambda: any(one.done() for one in asked))
+            waiting = [one for one in asked if not one.done()]
+            assert len(waiting) == places
+            server.log("too many requests wait for sessions on this node")
+            assert server.get("plain.php")[0].text == "no session"
+            assert server.get("count.php")[0].text == "1"
         assert sorted(one.result()[0].text for one in waiting) == [str(n) for n in range(2, 2 + places)]
     assert server.get("count.php", session)[0].text == str(2 + places)
 
 
-def test_the_end_of_an_answer_stores_the_session(server: Server) -> None:
-    answer, session = server.get("finished.php")
+def test_the_end_of_an_answer_stores_the_session(either: Server) -> None:
+    answer, session = either.get("finished.php")
     assert answer.text == "1"
-    wait_for("the rest is stored", lambda: server.get("look.php", session)[0].text == "11")
-    answer, _ = server.get("finished_doomed.php", session)
+    wait_for("the rest is stored", lambda: either.get("look.php", session)[0].text == "11")
+    answer, _ = either.get("finished_doomed.php", session)
     assert answer.status == 503 and "promised" not in answer.text
-    assert not (server.sessions.parent / "site" / "went-on").exists()
-    assert server.get("look.php", session)[0].text == "11"
+    assert not (either.sessions.parent / "site" / "went-on").exists()
+    assert either.get("look.php", session)[0].text == "11"
 
 
-def test_a_handler_that_extends_php_s_own_stores_here(server: Server) -> None:
-    _, session = server.get("count.php")
+def test_a_handler_that_extends_php_s_own_stores_here(either: Server) -> None:
+    _, session = either.get("count.php")
     for page, count in (("extended.php", "2"), ("count.php", "3"), ("extended.php", "4")):
-        assert server.get(page, session)[0].text == count
-    assert parsed(server.file(session))[1] == b"n|i:4;"
-    answer, _ = server.get("sparing.php", session)
+        assert either.get(page, session)[0].text == count
+    assert either.stored(session) == b"n|i:4;"
+    answer, _ = either.get("sparing.php", session)
     assert (answer.status, answer.text) == (200, "4")
 
 
@@ -172,12 +179,12 @@ def test_a_handler_s_text_does_not_hide_that_nothing_could_be_encoded(server: Se
     assert answer.status in (500, 503) and "promised" not in answer.text and session is None
 
 
-def test_half_of_a_session_is_not_stored(server: Server) -> None:
+def test_half_of_a_session_is_not_stored(either: Server) -> None:
     """As PHP's own module does where an object throws, once the page asks for it."""
-    _, session = server.get("count.php")
-    answer, _ = server.get("torn.php", session)
+    _, session = either.get("count.php")
+    answer, _ = either.get("torn.php", session)
     assert answer.status == 503 and "promised" not in answer.text
-    assert server.get("count.php", session)[0].text == "2"
+    assert either.get("count.php", session)[0].text == "2"
 
 
 def test_memory_that_ends_while_a_session_is_encoded_costs_no_promise(server: Server) -> None:
@@ -195,24 +202,24 @@ def test_a_program_chooses_its_ids(server: Server, page: str) -> None:
     assert [server.get(page)[0].text for _ in range(3)] == ["1", "2", "3"]
 
 
-def test_a_program_s_id_is_no_visitor_s(server: Server) -> None:
+def test_a_program_s_id_is_no_visitor_s(either: Server) -> None:
     """Who brings a made-up one gets another, whatever the program has chosen before."""
-    answer, fresh = server.get("count.php", "made-up-by-a-visitor-1")
+    answer, fresh = either.get("count.php", "made-up-by-a-visitor-1")
     assert answer.text == "1" and fresh != "made-up-by-a-visitor-1"
 
 
-def test_a_page_that_leaves_its_session_alone_is_answered(server: Server) -> None:
-    _, session = server.get("count.php")
-    assert server.get("unset.php", session)[0].text == "left alone"
-    assert server.get("look.php", session)[0].text == "1"
+def test_a_page_that_leaves_its_session_alone_is_answered(either: Server) -> None:
+    _, session = either.get("count.php")
+    assert either.get("unset.php", session)[0].text == "left alone"
+    assert either.get("look.php", session)[0].text == "1"
 
 
-def test_a_session_that_cannot_be_decoded_stays(server: Server) -> None:
-    _, session = server.get("object.php")
-    before = server.file(session).read_bytes()
-    answer, after = server.get("undecodable.php", session)
+def test_a_session_that_cannot_be_decoded_stays(either: Server) -> None:
+    _, session = either.get("object.php")
+    before = either.stored(session)
+    answer, after = either.get("undecodable.php", session)
     assert answer.status == 503 and after == session
-    assert server.file(session).read_bytes() == before
+    assert either.stored(session) == before
 
 
 def test_a_session_that_php_starts_itself(image: Image, extension: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from components.php.node import php_ini
 from tests.lab.conftest import Image
-from tests.lab.sessions.server import LOCK_SECONDS, SAFE, Server, serving
+from tests.lab.sessions.server import LOCK_SECONDS, STORES, Server, serving, serving_from
 
 PROGRAMS = 150
 LOOK = "session_start(['read_and_close' => true]); echo json_encode($_SESSION);"
@@ -116,15 +116,19 @@ def seen(server: Server, pages: list[str]) -> list[object]:
     return found
 
 
-@pytest.fixture(scope="module")
-def servers(image: Image, extension: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+@pytest.fixture(scope="module", params=STORES)
+def servers(
+    request: pytest.FixtureRequest, image: Image, extension: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
     """One with PHP's own module, and one with the store; each request finds what its page is now, not what it was."""
     always_read = "\nopcache.enable = 0\n"
     article = php_ini({}, 2 * LOCK_SECONDS) + always_read
     site = {"look.php": f"<?php {LOOK}", "plain.php": "here"}
     with (
         serving(image, extension, tmp_path_factory.mktemp("files"), article, site=site) as files,
-        serving(image, extension, tmp_path_factory.mktemp("store"), SAFE + always_read, site=site) as store,
+        serving_from(
+            request.param, image, extension, tmp_path_factory.mktemp("store"), site=site, more=always_read
+        ) as store,
     ):
         yield files, store
 
