@@ -75,8 +75,9 @@ class Server:
     def file(self, session: str | None) -> Path:
         return self.sessions / f"sess_{session}"
 
-    def stored(self, session: str) -> bytes:
+    def stored(self, session: str | None) -> bytes:
         """What PHP has stored of a session that nobody has."""
+        assert session is not None
         return self.service.held(session).data if self.service else parsed(self.file(session))[1]
 
     @contextmanager
