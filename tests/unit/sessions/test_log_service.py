@@ -335,7 +335,7 @@ def test_ids_that_ended_long_ago_are_forgotten(folder: Folder, sockets: Path, mo
 
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_acknowledged_is_lost_whatever_ends(folder: Folder, sockets: Path, seed: int) -> None:
-    """Counters, by nine workers of three nodes; meanwhile services are killed and started, and bricks lose the segment."""
+    """Nine workers of three nodes count; meanwhile services are killed and started, and bricks lose the segment."""
     draw = random.Random(seed)  # noqa: S311
     acknowledged = dict.fromkeys((b"a", b"b", b"c"), 0)
     attempts = dict.fromkeys(acknowledged, 0)

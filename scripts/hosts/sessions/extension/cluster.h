@@ -81,7 +81,11 @@ extern const record_store *records;       /* the one that this PHP has */
  *   expected   whether it should be there
  *
  * NULL: with an empty `problem`, there is none; else it cannot be had. */
-static inline record *record_lock(const char *id, bool create, bool expected) { return records->lock(id, create, expected); }
+static inline record *record_lock(const char *id, bool create, bool expected) {
+	/* Pools of one php-fpm may have different ones. */
+	records = *cluster.service == '\0' ? &record_files : &record_log;
+	return records->lock(id, create, expected);
+}
 static inline const char *record_id(const record *held) { return records->id(held); }
 static inline record_state record_holds(const record *held) { return records->holds(held); }
 static inline time_t record_changed(const record *held) { return records->changed(held); }

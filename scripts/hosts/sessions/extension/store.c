@@ -407,8 +407,7 @@ bool store_install(void) {
 	*(ps_module *)files = ours;
 	if (mprotect(begin, end - begin, PROT_READ) != 0) return false;
 	watch_serializers();
-	records = *cluster.service == '\0' ? &record_files : &record_log;
-	return records->prepare();
+	return record_files.prepare() && record_log.prepare();
 }
 
 void store_begin(void) { memset(&request, 0, sizeof request); }
