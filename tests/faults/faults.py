@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 
 from components.plan.topology import VOLUME
 from tests.faults import hostile
@@ -19,10 +19,12 @@ from tests.faults.redis_rig import SETTINGS, RedisRig
 from tests.faults.rig import Rig
 from tests.stack.cluster import FILL_DISK, FREE_DISK, another_network
 
-GLUSTER = ("article", "safe")
+SAFE = ("safe", "log")
+GLUSTER = ("article", *SAFE)
 REDIS = tuple(SETTINGS)
 PROFILES = (*GLUSTER, *REDIS)
-"""What is put to the test: the program's profiles, and Redis with a replica and Sentinel in place of the volume."""
+"""What is put to the test: the program's profiles, `safe` with the log of sessions too, and Redis with a replica and
+Sentinel in place of the volume."""
 
 Broken = Callable[[Rig], AbstractContextManager[None]]
 
@@ -61,6 +63,7 @@ def _named(name: str) -> Pick:
 
 ACTIVE: Pick = attrgetter("active")
 SPARE: Pick = attrgetter("spare")
+WRITER: Pick = methodcaller("writer")
 PHP1, PHP2, EVERYONE = _named("php1"), _named("php2"), _named("all")
 
 MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "php2": PHP2}
@@ -70,6 +73,7 @@ MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "ph
 BRICK, CLIENT = "^/usr/sbin/glusterfsd ", "^/usr/sbin/glusterfs .*--process-name fuse "
 HAPROXY, KEEPALIVED = "^/usr/sbin/haproxy ", "^/usr/sbin/keepalived "
 ARBITER = "^/usr/sbin/glusterfsd .*/arbiter.vol "
+SERVICE = "^/usr/bin/python3 -m session_service"
 REDIS_SERVER = "^/usr/bin/redis-server "
 
 PROCESSES = {
@@ -190,6 +194,15 @@ def _restarted(service: str, pick: Pick) -> Broken:
 
 
 @contextmanager
+def _bricks_restarted(rig: Rig) -> Iterator[None]:
+    """Each brick in turn, without a pause for what has to be healed in between."""
+    for machine in (rig.active, rig.spare) * 3:
+        rig.inside(machine, f"kill -KILL $(pgrep --full '{BRICK}')")
+        rig.inside(machine, f"gluster --mode=script volume start {VOLUME} force")
+    yield
+
+
+@contextmanager
 def _no_power_at_all(rig: Rig) -> Iterator[None]:
     for machine in rig.machines:
         rig.lab("power-off", machine)
@@ -270,9 +283,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20, profiles=GLUSTER),
     Fault("upgrade-active", _upgrade(ACTIVE), 15, profiles=GLUSTER),
     Fault("upgrade-all", _upgrade(ACTIVE, SPARE), 15, stops_service=True, profiles=GLUSTER),
-    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, profiles=("safe",)),
-    Fault("kill-arbiter", _killed(ARBITER, PHP1), 15, profiles=("safe",)),
-    Fault("upgrade-arbiter", _restarted("php-cluster-arbiter", PHP1), 15, profiles=("safe",)),
+    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, profiles=SAFE),
+    Fault("kill-arbiter", _killed(ARBITER, PHP1), 15, profiles=SAFE),
+    Fault("upgrade-arbiter", _restarted("php-cluster-arbiter", PHP1), 15, profiles=SAFE),
+    Fault("restart-bricks", _bricks_restarted, 20, stops_service=True, profiles=SAFE),
+    Fault("stop-writer", _stopped(SERVICE, WRITER), 30, profiles=("log",)),
+    Fault("kill-writer", _killed(SERVICE, WRITER), 15, profiles=("log",)),
+    Fault("upgrade-writer", _restarted("php-cluster-session-log", WRITER), 15, profiles=("log",)),
+    Fault("power-off-writer", _by_lab("power-off", WRITER), 20, profiles=("log",)),
+    Fault("cut-writer-5s", _by_lab("cut", WRITER), 5, profiles=("log",)),
     Fault("upgrade-redis", _restarted("redis-server", ACTIVE), 15, profiles=REDIS),
     Fault("switch-redis", _switch_master, 15, profiles=REDIS),
     *(Fault(f"reboot-{name}", _reboot(pick), 20) for name, pick in MACHINES.items()),

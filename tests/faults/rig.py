@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.plan.topology import BALANCERS, VOLUME
+from components.sessions.log import SOCKET
 from components.substrates.local.identity import default_network
 from scripts.stack import StackError
 from tests.commands import PROJECT
@@ -23,13 +24,16 @@ PHP_NODES = ("php1", "php2")
 RECORDS = "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -exec sha256sum {} + | sort"
 """Names and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
 
+SERVICE_TELLS = f"PYTHONPATH=/usr/lib/php-cluster python3 -m session_service.ask {SOCKET}"
+
 SERVERS = "echo show stat | socat - UNIX-CONNECT:/run/haproxy/admin.sock | cut -d , -f 1,2,18"
 """What a machine's HAProxy thinks of its servers, as lines `BACKEND,SERVER,STATE`."""
 
 
 def configuration(profile: str) -> dict[str, str]:
-    """The settings of a cluster that is put to the test."""
-    return {"phpNodes": str(len(PHP_NODES)), "profile": profile, "appDir": str(SITE.relative_to(PROJECT))}
+    """The settings of a cluster that is put to the test; `log` is profile `safe` with the log of sessions."""
+    kept = {"profile": "safe", "sessionStore": "log"} if profile == "log" else {"profile": profile}
+    return {"phpNodes": str(len(PHP_NODES)), **kept, "appDir": str(SITE.relative_to(PROJECT))}
 
 
 def exempt_watchers(cluster: Cluster) -> None:
@@ -148,6 +152,18 @@ class Rig:
         told += [] if len(owners) == 1 else [f"the floating IP is held by {' and '.join(owners) or 'nobody'}"]
         told += [] if self.in_service() else ["the balancers do not see all PHP nodes"]
         return told + ([differing] if (differing := self.differing()) else [])
+
+    def writer(self) -> str:
+        """The PHP node that writes the log of sessions.
+
+        Raises:
+            AssertionError: None does, for longer than it takes to find one.
+        """
+
+        def found() -> list[str]:
+            return [node for node in PHP_NODES if self._says(node, SERVICE_TELLS, '"writes": true')]
+
+        return wait_for("a node writes the log", found)[0]
 
     def in_service(self) -> bool:
         """Whether both balancers see all PHP nodes up."""
