@@ -431,16 +431,17 @@ class Writer:
 
     def _store(self, peer: Peer, asked: wire.Store, reply: Reply) -> None:
         id = asked.id
+        entry = self.state.entries.get(id)
+        if entry is not None and entry.request == asked.request != NO_REQUEST:
+            # It is done, whoever has the turn by now.
+            reply(wire.version_body(wire.STORED, entry.version))
+            return
         turn = self._turns.of(id)
         if turn is None:
             # Its turn was of another term, or of a service that was started anew; what it has read decides.
             turn = self._turns.give(id, peer)
         if (why := self._objection(turn, peer, asked)) is not None:
             reply(wire.refused_body(why))
-            return
-        entry = self.state.entries.get(id)
-        if entry is not None and entry.request == asked.request != NO_REQUEST:
-            reply(wire.version_body(wire.STORED, entry.version))
             return
         kind = Kind(asked.kind)
         lifetime = ENDED_SECONDS if kind is Kind.ENDED else asked.lifetime
@@ -456,7 +457,7 @@ class Writer:
             return "another request has its turn"
         if turn.is_storing:
             return "it is being stored"
-        if asked.expected != (entry.version if entry else 0) and (entry is None or entry.request != asked.request):
+        if asked.expected != (entry.version if entry else 0):
             return "another request has changed it"
         if self._is_full and entry is None and asked.kind == Kind.STORED:
             return "there is no room for it"
