@@ -134,10 +134,15 @@ class Service:
     def kill(self) -> None:
         """Without a word, and not what it runs in, which would let it go on for a moment."""
         assert self._running is not None
-        if self._running.poll() is None:
-            worker = Worker(self.path)
-            os.kill(worker.other_end(), signal.SIGKILL)
-            worker.close()
+        worker = Worker(self.path)
+        os.kill(worker.other_end(), signal.SIGKILL)
+        worker.close()
+        self._running.wait(30)
+
+    def end(self) -> None:
+        """As the box ends what runs in it."""
+        if self._running is not None:
+            self._running.terminate()
             self._running.wait(30)
 
     def statistics(self) -> dict[str, object]:
@@ -168,5 +173,5 @@ def running(image: Image, folder: Path) -> Iterator[Service]:
         service.start()
         yield service
     finally:
-        service.kill()
+        service.end()
         sys.stdout.write((folder / "service.log").read_text())

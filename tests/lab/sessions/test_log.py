@@ -4,7 +4,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.lab.conftest import Image
 from tests.lab.sessions.server import COUNTING, LOCK_SECONDS, WORKERS, Server, pages, serving, serving_from
 from tests.lab.sessions.service import SOCKET, Service, Worker, running
 from tests.release import RELEASE
-from tests.stack.cluster import wait_for
+from tests.stack.cluster import request, wait_for
 
 SITE = COUNTING | pages("log")
 MAX_SIZE = 16 << 20
@@ -123,8 +123,8 @@ def test_without_the_service_there_is_no_session(server: Server) -> None:
     assert server.get("count.php", session)[0].text == "4"
 
 
-def between(php: socket.socket, service: socket.socket, stored: list[bytes]) -> None:
-    """Passes on what they say, but for the first answer that something is stored: then both connections end."""
+def between(php: socket.socket, service: socket.socket, stored: list[bytes], lose: Callable[[], None]) -> None:
+    """Passes on what they say, but for the second answer that something is stored: the connections end instead."""
     with php, service:
         while True:
             for one in select.select([php, service], [], [])[0]:
@@ -133,46 +133,65 @@ def between(php: socket.socket, service: socket.socket, stored: list[bytes]) -> 
                     return
                 if one is service and data[wire.FRAME.size] == wire.STORED:
                     stored.append(data)
-                    if len(stored) == 1:
+                    if len(stored) == 2:
+                        service.close()
+                        lose()
                         return
                 (service if one is php else php).sendall(data)
 
 
 @contextmanager
-def listening(path: Path, connected: threading.Event | None = None) -> Iterator[socket.socket]:
-    """A socket that PHP can ask."""
+def answering(path: Path, answer: Callable[[socket.socket], None]) -> Iterator[None]:
+    """A socket whose connections have this answer, each in a thread."""
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0o666)
         listener.listen()
-        yield listener
+        threading.Thread(target=accept, daemon=True).start()
+        yield
         # It wakes who accepts.
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_change_whose_answer_was_lost_is_made_once(image: Image, extension: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_taken", [False, True], ids=["nobody else has the turn", "another one has the turn"])
+def test_a_change_whose_answer_was_lost_is_made_once(
+    is_taken: bool, image: Image, extension: Path, tmp_path: Path
+) -> None:
     stored: list[bytes] = []
+    known: list[str] = []
+    holders: list[Worker] = []
 
-    def accept(listener: socket.socket, service: Service) -> None:
-        while True:
-            try:
-                php, _ = listener.accept()
-            except OSError:
-                return
-            asked = socket.socket(socket.AF_UNIX)
-            asked.connect(str(service.path))
-            threading.Thread(target=between, args=(php, asked, stored), daemon=True).start()
+    def lose() -> None:
+        if is_taken:
+            holders.append(Worker(service.path))
+            holders[0].take(known[0])
+
+    def pass_on(php: socket.socket) -> None:
+        asked = socket.socket(socket.AF_UNIX)
+        asked.connect(str(service.path))
+        between(php, asked, stored, lose)
 
     with (
         running(image, tmp_path) as service,
-        listening(tmp_path / "run" / "relay") as listener,
+        answering(tmp_path / "run" / "relay", pass_on),
         serving(image, extension, tmp_path, with_service("/files/run/relay"), site=SITE) as server,
     ):
-        threading.Thread(target=accept, args=(listener, service), daemon=True).start()
-        session = server.counted(1)
+        known.append(server.counted(1))
+        answer, session = server.get("count.php", known[0])
+        assert (answer.status, answer.text, session) == (200, "2", known[0])
         # It was asked twice, and tells the version of before.
-        assert len(stored) == 2 and stored[0] == stored[1]
-        assert server.get("count.php", session)[0].text == "2"
+        assert len(stored) == 3 and stored[1] == stored[2] != stored[0]
+        for holder in holders:
+            holder.close()
         assert replace(server, service=service).stored(session) == b"n|i:2;"
 
 
@@ -190,22 +209,28 @@ def test_a_change_whose_answer_was_lost_is_made_once(image: Image, extension: Pa
 def test_what_php_does_not_understand_is_refused(answer: bytes, image: Image, extension: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
 
-    def say(listener: socket.socket) -> None:
-        while True:
-            try:
-                php, _ = listener.accept()
-            except OSError:
-                return
-            php.recv(1 << 16)
-            php.sendall(answer)
+    def say(php: socket.socket) -> None:
+        php.recv(1 << 16)
+        php.sendall(answer)
 
     with (
-        listening(tmp_path / "run" / "service") as listener,
+        answering(tmp_path / "run" / "service", say),
         serving(image, extension, tmp_path, with_service(SOCKET), site=SITE) as server,
     ):
-        threading.Thread(target=say, args=(listener,), daemon=True).start()
         assert server.get("count.php")[0].status == 503
         server.log("its node's session service says what PHP does not understand")
+
+
+def test_a_service_that_says_nothing_is_not_waited_for_for_ever(image: Image, extension: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    kept: list[socket.socket] = []
+    with (
+        answering(tmp_path / "run" / "service", kept.append),
+        serving(image, extension, tmp_path, with_service(SOCKET), site=SITE) as server,
+    ):
+        assert request(server.url + "count.php", timeout=40).status == 503
+        assert len(kept) == 1
+        server.log("its node's session service does not answer: Connection timed out")
 
 
 def test_sessions_up_to_the_limit_are_stored(server: Server) -> None:
