@@ -57,7 +57,6 @@ typedef enum {
 } record_state;
 
 typedef struct {
-	bool (*prepare)(void);
 	record *(*lock)(const char *id, bool create, bool expected);
 	const char *(*id)(const record *held);
 	record_state (*holds)(const record *held);
@@ -103,6 +102,8 @@ static inline bool record_replace(record *held) { return records->replace(held);
 /* 1: it was a record; 0: it was none; -1: failed. */
 static inline int record_become_plain(record *held) { return records->become_plain(held); }
 static inline void record_release(record *held) { if (held != NULL) records->release(held); }
+
+bool record_prepare_waiting(void);       /* once, where workers begin: what those who wait for files share */
 
 /* What both stores keep to. */
 #define MAX_SIZE (16 * 1024 * 1024)

@@ -98,6 +98,7 @@ static bool reach_service(void) {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	double deadline = monotonic_seconds() + REACH_SECONDS;
 	if (is_connected()) return true;
+	if (strlen(cluster.service) >= sizeof address.sun_path) return fails("the path of its node's session service is too long");
 	strcpy(address.sun_path, cluster.service);
 	service = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	owner = getpid();
@@ -313,12 +314,7 @@ static int log_become_plain(record *held) {
 	return -1;
 }
 
-static bool log_prepare(void) {
-	struct sockaddr_un address;
-	return strlen(cluster.service) < sizeof address.sun_path;
-}
-
 const record_store record_log = {
-	log_prepare, log_lock, log_id, log_holds, log_changed, log_is_young,
+	log_lock, log_id, log_holds, log_changed, log_is_young,
 	log_read, log_write, log_end, log_replace, log_become_plain, log_release,
 };

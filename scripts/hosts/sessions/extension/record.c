@@ -44,7 +44,7 @@ struct record {
 /* A file of no name, whose bytes are the places of those who wait: its locks end with the process that has them. */
 static int waiting_room = -1;
 
-static bool file_prepare(void) {
+bool record_prepare_waiting(void) {
 	waiting_room = memfd_create("php-cluster-waiting", MFD_CLOEXEC);
 	return waiting_room >= 0;
 }
@@ -474,7 +474,7 @@ static void file_release(record *held) {
 }
 
 const record_store record_files = {
-	file_prepare, file_lock, file_id, file_holds, file_changed, file_is_young,
+	file_lock, file_id, file_holds, file_changed, file_is_young,
 	file_read, file_write, file_end, file_replace, file_become_plain, file_release,
 };
 const record_store *records = &record_files;

@@ -407,7 +407,7 @@ bool store_install(void) {
 	*(ps_module *)files = ours;
 	if (mprotect(begin, end - begin, PROT_READ) != 0) return false;
 	watch_serializers();
-	return record_files.prepare() && record_log.prepare();
+	return record_prepare_waiting();
 }
 
 void store_begin(void) { memset(&request, 0, sizeof request); }
