@@ -129,7 +129,7 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_for("the service writes", lambda: self.statistics()["turns"] is not None, 30, 0.05)
+        wait_for("the service writes", lambda: self.statistics()["linked"], 30, 0.05)
 
     def kill(self) -> None:
         """Without a word, and not what it runs in, which would let it go on for a moment."""

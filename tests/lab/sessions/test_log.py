@@ -5,9 +5,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.lab.conftest import Image
 from tests.lab.sessions.server import COUNTING, LOCK_SECONDS, WORKERS, Server, pages, serving, serving_from
 from tests.lab.sessions.service import SOCKET, Service, Worker, running
 from tests.release import RELEASE
-from tests.stack.cluster import request, wait_for
+from tests.stack.cluster import Answer, request, wait_for
 
 SITE = COUNTING | pages("log")
 MAX_SIZE = 16 << 20
@@ -37,8 +38,9 @@ def service_of(server: Server) -> Service:
     return server.service
 
 
-def waiting(server: Server) -> object:
-    return service_of(server).statistics()["waiting"]
+def waits(server: Server, count: int = 1) -> bool:
+    """Whether so many requests wait for sessions."""
+    return service_of(server).statistics()["waiting"] == count
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def patient(image: Image, extension: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def in_the_middle(server: Server, session: str) -> Iterator[object]:
+def in_the_middle(server: Server, session: str) -> Iterator[Future[tuple[Answer, str | None]]]:
     """While a page has counted and not stored; it goes on in the end."""
     site = server.sessions.parent / "site"
     with ThreadPoolExecutor(1) as visitor:
@@ -74,7 +76,7 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for(patient: Server) -
             asked = []
             for number in range(1, waiting_places(WORKERS) + 1):
                 asked.append(visitors.submit(patient.get, "count.php", session))
-                wait_for("it waits", lambda number=number: waiting(patient) == number, pause=0.02)
+                wait_for("it waits", partial(waits, patient, number), pause=0.02)
         assert [one.result()[0].text for one in asked] == [str(2 + turn) for turn in range(len(asked))]
 
 
@@ -102,7 +104,7 @@ def test_a_turn_that_ended_with_its_service_stores_nothing(patient: Server) -> N
     session = patient.counted(3)
     with in_the_middle(patient, session) as page, ThreadPoolExecutor(1) as visitor:
         follower = visitor.submit(patient.get, "count.php", session)
-        wait_for("it waits", lambda: waiting(patient) == 1, pause=0.02)
+        wait_for("it waits", partial(waits, patient), pause=0.02)
         service_of(patient).kill()
         service_of(patient).start()
         assert follower.result()[0].text == "4"
