@@ -113,6 +113,39 @@ def test_a_turn_that_ended_with_its_service_stores_nothing(patient: Server) -> N
     assert patient.stored(session) == b"n|i:4;"
 
 
+def test_nothing_acknowledged_is_lost_while_the_service_is_killed_again_and_again(patient: Server) -> None:
+    sessions = [patient.counted(1) for _ in range(2)]
+    over = threading.Event()
+
+    def count(visitor: int) -> tuple[list[int], int]:
+        """What was answered, and how many were refused."""
+        answered, refused = list[int](), 0
+        while not over.is_set():
+            answer, _ = patient.get("count.php", sessions[visitor % 2])
+            if answer.status == 200:
+                answered.append(int(answer.text))
+            else:
+                refused += 1
+        return answered, refused
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        visitors = [pool.submit(count, visitor) for visitor in range(WORKERS)]
+        try:
+            for _ in range(4):
+                time.sleep(0.7)
+                service_of(patient).kill()
+                service_of(patient).start()
+        finally:
+            over.set()
+    for number, session in enumerate(sessions):
+        told = [visitor.result() for visitor in visitors[number::2]]
+        answered = sorted(count for answers, _ in told for count in answers)
+        stored = int(patient.get("look.php", session)[0].text)
+        assert len(answered) > 10 and len(set(answered)) == len(answered) and answered[-1] <= stored
+        # A change that was refused may have been stored.
+        assert stored - 1 - len(answered) <= sum(refused for _, refused in told)
+
+
 def test_without_the_service_there_is_no_session(server: Server) -> None:
     session = server.counted(3)
     service_of(server).kill()
