@@ -56,6 +56,14 @@ class Commits(Segments, ABC):
             asked = begun.requests[request]
             if asked.stage != STORED:
                 begun = with_request(begun, request, asked._replace(stage=stage, asked=True))
+        if kind == "turn" and self.bounds.turns_look and all(service.handle.good):
+            looking = Cycle(kind, request, state.acknowledged, synced=True)
+            yield (
+                f"{name} begins {REQUESTS[request]}'s turn",
+                with_service(begun, number, service._replace(cycle=looking)),
+                "",
+            )
+            return
         volume, done = gluster.write(state.volume, number, service.handle, index, record)
         begun = begun._replace(volume=volume)
         if not done:

@@ -85,6 +85,8 @@ class Bounds:
     length."""
     fence: bool = False
     """A commit ends with one fdatasync more, that begins when look-up and fdatasync have returned."""
+    turns_look: bool = False
+    """A turn is given after a look-up alone, where the writer's segment is good on both bricks before and after it."""
     cuts: tuple[frozenset[str], ...] | None = None
     """The cuts of the network that are tried; None for all that part the bricks."""
     moves: bool = True
