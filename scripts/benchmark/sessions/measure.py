@@ -40,6 +40,8 @@ def part_of(machine: str, service: str) -> str:
         return "bricks"
     if service.startswith("media-") and service.endswith(".mount"):
         return "mounts"
+    if service == "php-cluster-session-log.service":
+        return "session service"
     if service.startswith("redis-server@"):
         return "Redis"
     return {
@@ -153,6 +155,8 @@ def configuration() -> dict[str, str]:
     return {
         "phpNodes": str(len(NODES)),
         "profile": "safe",
+        # PHP's pools choose: each session is a file where they name no service.
+        "sessionStore": "log",
         "phpWorkers": str(WORKERS),
         "appDir": str((FOLDER / "site").relative_to(PROJECT_FOLDER)),
         "extraPackages[0]": "php-redis",

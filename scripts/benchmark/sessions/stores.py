@@ -18,6 +18,10 @@ _PLAIN = {"session.use_strict_mode": "0"}
 """PHP's own setting in place of that of profile `safe`."""
 
 
+_FILES = {"php_cluster.service": ""}
+"""A file for each session."""
+
+
 @dataclass(frozen=True)
 class Volume:
     """A Gluster volume and its mount on each PHP node.
@@ -125,7 +129,7 @@ WAIT_HANDLER = "/usr/lib/php-cluster/bench-redis-wait.php"
 
 def _safe(name: str, volume: Volume) -> Store:
     """The store of profile `safe` on a volume of its own."""
-    return Store(name, {"php_cluster.folder": volume.mount_point}, volume=volume.name, made=volume, guarded=True)
+    return Store(name, {**_FILES, "php_cluster.folder": volume.mount_point}, volume=volume.name, made=volume, guarded=True)
 
 
 def _redis(redis: Redis) -> Store:
@@ -156,7 +160,8 @@ STORES = {
             volume=ARTICLE_VOLUME.name,
             made=ARTICLE_VOLUME,
         ),
-        Store("safe", {}, volume=VOLUME, guarded=True),
+        Store("safe", _FILES, volume=VOLUME, guarded=True),
+        Store("log", {}, volume=VOLUME, guarded=True),
         _safe("three-bricks", THREE_BRICKS_VOLUME),
         _safe("safe-tls", TLS_VOLUME),
     )

@@ -46,4 +46,9 @@ if ($waits > LATE_SECONDS) {
     http_response_code(404);
     exit(sprintf("the sessions' mount has not answered for %.1f s\n", $waits));
 }
+$service = (string) get_cfg_var('php_cluster.service');
+if ($service !== '' && !file_exists($service)) {
+    http_response_code(404);
+    exit("the session service does not run\n");
+}
 echo "ok\n";

@@ -191,7 +191,8 @@ class Node:
                 continue
             late = clock.monotonic() - WAIT_SECONDS
             for channel, worker in list(self._workers.items()):
-                if worker.asked is not None and worker.asked[1] < late:
+                # Who has waited for others before has not waited for a writer yet.
+                if worker.asked is not None and max(worker.asked[1], self._without_since) < late:
                     self._answered(channel, self._refusal())
 
     # Other nodes.
