@@ -183,6 +183,10 @@ def _known_network(value: str) -> str:
     return any_network(private_network(value))
 
 
+def _read_session_store(reader: Reader) -> SessionStore:
+    return reader.read("sessionStore", SessionStore, "files or log", "sessionStore files", SessionStore.FILES)
+
+
 def _read_metrics(reader: Reader) -> tuple[str, ...]:
     """Checks the keys below `metrics`: who may ask for them."""
     example = "allowFrom[0] 198.18.5.0/24"
@@ -380,7 +384,5 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
             {},
         ),
         gluster_tls=reader.read("glusterTls", switch, "true or false", "glusterTls true", False),
-        session_store=reader.read(
-            "sessionStore", SessionStore, "files or log", "sessionStore files", SessionStore.FILES
-        ),
+        session_store=_read_session_store(reader),
     )

@@ -27,7 +27,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--appended", action="store_true", help="segments grow; otherwise they are allocated at full length"
     )
-    parser.add_argument("--turns-look", action="store_true", help="a turn needs a look-up alone, where both bricks are there")
+    parser.add_argument("--turns-look", action="store_true", help="a turn needs a look-up alone")
     parser.add_argument("--fence", action="store_true", help="one fdatasync more at the end of a commit")
     parser.add_argument("--limit", type=int, default=50_000_000, metavar="STATES")
     return parser.parse_args(words)

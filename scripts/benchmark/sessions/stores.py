@@ -129,7 +129,8 @@ WAIT_HANDLER = "/usr/lib/php-cluster/bench-redis-wait.php"
 
 def _safe(name: str, volume: Volume) -> Store:
     """The store of profile `safe` on a volume of its own."""
-    return Store(name, {**_FILES, "php_cluster.folder": volume.mount_point}, volume=volume.name, made=volume, guarded=True)
+    settings = {**_FILES, "php_cluster.folder": volume.mount_point}
+    return Store(name, settings, volume=volume.name, made=volume, guarded=True)
 
 
 def _redis(redis: Redis) -> Store:

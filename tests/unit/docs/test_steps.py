@@ -41,6 +41,7 @@ def steps() -> frozenset[str]:
         measured,
         certified,
         cluster_graph(phpNodes=2, glusterTls=True),
+        cluster_graph(phpNodes=2, sessionStore="log"),
         cluster_graph(phpNodes=2, known=left_by(article)),
         cluster_graph(phpNodes=2, profile="article", known=left_by(safe)),
         cluster_graph(phpNodes=2, known=left_by(shared)),
