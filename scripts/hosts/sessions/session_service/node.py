@@ -251,7 +251,7 @@ class Node:
                 if str(error) != self._trouble:
                     say(f"has no writer: {error}")
                 self._trouble = str(error)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.5)
 
     async def _once(self) -> None:
         newest, number, writer, address = await self._on_disk(self._look)

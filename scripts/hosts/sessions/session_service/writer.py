@@ -29,6 +29,8 @@ COPY_BYTES = 128 << 10
 """So much of what an old segment still holds is copied with one commit."""
 KEPT_FREE = 4 * SEGMENT_BYTES
 """With less room than this new sessions are refused; what is there goes on, and is cleaned."""
+BEGIN_FREE = 1 << 20
+"""With less room no segment is begun."""
 TROUBLE_SECONDS = 1.0
 """For so long a writer tries to go on with a volume that fails. Then another node may fare better."""
 SWEEP_SECONDS = 60
@@ -167,6 +169,9 @@ class Writer:
 
     def _begin_segment(self, number: int) -> None:
         self._let_go()
+        if self._volume.room()[0] < BEGIN_FREE:
+            # A segment would be there, and stay without a header.
+            raise OSError(errno.ENOSPC, "there is no room for a segment")
         try:
             self._segment = self._volume.create(number)
         except FileExistsError:
@@ -314,7 +319,7 @@ class Writer:
             except OSError:
                 if clock.monotonic() >= deadline:
                     raise
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.2)
         for update in updates:
             self._again(update)
         self._questions = [*questions, *self._questions]
