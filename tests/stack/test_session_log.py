@@ -1,0 +1,123 @@
+"""The log of all sessions (`sessionStore: log`): who writes it, and what becomes of sessions when that one is gone."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.sessions.log import SOCKET
+from tests.stack.cluster import Cluster, standing, wait_for
+from tests.stack.health import balancers, goes_on, used_session, whole_again
+
+ASK = f"PYTHONPATH=/usr/lib/php-cluster python3 -m session_service.ask {SOCKET}"
+SERVICE = "php-cluster-session-log.service"
+NODES = ("php1", "php2")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    stack = Cluster(tmp_path_factory.mktemp("log"), {"phpNodes": "2", "sessionStore": "log"})
+    with standing(stack, request.session):
+        yield stack
+
+
+def told(cluster: Cluster, node: str) -> dict[str, Any]:
+    """What a node's service knows."""
+    return dict(json.loads(cluster.enter(node, ASK)))
+
+
+def writer(cluster: Cluster) -> str:
+    """The node that writes."""
+
+    def writing() -> list[str]:
+        return [node for node in NODES if told(cluster, node)["writes"]]
+
+    [node] = wait_for("one node writes", writing)
+    return node
+
+
+def test_sessions_are_in_the_log_and_nowhere_else(cluster: Cluster) -> None:
+    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+    before = told(cluster, writer(cluster))["sessions"]
+    visitors = [used_session(cluster) for _ in range(3)]
+    assert {visitor.count for visitor in visitors} == {5}
+    for node in NODES:
+        wait_for("each node that can write has all sessions", lambda at=node: told(cluster, at)["stored"] == before + 3)  # type: ignore[misc]
+    assert "sess_" not in cluster.enter("php1", "ls /media/sessions")
+    assert "drwx------ www-data" in cluster.enter("php1", "stat --format='%A %U' /media/sessions/log")
+
+
+def test_requests_of_one_session_take_turns(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    before = visitor.count
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: visitor.visit(), range(24)))
+    assert visitor.visit()["count"] == before + 25
+
+
+@pytest.mark.parametrize(
+    "how", ["kill --kill-whom=all --signal=KILL", "restart", "kill --kill-whom=main --signal=STOP"]
+)
+def test_another_node_writes_when_the_writer_ends_or_stands_still(cluster: Cluster, how: str) -> None:
+    visitor = used_session(cluster)
+    cluster.enter(writer(cluster), f"systemctl {how} {SERVICE}")
+    for _ in range(4):
+        goes_on(visitor)
+    writer(cluster)
+    for node in NODES:
+        wait_for("each service reaches the writer", lambda at=node: told(cluster, at)["linked"])  # type: ignore[misc]
+
+
+def test_a_node_that_writes_may_lose_its_power(cluster: Cluster) -> None:
+    visitor, node = used_session(cluster), writer(cluster)
+    cluster.lab_command("power-off", node)
+    goes_on(visitor)
+    cluster.lab_command("restore", node)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_bricks_may_come_and_go(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    for _ in range(2):
+        active, _ = balancers(cluster)
+        cluster.lab_command("power-off", active)
+        goes_on(visitor)
+        cluster.lab_command("restore", active)
+        whole_again(cluster)
+        goes_on(visitor)
+
+
+def test_a_mount_that_dies_takes_nothing_along(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    cluster.enter(writer(cluster), "kill -KILL $(pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse ')")
+    goes_on(visitor)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
+def test_nodes_come_and_leave(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    cluster.configure({"phpNodes": "3"})
+    cluster.up()
+    wait_for(
+        "the new node has all sessions", lambda: told(cluster, "php3")["stored"] == told(cluster, "php1")["stored"]
+    )
+    goes_on(visitor)
+    cluster.configure({"phpNodes": "2"})
+    cluster.up()
+    goes_on(visitor)
+
+
+def test_the_store_stays_as_it_was_made(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.configure({"sessionStore": "files"})
+    try:
+        refused = cluster.pulumi("preview", "--stack", cluster.name, check=False)
+        assert "php-cluster:sessionStore is files; nothing was changed." in refused.stdout + refused.stderr
+        assert "Example: pulumi config set sessionStore log" in refused.stdout + refused.stderr
+    finally:
+        cluster.configure({"sessionStore": "log"})
+    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
