@@ -43,7 +43,7 @@ def log_begun(first: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
         f"{FIRST_NODE}-session-log",
         "sessions/session-log.sh",
         parent=parent,
-        variables={"MOUNT_POINT": MOUNT_POINT},
+        variables={"MOUNT_POINT": MOUNT_POINT, "SOCKET": SOCKET},
     )
 
 

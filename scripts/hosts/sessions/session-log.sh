@@ -1,15 +1,22 @@
 # shellcheck shell=bash
 # Begins the log of sessions on a new volume. Whatever the volume has already stays.
 #
-# Input: MOUNT_POINT. The program of the session service is on this machine.
-# Postcondition: the volume has a log. A second run changes nothing.
+# Input: MOUNT_POINT, SOCKET (where this node's session service is asked). The service runs.
+# Postcondition: the volume has a log, and somebody writes it. A second run changes nothing.
 
+export PYTHONPATH=/usr/lib/php-cluster PYTHONDONTWRITEBYTECODE=1
 if [[ ! -d $MOUNT_POINT/log ]]; then
     changing "begins the log of sessions"
     begin() {
-        setpriv --reuid=www-data --regid=www-data --clear-groups \
-            env PYTHONPATH=/usr/lib/php-cluster PYTHONDONTWRITEBYTECODE=1 python3 -m session_service.begin "$MOUNT_POINT"
+        setpriv --reuid=www-data --regid=www-data --clear-groups python3 -m session_service.begin "$MOUNT_POINT"
     }
     wait_until 60 "the volume takes the log" begin
 fi
-report "the volume has a log of sessions"
+finds_a_writer() {
+    local told
+    told=$(python3 -m session_service.ask "$SOCKET") || return
+    echo "$told"
+    [[ $told == *'"linked": true'* ]]
+}
+wait_until 60 "a session service writes the log" finds_a_writer
+report "the log of sessions is written"
