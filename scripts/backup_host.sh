@@ -74,7 +74,10 @@ import_files() {
 }
 
 case "$1 ${2-}" in
-    "ready ") is_mounted "$SESSIONS" || fail "the sessions are not mounted" ;;
+    "ready ")
+        is_mounted "$SESSIONS" || fail "the sessions are not mounted"
+        [[ ! -d $SESSIONS/log ]] || fail "its sessions are in a log (sessionStore), which is not saved yet: nothing was done"
+        ;;
     "export sessions") run_php "$EXPORT_PHP" ;;
     "export site") read_files --directory="$(realpath /srv/site/current)" --transform='s,^\.,site,S' . ;;
     "export files") ! is_mounted "$FILES" || LC_ALL=C read_files --totals --directory=/media files/shared ;;

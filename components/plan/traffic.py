@@ -159,31 +159,37 @@ FLOWS = (
 """The table."""
 
 
-def flows(*, tls: bool = True, acme: bool = True, arbiter: bool = True, metrics: bool = True) -> tuple[Flow, ...]:
-    """The flows of a cluster: of one without a certificate, a CA's, an arbiter or metrics, those that are left."""
+def flows(
+    *, tls: bool = True, acme: bool = True, arbiter: bool = True, log: bool = True, metrics: bool = True
+) -> tuple[Flow, ...]:
+    """The flows of a cluster: of one without a certificate, a CA's, an arbiter, a log of sessions or metrics, those
+    that are left."""
     return tuple(
         flow
         for flow in FLOWS
         if (tls or flow is not HTTPS)
         and (acme or flow is not CERTIFICATE)
+        and (log or flow is not SESSIONS)
         and (arbiter or Party.ARBITER not in (flow.source, flow.target))
         and (metrics or flow.source is not Party.MONITORING)
     )
 
 
-def ports_between(source: PlannedMachine, target: PlannedMachine, *, acme: bool = False) -> tuple[int, ...]:
+def ports_between(
+    source: PlannedMachine, target: PlannedMachine, *, acme: bool = False, log: bool = False
+) -> tuple[int, ...]:
     """TCP ports of a machine that another one has to reach; of a range its first one."""
-    found = flows(acme=acme, arbiter=target.is_arbiter)
+    found = flows(acme=acme, arbiter=target.is_arbiter, log=log)
     return tuple(flow.ports[0] for flow in found if flow.ports and flow.is_between(source, target))
 
 
-def ports_listened(machine: PlannedMachine, *, metrics: bool) -> tuple[int, ...]:
+def ports_listened(machine: PlannedMachine, *, metrics: bool, log: bool = False) -> tuple[int, ...]:
     """TCP ports that the cluster's own daemons take on a machine. Bricks take what is free; SSH is there already, and
     so may be the machine's exporter."""
     others = [(SSH_PORT, SSH_PORT), (EXPORTER_PORT, EXPORTER_PORT), BRICK_PORTS]
     taken = [
         flow.ports[0]
-        for flow in flows(arbiter=machine.is_arbiter, metrics=metrics)
+        for flow in flows(arbiter=machine.is_arbiter, log=log, metrics=metrics)
         if flow.target.includes(machine) and flow.ports and flow.ports not in others
     ]
     return tuple(dict.fromkeys([*taken, *(TRIAL_PORTS if machine.role is Role.PHP else ())]))

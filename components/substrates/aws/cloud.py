@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.plan.settings import Settings
-from components.plan.topology import PlannedMachine, Role
+from components.plan.topology import PlannedMachine, Role, SessionStore
 from components.steps.drift import Drift
 from components.steps.machine import ElasticIp, Machine
 from components.steps.remote import remote_step
@@ -41,6 +41,7 @@ class AwsSubstrate(pulumi.ComponentResource):
             aws_settings,
             tls=settings.tls,
             acme=settings.acme is not None,
+            log=settings.session_store is SessionStore.LOG,
             # Once there they stay: an arbiter that leaves is in use until it has left.
             arbiter=plan.arbiter is not None or drift.last.has(ARBITER),
             metrics_from=settings.metrics_from,

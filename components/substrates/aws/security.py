@@ -40,13 +40,17 @@ class Conversation:
     ports: tuple[int, int] | None
 
 
+_TARGETS = {Party.INTERNET: EVERYWHERE, Party.WRITERS: NODES}
+"""Where these are, in this cloud; others are groups of their names."""
+
+
 def conversations(
-    settings: AwsSettings, *, tls: bool, acme: bool, arbiter: bool, metrics_from: Sequence[str]
+    settings: AwsSettings, *, tls: bool, acme: bool, arbiter: bool, log: bool, metrics_from: Sequence[str]
 ) -> tuple[Conversation, ...]:
     """All that a cluster has to say: the flows of plan/traffic.py, between groups and networks."""
     found: list[Conversation] = []
-    for flow in flows(tls=tls, acme=acme, arbiter=arbiter, metrics=bool(metrics_from)):
-        target = EVERYWHERE if flow.target is Party.INTERNET else flow.target.value
+    for flow in flows(tls=tls, acme=acme, arbiter=arbiter, log=log, metrics=bool(metrics_from)):
+        target = _TARGETS.get(flow.target, flow.target.value)
         for rule, source in _sources(flow, settings, metrics_from).items():
             found.append(Conversation(rule, source, target, flow.protocol, flow.ports))
         if settings.egress is Egress.BALANCERS and flow.source is Party.NODES and flow.target is Party.INTERNET:
@@ -88,6 +92,7 @@ class SecurityGroups(pulumi.ComponentResource):
         tls: bool,
         acme: bool,
         arbiter: bool,
+        log: bool,
         metrics_from: Sequence[str],
     ) -> None:
         super().__init__("php-cluster:aws:SecurityGroups", "security-groups", None)
@@ -104,7 +109,7 @@ class SecurityGroups(pulumi.ComponentResource):
             for group in ([BALANCERS, NODES, ARBITER] if arbiter else [BALANCERS, NODES])
         }
         self.rules = []
-        for each in conversations(settings, tls=tls, acme=acme, arbiter=arbiter, metrics_from=metrics_from):
+        for each in conversations(settings, tls=tls, acme=acme, arbiter=arbiter, log=log, metrics_from=metrics_from):
             if each.target in self._groups:
                 self.rules.append(
                     self._rule(aws.vpc.SecurityGroupIngressRule, f"{each.name}-in", each.target, each.source, each)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from components.plan.packages import packages_of
 from components.plan.settings import PROJECT_FOLDER, Settings
-from components.plan.topology import PlannedMachine, Role, Topology
+from components.plan.topology import PlannedMachine, Role, SessionStore, Topology
 from components.plan.traffic import ports_between, ports_listened
 from components.steps.pinned_ssh import ssh_command
 from components.substrates import clocks
@@ -74,11 +74,12 @@ def questions(
 ) -> str:
     """The shell text that asks a machine. To machines that an update has reached before, it need not look for a way."""
     serves, acme = planned.role is Role.PHP, settings.acme is not None
+    log = settings.session_store is SessionStore.LOG
     peers = [
         f"{other.name} {other.address} {port}"
         for other in plan.machines
         if other.name not in set(known)
-        for port in ports_between(planned, other, acme=acme)
+        for port in ports_between(planned, other, acme=acme, log=log)
     ]
     metrics = bool(settings.metrics_from)
     variables = {
@@ -86,7 +87,7 @@ def questions(
         "BRICK": existing.brick if planned.has_brick else "",
         "FLOATING_IP": "" if serves else plan.floating_ip or "",
         "PACKAGES": " ".join(packages_of(planned, settings.extra_packages, metrics=metrics, acme=acme)),
-        "PORTS": " ".join(map(str, ports_listened(planned, metrics=metrics))),
+        "PORTS": " ".join(map(str, ports_listened(planned, metrics=metrics, log=log))),
         "PEERS": "\n".join(peers),
     }
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())

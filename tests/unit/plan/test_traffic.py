@@ -23,6 +23,7 @@ from components.plan.traffic import (
     GLUSTERD_PORT,
     HTTPS,
     METRICS_PORT,
+    SESSIONS,
     SSH_PORT,
     TRIAL_PORTS,
     VRRP,
@@ -120,21 +121,21 @@ def test_a_packet_filter_takes_vrrp_from_the_other_balancer_alone() -> None:
 
 @pytest.mark.parametrize("egress", Egress)
 @pytest.mark.parametrize(("tls", "acme"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("arbiter", [False, True])
+@pytest.mark.parametrize(("arbiter", "log"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("metrics_from", [(), ("10.1.0.0/16", "10.2.0.0/16")])
 def test_security_groups_open_what_the_table_names(
-    *, egress: Egress, tls: bool, acme: bool, arbiter: bool, metrics_from: tuple[str, ...]
+    *, egress: Egress, tls: bool, acme: bool, arbiter: bool, log: bool, metrics_from: tuple[str, ...]
 ) -> None:
     web, ssh = ("198.51.100.0/24", "192.0.2.0/24"), ("203.0.113.0/28",)
     settings = AwsSettings(None, (), None, "", "", web, ssh, egress, termination_protection=False)
     expected = set()
     for flow in FLOWS:
-        if (flow is HTTPS and not tls) or (flow is CERTIFICATE and not acme):
+        if (flow is HTTPS and not tls) or (flow is CERTIFICATE and not acme) or (flow is SESSIONS and not log):
             continue
         if flow.target is Party.ARBITER and not arbiter:
             continue
         sources: tuple[str, ...] = (flow.source.value,)
-        targets = [flow.target.value]
+        targets = ["nodes" if flow is SESSIONS else flow.target.value]
         if flow.source is Party.VISITORS:
             sources = web
         if flow.source is Party.MONITORING:
@@ -148,7 +149,7 @@ def test_security_groups_open_what_the_table_names(
             if flow.source is Party.NODES and egress is Egress.BALANCERS:
                 targets.append("balancers")
         expected |= {(source, target, flow.protocol, flow.ports) for source in sources for target in targets}
-    found = conversations(settings, tls=tls, acme=acme, arbiter=arbiter, metrics_from=metrics_from)
+    found = conversations(settings, tls=tls, acme=acme, arbiter=arbiter, log=log, metrics_from=metrics_from)
     assert {(said.source, said.target, said.protocol, said.ports) for said in found} == expected
     assert len({said.name for said in found}) == len(found) == len(expected)
 
@@ -165,12 +166,14 @@ def test_machines_that_exist_are_asked_for_what_the_table_names() -> None:
     assert ports_between(LB1, PHP1) == (80, 8406, 49200)
     assert ports_between(PHP2, LB1) == (8405, 24007, 49152)
     assert ports_between(PHP2, PHP1) == (49200,)
+    assert ports_between(PHP2, PHP1, log=True) == (49200, 8408) and ports_between(PHP1, PHP2, log=True) == (8408,)
+    assert 8408 in ports_listened(PHP2, metrics=False, log=True)
     assert ports_between(PHP1, PHP2) == ports_between(PHP1, PHP1) == ()
     without = topology.plan("198.18.7.0/24", 2, Profile.ARTICLE).machines[2]
     assert ARBITER_PORT not in (*ports_listened(without, metrics=False), *ports_between(LB1, without))
     for source, target in permutations(PLAN.machines, 2):
         between = {flow.ports[0] for flow in FLOWS if flow.ports and flow.is_between(source, target)}
-        assert set(ports_between(source, target, acme=True)) == between
+        assert set(ports_between(source, target, acme=True, log=True)) == between
 
 
 @pytest.mark.parametrize("metrics", [False, True])

@@ -8,6 +8,6 @@
     node.py      each node's service: between PHP, the writer and the log
     wire.py      what they say to each other
 
-docs/session-log.md tells the rules, and docs/decisions/21-session-log.md why. Python's standard library alone:
+docs/session-log.md tells the rules, and docs/decisions/22-session-log.md why. Python's standard library alone:
 it runs on machines as they are.
 """
