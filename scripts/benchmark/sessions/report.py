@@ -149,7 +149,7 @@ def price_of_tls(results: Results) -> str:
 
 def failures(samples: Sequence[Sample]) -> int:
     """Answers of `safe`, with TLS or without, that were wrong or did not come; it promises that there are none."""
-    return sum(sample.run.failures for sample in samples if sample.store in ("safe", "safe-tls"))
+    return sum(sample.run.failures for sample in samples if sample.store in ("safe", "safe-log", "safe-tls"))
 
 
 def as_json(samples: Sequence[Sample], counts: Sequence[Counted], box: dict[str, Any]) -> dict[str, Any]:

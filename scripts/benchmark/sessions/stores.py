@@ -162,7 +162,7 @@ STORES = {
             made=ARTICLE_VOLUME,
         ),
         Store("safe", _FILES, volume=VOLUME, guarded=True),
-        Store("log", {}, volume=VOLUME, guarded=True),
+        Store("safe-log", {}, volume=VOLUME, guarded=True),
         _safe("three-bricks", THREE_BRICKS_VOLUME),
         _safe("safe-tls", TLS_VOLUME),
     )

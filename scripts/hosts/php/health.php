@@ -35,6 +35,16 @@ if (file_exists('/etc/systemd/system/php-cluster-files.service')) {
 if (!extension_loaded('php_cluster') || get_cfg_var('php_cluster.write_plain')) {
     exit("ok\n"); // profile article, or on the way from or to it
 }
+$service = (string) get_cfg_var('php_cluster.service');
+if ($service !== '') {
+    // The node that writes needs the mount; others do without.
+    $linked = @file_get_contents("$service-linked");
+    if ($linked === false || waits($linked) > LATE_SECONDS) {
+        http_response_code(404);
+        exit("the sessions' log has no writer that can be reached\n");
+    }
+    exit("ok\n");
+}
 $mountPoint = ini_get('session.save_path');
 $answered = @file_get_contents('/run/php-cluster/mount-answered');
 if (!str_contains((string) file_get_contents('/proc/self/mounts'), " $mountPoint fuse.glusterfs ") || $answered === false) {
@@ -45,10 +55,5 @@ $waits = waits($answered);
 if ($waits > LATE_SECONDS) {
     http_response_code(404);
     exit(sprintf("the sessions' mount has not answered for %.1f s\n", $waits));
-}
-$service = (string) get_cfg_var('php_cluster.service');
-if ($service !== '' && !file_exists($service)) {
-    http_response_code(404);
-    exit("the session service does not run\n");
 }
 echo "ok\n";

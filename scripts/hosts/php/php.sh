@@ -92,7 +92,7 @@ fi
 answers() {
     local said
     said=$(curl --silent --show-error --max-time 5 http://127.0.0.1:8406/health)
-    [[ $said == @(ok|there is no site|"the sessions' mount"|"the shared files' mount")* ]] || {
+    [[ $said == @(ok|there is no site|"the sessions' mount"|"the sessions' log"|"the shared files' mount")* ]] || {
         echo "$said"
         return 1
     }

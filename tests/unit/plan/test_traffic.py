@@ -207,6 +207,7 @@ WORDS = {
     Party.BALANCERS: "lb1, lb2",
     Party.NODES: "PHP nodes",
     Party.ARBITER: "php1",
+    Party.WRITERS: "php1, php2, php3",
     Party.INTERNET: "package mirrors",
     Party.MONITORING: "`metrics.allowFrom`",
 }

@@ -149,7 +149,10 @@ class ServingNode:
         """Starts it."""
         self.node = Node(self._folder.volume(), self.identity)
         self._servers = await listen(self.node, str(self.socket), self.identity)
-        self._tasks = [asyncio.create_task(self.node.run()), asyncio.create_task(self.node.refuse_late())]
+        self._tasks = [
+            asyncio.create_task(self.node.run()),
+            asyncio.create_task(self.node.watch_link(f"{self.socket}-linked")),
+        ]
         return self
 
     async def kill(self) -> None:

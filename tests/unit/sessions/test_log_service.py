@@ -280,6 +280,22 @@ def test_who_waits_for_a_writer_is_refused_in_the_end(
     run(scenario)
 
 
+def test_a_node_without_a_volume_still_asks_who_wrote_last(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            worker = await nodes[2].worker()
+            await worker.take(b"s")
+            away = folder.path / "log"
+            away.rename(folder.path / "away")
+            nodes[2].node.leave_writer()
+            await until(lambda: nodes[2].node.is_linked)
+            (folder.path / "away").rename(away)
+            await worker.store(b"s", 0, b"1")
+            assert nodes[1].node.writes
+
+    run(scenario)
+
+
 def test_a_log_that_has_become_long_is_cleaned(folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "SEGMENT_BYTES", 128 << 10)
 

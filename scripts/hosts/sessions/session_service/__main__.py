@@ -37,7 +37,7 @@ async def _main() -> None:
     node = Node(Volume(asked["FOLDER"]), identity)
     await listen(node, asked["SOCKET"], identity)
     _tell_systemd("READY=1")
-    await asyncio.gather(node.run(), node.refuse_late(), _stay_alive())
+    await asyncio.gather(node.run(), node.watch_link(f"{asked['SOCKET']}-linked"), _stay_alive())
 
 
 # A thread that has waited for the disk goes on soon, whatever else there is to do.

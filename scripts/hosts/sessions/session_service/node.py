@@ -123,6 +123,7 @@ class Node:
         self._writer: Writer | None = None
         self._followers: dict[wire.Frames, _Follower] = {}
         self._trouble = ""
+        self._last_writer = ""
 
     # Workers.
 
@@ -183,11 +184,16 @@ class Node:
             if worker.asked is not None:
                 link.send(channel, worker.asked[0])
 
-    async def refuse_late(self) -> None:
-        """Refuses who has waited too long for a writer, for ever."""
+    async def watch_link(self, note: str) -> None:
+        """As long as there is a writer, says so; refuses who has waited too long for one. For ever.
+
+        Args:
+            note: The file that has the machine's uptime, in hundredths of a second, when there last was one.
+        """
         while True:
             await asyncio.sleep(0.25)
             if self._link is not None:
+                _write_uptime(note)
                 continue
             late = clock.monotonic() - WAIT_SECONDS
             for channel, worker in list(self._workers.items()):
@@ -254,7 +260,14 @@ class Node:
                 await asyncio.sleep(0.5)
 
     async def _once(self) -> None:
-        newest, number, writer, address = await self._on_disk(self._look)
+        try:
+            newest, number, writer, address = await self._on_disk(self._look)
+        except (OSError, LogError):
+            # Without a volume of its own a node can still ask who wrote last.
+            if not self._last_writer or not await self._follow(self._last_writer):
+                raise
+            return
+        self._last_writer = address if writer != self._identity.name else ""
         if address and writer != self._identity.name and await self._follow(address):
             return
         rank = self._identity.rank
@@ -360,6 +373,11 @@ class Node:
             return False
         return True
 
+    def leave_writer(self) -> None:
+        """Ends the connection to another node's writer, as a network may."""
+        if isinstance(self._link, wire.Frames):
+            self._link.close()
+
     def abort(self) -> None:
         """Ends all connections."""
         for frames in [*self._followers, *(worker.frames for worker in self._workers.values())]:
@@ -394,6 +412,16 @@ class Node:
             "process": os.getpid(),
             **(self._writer.statistics() if self._writer is not None else {}),
         }
+
+
+def _write_uptime(path: str) -> None:
+    """In one write of always the same length, so that nobody reads half of it."""
+    hundredths = int(clock.clock_gettime(clock.CLOCK_BOOTTIME) * 100)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, f"{hundredths:<12}\n".encode())
+    finally:
+        os.close(file)
 
 
 class _Link:
