@@ -29,6 +29,8 @@ COPY_BYTES = 128 << 10
 """So much of what an old segment still holds is copied with one commit."""
 KEPT_FREE = 4 * SEGMENT_BYTES
 """With less room than this new sessions are refused; what is there goes on, and is cleaned."""
+GATHER_SECONDS = 0.002
+"""So long a round waits for more where it has fewer than three quarters of the last one's."""
 BEGIN_FREE = 1 << 20
 """With less room no segment is begun."""
 TROUBLE_SECONDS = 1.0
@@ -121,6 +123,7 @@ class Writer:
         self._must_roll = self._is_cleaning = False
         self._removes_below = 0
         self._commits = 0
+        self._expected = 0
         self._sweep: Iterator[bytes] = iter(())
 
     # A term's beginning and its end.
@@ -257,9 +260,13 @@ class Writer:
         try:
             while True:
                 await self._wake.wait()
+                if len(self._updates) + len(self._questions) < self._expected:
+                    # Those of the last round come again soon. A commit costs the bricks as much for one as for all.
+                    await asyncio.sleep(GATHER_SECONDS)
                 self._wake.clear()
                 updates, self._updates = self._updates, []
                 questions, self._questions = self._questions, []
+                self._expected = (len(updates) + len(questions)) * 3 // 4
                 await self._round(updates, questions)
                 if housekeeping.done():
                     housekeeping.result()
