@@ -11,7 +11,7 @@ import pytest
 from tests.model.explorer import Exploration, explore
 from tests.model.holes import HOLES, Hole, explored
 from tests.model.session_log.model import Model
-from tests.model.session_log.state import ALL, FAULTS, RULES, Bounds, State, Step
+from tests.model.session_log.state import ALL, FAULTS, RULES, STALE, Bounds, State, Step
 
 DECISION = Path("docs/decisions/16-session-log-model.md")
 
@@ -79,6 +79,21 @@ def test_with_all_rules_nothing_is_found(name: str) -> None:
     result = explored(SOUND[name])
     _nothing(result)
     assert f"| {name} | {result.states:,} |" in DECISION.read_text()
+
+
+LOOKS = Bounds(faults=1, kinds=frozenset({"flap"}), turns_look=True)
+
+
+def test_a_turn_needs_a_look_up_alone_where_both_bricks_have_the_segment() -> None:
+    result = explored(LOOKS)
+    _nothing(result)
+    assert f"{result.states:,} states with a lost connection" in (DECISION.parent / "22-session-log.md").read_text()
+
+
+@pytest.mark.parametrize("rule", ["1 look-up before answer", "4 proof before reads"])
+def test_a_turn_needs_that_look_up(rule: str) -> None:
+    found = explored(replace(LOOKS, rules=ALL - {rule})).found
+    assert found and found.violation == STALE
 
 
 def _within(inner: Bounds, outer: Bounds) -> bool:
