@@ -19,7 +19,7 @@ AIM = 1.5
 TARGET_CONNECTIONS = 16
 """For which there are targets, with read-write pages."""
 
-PARTS = ("bricks", "mounts", "PHP", "web server", "balancer", "Redis")
+PARTS = ("bricks", "mounts", "session service", "PHP", "web server", "balancer", "Redis")
 
 
 class Results:
