@@ -98,6 +98,9 @@ class Visitor:
         return int(self.seen[-1]["counter"])
 
 
+LAB_NETWORKS = "198.18.0.0/15"
+"""The networks of all stacks of the lab are in it."""
+
 _networks: set[IPv4Network] = set()
 """Those of stacks that have a name, and may not be up yet."""
 
@@ -120,6 +123,8 @@ class Cluster(Stack):
     name: str = field(default_factory=_name_with_a_free_network)
 
     def __post_init__(self) -> None:
+        # This box stands for visitors of many addresses, and has one.
+        self.config = {"limits.exempt[0]": LAB_NETWORKS, **self.config}
         if RELEASE.number != DEFAULT:
             self.config = {"debian": str(RELEASE.number), **self.config}
         super().__post_init__()
