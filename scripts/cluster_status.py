@@ -65,6 +65,8 @@ class Report:
         files_bricks: The same of the volume with the site's shared files, where there is one.
         outdated: The brick hosts whose brick the arbiter takes for outdated: the other one alone counts.
         sessions: Number of session files on a brick; None when no brick answered.
+        log: PHP node to what its session service knows of the log of sessions, where there is one: whether it
+            `writes`, whether it is `linked` to a writer, its `trouble` if it is not.
         refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
         drift: Step to what differs from the last update.
         maintenance: Balancer to when it was told to show the page for maintenance.
@@ -87,6 +89,7 @@ class Report:
     files_bricks: dict[str, dict[str, str]] = field(default_factory=dict)
     outdated: list[str] = field(default_factory=list)
     sessions: int | None = None
+    log: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: int = 0
     drift: dict[str, str] = field(default_factory=dict)
     maintenance: dict[str, str] = field(default_factory=dict)
@@ -200,6 +203,10 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.refused += int(count)
         case ["sessions", count]:
             report.sessions = max(report.sessions or 0, int(count))
+        case ["log", ("yes" | "no") as writes, linked, stored, *trouble]:
+            known = {"writes": writes == "yes", "linked": linked == "yes", "trouble": " ".join(trouble)}
+            report.log[machine] = known
+            report.sessions = max(report.sessions or 0, int(stored))
         case ["peer", name, *state]:
             report.peers.setdefault(machine, {})[name] = " ".join(state)
         case ["brick" | "files_brick" as what, name, pending, *state]:
@@ -283,6 +290,11 @@ def judge(report: Report) -> None:
     problems += [*_brick_problems("brick", report.bricks)]
     problems += [*_brick_problems("brick with shared files", report.files_bricks)]
     problems += [f"the arbiter takes the brick of {host} for outdated" for host in report.outdated]
+    problems += [
+        f"{node}: its session service reaches no writer: {known['trouble'] or 'it looks for one'}"
+        for node, known in report.log.items()
+        if not known["linked"]
+    ]
     releases = {machine["site"] for machine in report.machines.values() if "site" in machine}
     if len(releases) > 1:
         problems.append(f"nodes serve different releases of the site: {', '.join(sorted(releases))}")
@@ -386,6 +398,9 @@ def screen(report: Report) -> str:
         lines.append(f"certificate: {', '.join(f'{name} {left} days left' for name, left in days.items())}")
     if report.files_bricks:
         lines.append(f"bricks with shared files: {_healing(report.files_bricks)}")
+    if report.log:
+        writers = [node for node, known in report.log.items() if known["writes"]]
+        lines.append(f"log of sessions: written by {' and '.join(writers) or 'nobody'}")
     sessions = "?" if report.sessions is None else report.sessions
     lines.append(f"sessions: {sessions}; requests refused in the last hour: {report.refused}")
     lines.append("")

@@ -7,7 +7,8 @@
 
 echo "clock $(date +%s.%N)"
 echo "booted $(date --date "@$(($(date +%s) - $(cut --delimiter . --fields 1 /proc/uptime)))" '+%Y-%m-%d %H:%M')"
-for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-elastic-ip php-cluster-arbiter php-cluster-sessions php-cluster-files; do
+for unit in haproxy keepalived glusterd nginx php-cluster-balancer php-cluster-elastic-ip php-cluster-arbiter php-cluster-sessions php-cluster-files \
+    php-cluster-session-log; do
     for loaded in $(systemctl list-units --all --plain --no-legend --state=loaded "$unit.service" | awk '{ print $1 }'); do
         [[ $(systemctl is-enabled "$loaded" 2>/dev/null) != enabled ]] || echo "daemon ${loaded%.service} $(systemctl is-active "$loaded")"
     done
@@ -61,6 +62,10 @@ for mount in "mount /media/sessions" "files_mount /media/files"; do
         grep --quiet " $folder fuse.glusterfs " /proc/self/mounts && echo "$fact mounted" || echo "$fact missing"
     fi
 done
+if [[ -S /run/php-cluster-session-log/socket ]]; then
+    PYTHONPATH=/usr/lib/php-cluster PYTHONDONTWRITEBYTECODE=1 python3 -m session_service.ask /run/php-cluster-session-log/socket --words 2>&1 \
+        | sed --quiet '$s/^/log /p'
+fi
 if [[ -d /usr/lib/php-cluster/extension ]]; then
     echo "refused $(journalctl --identifier=php --since=-1h --output=cat --quiet --grep='^session .* refused on ' | wc --lines)"
 fi

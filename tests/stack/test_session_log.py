@@ -50,6 +50,12 @@ def test_sessions_are_in_the_log_and_nowhere_else(cluster: Cluster) -> None:
     assert "drwx------ www-data" in cluster.enter("php1", "stat --format='%A %U' /media/sessions/log")
 
 
+def test_status_tells_who_writes(cluster: Cluster) -> None:
+    wait_for("all is well", lambda: cluster.run("scripts/status", "--stack", cluster.name).returncode == 0)
+    said = cluster.run("scripts/status", "--stack", cluster.name).stdout
+    assert f"log of sessions: written by {writer(cluster)}" in said, said
+
+
 def test_requests_of_one_session_take_turns(cluster: Cluster) -> None:
     visitor = used_session(cluster)
     before = visitor.count

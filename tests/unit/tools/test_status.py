@@ -40,6 +40,12 @@ def test_well() -> None:
     assert "lb1 since 2026-11-25T10:01:02+0000" in cluster_status.screen(report())
 
 
+def test_who_writes_the_log_is_told() -> None:
+    told = report({"php1": ["log no yes 7"], "php2": ["log yes yes 7"]})
+    assert (told.problems, told.sessions) == ([], 7)
+    assert "log of sessions: written by php2\nsessions: 7;" in cluster_status.screen(told)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -58,6 +64,7 @@ def test_well() -> None:
         ({"php1": ["mount mounted", "files_mount missing"]}, "php1: /media/files is not mounted"),
         ({"php1": ["arbiter_outdated 1"]}, "the arbiter takes the brick of lb2 for outdated"),
         ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
+        ({"php1": ["log no no 0 no room for it"]}, "php1: its session service reaches no writer: no room for it"),
         (
             {"lb1": ["ahead -0.4 0.2", *SAYS["lb1"]], "lb2": ["ahead 4.4 5.1"], "php1": ["ahead -0.1 0.3"]},
             "the clock of lb1 is 4.2 s or more behind that of lb2: both need a time server"

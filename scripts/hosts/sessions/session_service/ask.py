@@ -1,4 +1,8 @@
-"""Asks a node's service what it knows, for people and programs: `python3 -m session_service.ask SOCKET` prints JSON."""
+"""Asks a node's service what it knows.
+
+`python3 -m session_service.ask SOCKET` prints JSON; with `--words` a line for scripts/status: whether it
+writes, whether it reaches a writer, how many sessions it has, and what keeps it from one.
+"""
 
 from __future__ import annotations
 
@@ -35,4 +39,8 @@ def _exactly(service: socket.socket, count: int) -> bytes:
 
 
 if __name__ == "__main__":
-    print(json.dumps(statistics(sys.argv[1])))
+    told = statistics(sys.argv[1])
+    if sys.argv[2:] == ["--words"]:
+        print("yes" if told["writes"] else "no", "yes" if told["linked"] else "no", told["stored"], told["trouble"])
+    else:
+        print(json.dumps(told))
