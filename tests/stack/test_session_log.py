@@ -61,7 +61,7 @@ def test_requests_of_one_session_take_turns(cluster: Cluster) -> None:
     before = visitor.count
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: visitor.visit(), range(24)))
-    assert visitor.visit()["count"] == before + 25
+    assert visitor.visit()["counter"] == before + 25
 
 
 @pytest.mark.parametrize(
