@@ -210,17 +210,26 @@ def active_in(report: Report) -> str:
 
 
 def let_go(machines: Machines, name: str) -> None:
-    """Has a machine leave in order: no request is on it, and no balancer sends it another one."""
+    """Has a machine leave in order: no balancer sends it another request, and those that it had have had their time."""
     try:
         if name in BALANCERS:
             _have(machines, [name], "leave")
             return
-        _have(machines, BALANCERS, f"drain {name} {DRAIN_SECONDS}")
+        drain(machines, name)
         _have(machines, [name], "systemctl stop nginx")
         _have(machines, BALANCERS, f"await_down {name}")
     except UpgradeError:
-        come_back(machines)
+        # Why it ends is to be said, and not what else goes wrong then.
+        with contextlib.suppress(UpgradeError):
+            come_back(machines)
         raise
+
+
+def drain(machines: Machines, node: str) -> None:
+    """Keeps new requests from a node while it answers those that it has, and says so if some are left."""
+    for said in _have(machines, BALANCERS, f"drain {node} {DRAIN_SECONDS}").values():
+        if said:
+            _say(said.strip())
 
 
 def pass_on(machines: Machines, report: Report) -> None:
@@ -313,7 +322,7 @@ def next_update(machines: Machines, updated: Collection[str]) -> str | None:
     try:
         if name not in BALANCERS:
             # Until it has booted: its packages start daemons that are stopped again by that.
-            _have(machines, BALANCERS, f"drain {name} {DRAIN_SECONDS}")
+            drain(machines, name)
         if _have(machines, [name], "install_updates", UPDATE_SECONDS)[name].endswith("reboots\n"):
             wait_for_boot(machines, name, updates[name].boot)
     except UpgradeError:

@@ -1,9 +1,11 @@
 """scripts/upgrade: which machine comes next, and what it reads from what machines say."""
 
+import subprocess
+
 import pytest
 
 from components.plan.debian import RELEASES
-from scripts.machine_upgrade import Facts, Updates, parse, parse_updates
+from scripts.machine_upgrade import HOST_SCRIPT, Facts, Updates, parse, parse_updates
 
 D12, D13 = RELEASES[12], RELEASES[13]
 
@@ -45,3 +47,12 @@ def test_updates_are_read_and_told() -> None:
     said = "packages 12\nsecurity 3\nrestart 1\nboot a-1\n"
     assert str(parse_updates(said)) == "12 updates, 3 of them security; restart needed"
     assert [Updates(0, 0, restart, "").any for restart in (False, True)] == [False, True]
+
+
+@pytest.mark.parametrize(("requests", "is_said"), [(0, False), (1, True)])
+def test_a_page_that_stays_open_does_not_keep_a_node_from_its_upgrade(requests: int, is_said: bool) -> None:
+    # As HAProxy tells it: the third field is the node's queue, the fifth its requests.
+    says = f"admin() {{ echo 'crowded-1,php2,0,0,{requests}'; }}"
+    script = f"{HOST_SCRIPT.read_text()}\n{says}\ndrain php2 0\n"
+    done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True)
+    assert ("although php2 has requests under way" in done.stdout) is is_said
