@@ -323,7 +323,7 @@ def _filling(stack: str, name: str, used: Mapping[str, Mapping[str, int | None]]
 
 def _edge_problems(report: Report) -> Iterator[str]:
     """What visitors notice at the balancers, or soon will."""
-    yield from _certificate_problems(report)
+    yield from certificate_problems(report)
     closed = [name for name in BALANCERS if name in report.maintenance]
     there = [name for name in BALANCERS if report.machines.get(name, {}).get("state") == "up"]
     if closed and set(there) <= set(closed):
@@ -332,7 +332,8 @@ def _edge_problems(report: Report) -> Iterator[str]:
         yield f"maintenance is on at {closed[0]} alone: {script('maintenance', report.stack)} on, or off"
 
 
-def _certificate_problems(report: Report) -> Iterator[str]:
+def certificate_problems(report: Report) -> Iterator[str]:
+    """What is wrong with the certificates that the balancers serve, or are to serve."""
     for name, state in report.certificate_of_ca.items():
         if state == "awaited" and not report.certificate_failed:
             yield f"{name} serves a certificate of its own until a CA has issued one"

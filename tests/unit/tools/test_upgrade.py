@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from components.plan.debian import RELEASES
-from scripts.machine_upgrade import HOST_SCRIPT, Facts, Updates, parse, parse_updates
+from scripts.cluster_status import Report, judge
+from scripts.machine_upgrade import HOST_SCRIPT, Facts, Updates, hindrances, parse, parse_updates
 
 D12, D13 = RELEASES[12], RELEASES[13]
 
@@ -56,3 +57,15 @@ def test_a_page_that_stays_open_does_not_keep_a_node_from_its_upgrade(requests: 
     script = f"{HOST_SCRIPT.read_text()}\n{says}\ndrain php2 0\n"
     done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True)
     assert ("although php2 has requests under way" in done.stdout) is is_said
+
+
+@pytest.mark.parametrize(("of_lb2", "hinders"), [("issued", False), ("awaited", True)])
+def test_a_ca_that_refuses_hinders_while_one_balancer_alone_has_its_certificate(of_lb2: str, hinders: bool) -> None:
+    report = Report("200", floating_ip={"owners": {"lb1": "2026-11-30"}})
+    report.certificate_of_ca = {"lb1": "issued", "lb2": of_lb2}
+    report.certificate_failed = {"lb1": {"when": "2026-11-30 20:00", "why": "connection refused"}}
+    judge(report)
+    assert len(report.problems) == 1
+    assert bool(hindrances(report)) is hinders
+    report.problems.append("lb2 sees php1 DOWN")
+    assert "lb2 sees php1 DOWN" in hindrances(report)
