@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.plan.traffic import ports_between, ports_listened
 from components.steps.drift import Drift
+from components.steps.host_scripts import HOST_SCRIPTS
 from components.steps.last_update import LastUpdate
 from components.substrates.existing import Existing
 from components.substrates.existing.facts import Facts, failure_of, parse, questions
@@ -22,6 +24,7 @@ from components.substrates.existing.judgement import Judge
 from components.substrates.existing.machines import ExistingSubstrate
 from components.substrates.existing.settings import ExistingSettings, host_key
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
+from tests.commands import PROJECT
 from tests.unit.graph import Graph, everything_before, graph_of
 from tests.unit.settings import read_settings, read_with_substrate
 
@@ -370,6 +373,15 @@ def test_each_machine_is_claimed_and_leaves() -> None:
     assert "php1-machine" not in everything_before(graph, "lb1-machine")
     wanting = machines_graph(deleteSessionsOnDestroy=True)
     assert wanting["lb1-machine"].inputs["environment"]["DELETE_SESSIONS"] == "yes"
+
+
+def test_a_machine_that_leaves_stops_all_that_was_started_there() -> None:
+    scripts = "".join(path.read_text() for path in HOST_SCRIPTS.rglob("*.sh"))
+    started = set(re.findall(r"^enabled_and_running (php-cluster-[\w-]+)", scripts, re.MULTILINE))
+    of_a_cloud = {"php-cluster-elastic-ip", "php-cluster-router"}
+    leave = (PROJECT / "scripts" / "existing" / "leave").read_text()
+    stopped = "".join(re.findall(r"^ *off (?:.*\\\n)*.*", leave, re.MULTILINE))
+    assert started - of_a_cloud <= set(re.findall(r"\bphp-cluster-[\w-]+", stopped))
 
 
 def test_a_node_that_leaves_is_the_last_of_the_list() -> None:
