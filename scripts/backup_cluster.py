@@ -150,7 +150,8 @@ def main() -> int:
     try:
         if command:
             repository.open()
-            print(*map(line_of, repository.snapshots()), sep="\n")
+            for each in repository.snapshots():
+                print(line_of(each))
             return WELL
         with machines_of(asked.stack) as machines:
             repository.open(create=True)
@@ -161,9 +162,13 @@ def main() -> int:
     except BackupError as problem:
         print(f"{problem}; earlier backups are as they were", file=sys.stderr)
         return INCOMPLETE
-    print(*missing, sep="\n", end="", file=sys.stderr)
+    for line in missing:
+        print(line, file=sys.stderr)
     return INCOMPLETE if missing else WELL
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
