@@ -24,6 +24,9 @@ REFUSED, NO_STACK = 2, 3
 
 DEFAULT_STACK = "dev"
 
+_SILENT_SECONDS = 15
+"""How long a machine may say nothing until it is asked whether it is there; after three such times it is not."""
+
 
 class NoClusterError(Exception):
     """The stack does not exist, or its cluster is not up."""
@@ -56,6 +59,8 @@ class Machines:
         key, known_hosts = self.outputs["sshPrivateKey"], self.outputs["knownHosts"]
         ssh = ssh_command(self._folder / name, key, known_hosts, self._connect_seconds, login["through"])
         as_root = [] if login["user"] == "root" else ["sudo", "--non-interactive"]
+        # One that loses its power says nothing any more, and who reads from it, as a backup does, would wait for hours.
+        ssh.append(f"-oServerAliveInterval={_SILENT_SECONDS}")
         return [*ssh, f"{login['user']}@{login['host']}", shlex.join([*as_root, *words])]
 
     def run(self, name: str, *words: str, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
