@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -267,15 +268,14 @@ def judge(report: Report) -> None:
             if machine.get(mount) == "missing":
                 problems.append(f"{name}: {place} is not mounted")
         if machine.get("may_hold") is False:
-            say = f"{script('ssh', report.stack)} {name} journalctl --unit php-cluster-balancer"
+            say = _on(report, name, "journalctl --unit php-cluster-balancer")
             problems.append(f"{name} must not hold the floating IP: {say}")
-        problems += _filling(report.stack, name, machine.get("used", {}))
+        problems += _filling(report, name)
     apart = clocks.furthest_apart({name: each["ahead"] for name, each in report.machines.items() if "ahead" in each})
     if apart and apart.seconds > MOST_SKEW_SECONDS:
         what = f"the clock of {apart.behind} is {apart.seconds:.1f} s or more behind that of {apart.ahead}"
-        problems.append(
-            f"{what}: both need a time server ({script('ssh', report.stack)} {apart.behind} apt-get install chrony)"
-        )
+        mend = _on(report, apart.behind, "apt-get install chrony")
+        problems.append(f"{what}: both need a time server ({mend})")
     owners = report.floating_ip["owners"]
     if len(owners) != 1:
         problems.append(f"the floating IP is held by {' and '.join(owners) or 'nobody'}")
@@ -308,17 +308,26 @@ def _percent(said: str) -> int | None:
     return int(said.rstrip("%")) if said.rstrip("%").isdigit() else None
 
 
-def _filling(stack: str, name: str, used: Mapping[str, Mapping[str, int | None]]) -> Iterator[str]:
+def _on(report: Report, name: str, *commands: str) -> str:
+    """How a person runs commands as root on a machine, whoever logs in there."""
+    # The same one on all of them, and php1 need not have been asked.
+    as_root = "" if {machine["login"]["user"] for machine in report.machines.values()} == {"root"} else "sudo "
+    typed = "; ".join(f"{as_root}{command}" for command in commands)
+    return f"{script('ssh', report.stack)} {name} {typed if len(commands) == 1 else shlex.quote(typed)}"
+
+
+def _filling(report: Report, name: str) -> Iterator[str]:
+    used: Mapping[str, Mapping[str, int | None]] = report.machines[name].get("used", {})
     for place, parts in used.items():
         for part, percent in parts.items():
             if percent is not None and percent >= FULL_PERCENT:
                 # Expired sessions go at once; what else lies there is the operator's to judge.
                 mend = (
-                    f"{FIRST_NODE} systemctl start php-cluster-collect"
+                    _on(report, FIRST_NODE, "systemctl start php-cluster-collect")
                     if place == SHARED_BRICK_DISK
-                    else f"{name} 'journalctl --vacuum-size=200M; apt-get clean'"
+                    else _on(report, name, "journalctl --vacuum-size=200M", "apt-get clean")
                 )
-                yield f"{name}: {percent} % of the {part} of {place} is used: {script('ssh', stack)} {mend}"
+                yield f"{name}: {percent} % of the {part} of {place} is used: {mend}"
 
 
 def _edge_problems(report: Report) -> Iterator[str]:
@@ -338,7 +347,7 @@ def certificate_problems(report: Report) -> Iterator[str]:
         if state == "awaited" and not report.certificate_failed:
             yield f"{name} serves a certificate of its own until a CA has issued one"
     for name, failed in report.certificate_failed.items():
-        mend = f"it asks again, and at once by {script('ssh', report.stack)} {name} {ASKS_NOW}"
+        mend = f"it asks again, and at once by {_on(report, name, ASKS_NOW)}"
         yield f"{name} got no certificate at {failed['when']}: {failed['why']}; {mend}"
     for name, ends in report.certificate_ends.items():
         left = ends - time.time()
@@ -346,7 +355,7 @@ def certificate_problems(report: Report) -> Iterator[str]:
             what = f"ends in {int(left // 86400)} days" if left >= 0 else "has ended"
             mend = "set tlsCertificate and tlsKey anew, and pulumi up"
             if name in report.certificate_of_ca:
-                mend = f"{script('ssh', report.stack)} {name} journalctl --unit php-cluster-certificate"
+                mend = _on(report, name, "journalctl --unit php-cluster-certificate")
             yield f"the certificate of {name} {what}: {mend}"
 
 

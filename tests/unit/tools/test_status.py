@@ -24,11 +24,12 @@ SAYS = {
 }
 
 
-def report(changes: dict[str, list[str]] | None = None, site: str = "200") -> Report:
+def report(changes: dict[str, list[str]] | None = None, site: str = "200", user: str = "root") -> Report:
     """A healthy cluster's report, but for what these machines say instead."""
     made = Report(site, floating_ip={"address": "198.18.7.10", "owners": {}})
     for name, lines in (SAYS | (changes or {})).items():
-        made.machines[name] = {"role": "", "address": "", "state": "up" if lines else "no route", "daemons": {}}
+        made.machines[name] = {"role": "", "address": "", "login": {"user": user}, "daemons": {}}
+        made.machines[name]["state"] = "up" if lines else "no route"
         for line in lines:
             note(made, name, line.split())
     judge(made)
@@ -114,6 +115,22 @@ def test_who_writes_the_log_is_told() -> None:
 def test_what_is_wrong_is_said(changes: dict[str, Any], problem: str) -> None:
     found = report(changes)
     assert (found.problems, found.exit_code) == ([problem], DEGRADED)
+
+
+def test_who_is_not_root_is_told_to_use_sudo() -> None:
+    found = report({"lb2": ["used / 95% 3%", "certificate_failed 1796068800 no such name"]}, user="admin").problems
+    assert [problem.partition("scripts/ssh ")[2] for problem in found] == [
+        "lb2 'sudo journalctl --vacuum-size=200M; sudo apt-get clean'",
+        "lb2 sudo /usr/lib/php-cluster/acme-certificate now",
+    ]
+
+
+def test_balancers_alone_are_judged_too() -> None:
+    made = Report("200", floating_ip={"owners": {"lb2": ""}})
+    made.machines["lb2"] = {"state": "up", "daemons": {}, "login": {"user": "root"}}
+    note(made, "lb2", ["used", "/session", "95%", "3%"])
+    judge(made)
+    assert "scripts/ssh php1 systemctl start php-cluster-collect" in made.problems[0]
 
 
 def test_a_certificate_of_days_ends_in_the_last_sixth_of_them() -> None:

@@ -62,6 +62,7 @@ def test_a_page_that_stays_open_does_not_keep_a_node_from_its_upgrade(requests: 
 @pytest.mark.parametrize(("of_lb2", "hinders"), [("issued", False), ("awaited", True)])
 def test_a_ca_that_refuses_hinders_while_one_balancer_alone_has_its_certificate(of_lb2: str, hinders: bool) -> None:
     report = Report("200", floating_ip={"owners": {"lb1": "2026-11-30"}})
+    report.machines["lb1"] = {"state": "up", "daemons": {}, "login": {"user": "root"}}
     report.certificate_of_ca = {"lb1": "issued", "lb2": of_lb2}
     report.certificate_failed = {"lb1": {"when": "2026-11-30 20:00", "why": "connection refused"}}
     judge(report)
