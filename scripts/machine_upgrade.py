@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.plan.config_values import NAMESPACE
 from components.plan.debian import DEFAULT, RELEASES, Release
+from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import BALANCERS, DRAIN_SECONDS, FIRST_NODE, Role
 from scripts import floating_ip_switchover
 from scripts.cluster_status import Report, certificate_problems, examine
@@ -389,6 +391,21 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+@contextlib.contextmanager
+def alone(stack: str, folder: Path = PROJECT_FOLDER / ".cluster") -> Iterator[None]:
+    """While it lasts, no other run of this checkout upgrades the stack, which would begin by undoing what is half done.
+
+    Raises:
+        RefusalError: one does.
+    """
+    with (folder / f"upgrade-{stack.replace('/', '-')}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RefusalError(f"another {script('upgrade', stack)} is at work: wait for its end") from None
+        yield
+
+
 def stops(main: Callable[[], int]) -> int:
     """The exit status of `main`, which says at which failure it has ended."""
     try:
@@ -405,7 +422,8 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="names the machines, and changes nothing")
     parser.add_argument("--one", action="store_true", help="ends after the next machine")
     asked = parser.parse_args()
-    return stops(lambda: _upgrade(asked.stack, dry_run=asked.dry_run, one=asked.one))
+    with contextlib.nullcontext() if asked.dry_run else alone(asked.stack):
+        return stops(lambda: _upgrade(asked.stack, dry_run=asked.dry_run, one=asked.one))
 
 
 def _upgrade(stack: str, *, dry_run: bool, one: bool) -> int:

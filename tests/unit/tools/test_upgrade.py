@@ -1,12 +1,14 @@
 """scripts/upgrade: which machine comes next, and what it reads from what machines say."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from components.plan.debian import RELEASES
 from scripts.cluster_status import Report, judge
-from scripts.machine_upgrade import HOST_SCRIPT, Facts, Updates, hindrances, parse, parse_updates
+from scripts.machine_upgrade import HOST_SCRIPT, Facts, Updates, alone, hindrances, parse, parse_updates
+from scripts.machines import RefusalError
 
 D12, D13 = RELEASES[12], RELEASES[13]
 
@@ -70,3 +72,13 @@ def test_a_ca_that_refuses_hinders_while_one_balancer_alone_has_its_certificate(
     assert bool(hindrances(report)) is hinders
     report.problems.append("lb2 sees php1 DOWN")
     assert "lb2 sees php1 DOWN" in hindrances(report)
+
+
+def test_a_stack_is_upgraded_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with alone("dev", tmp_path):
+        with alone("other", tmp_path):
+            pass
+        with pytest.raises(RefusalError, match="another scripts/upgrade is at work"), alone("dev", tmp_path):
+            pass
+    with alone("dev", tmp_path):
+        pass
