@@ -53,7 +53,7 @@ newer() {
 
 import_files() {
     local found some keep=()
-    is_mounted "$FILES" || fail "the site of this cluster shares no files: pulumi up with the settings of the backup"
+    is_mounted "$FILES" || fail "the site of this cluster shares no files: set sharedDirs or sharedFiles as in the backup, and pulumi up"
     # What an interrupted run has left.
     rm -rf "$arriving"
     mkdir --mode=700 "$arriving"
@@ -66,7 +66,7 @@ import_files() {
     elif ((${#found[@]} > 0)); then
         rm -rf "$arriving"
         printf -v some ', %s' "${found[@]:0:5}"
-        fail "${#found[@]} files are newer here than in the backup: ${some#, }"
+        fail "${#found[@]} files are newer here than in the backup: ${some#, }; --keep-newer leaves these as they are"
     fi
     # Each gets its place at once, whole.
     cp --archive --link --remove-destination "${keep[@]}" "$arriving/files/shared/." "$FILES/shared/"

@@ -153,7 +153,9 @@ class Config:
         number = str(self._values.get("debian") or DEFAULT)
         known = {str(each): release for each, release in RELEASES.items()}
         if number not in known:
-            raise RefusalError(f"debian is {number}; it must be one of {', '.join(known)}")
+            raise RefusalError(
+                f"debian is {number}, and must be one of {', '.join(known)}: pulumi config set debian {max(known)}"
+            )
         return known[number]
 
     @property
@@ -302,7 +304,7 @@ def next_machine(machines: Machines, config: Config) -> str | None:
     if facts.op_version > wanted.op_version:
         raise RefusalError(
             f"Gluster's op-version is {facts.op_version}, and Debian {wanted.number} has up to {wanted.op_version}: "
-            "there is no way back"
+            f"there is no way back; pulumi config set debian {max(facts.releases.values())}"
         )
     name = left[0]
     _say(f"{name} is replaced by a machine with Debian {wanted.number}; then {len(left) - 1} more")
