@@ -181,6 +181,21 @@ def test_old_names_that_come_back_do_not_count(folder: Folder) -> None:
     assert list(state.segments) == [3, 4] and folder.volume().newest() == 4
 
 
+def test_what_the_writer_has_forgotten_goes_with_its_segment(folder: Folder) -> None:
+    """Who follows keeps ends of sessions longer; they must not make him look for segments that are gone."""
+    begin = _begun(folder)
+    old = Written(2, _head(begin)).add(_record(b"a", 1, b"", Kind.ENDED), _record(b"b", 2))
+    kept = Written(3, _head(old.end)).add(_record(b"b", 2))
+    newest = Written(4, _head(kept.end, first=3))
+    for each in (old, kept, newest):
+        each.put(folder)
+    state = catch_up(folder.volume(), State(), kept.end, 3)
+    assert list(state.entries) == [b"a", b"b"]
+    folder.segment(2).unlink()
+    state = catch_up(folder.volume(), state, newest.end, 4)
+    assert list(state.entries) == [b"b"] and state.live == _record(b"b", 2).size
+
+
 def test_a_copy_changes_the_place_and_nothing_else() -> None:
     state = State()
     for number, records in ((1, [_record(b"a", 1), _record(b"b", 2)]), (2, [_record(b"a", 1), _record(b"b", 1, b"?")])):

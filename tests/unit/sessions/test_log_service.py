@@ -349,6 +349,38 @@ def test_ids_that_ended_long_ago_are_forgotten(folder: Folder, sockets: Path, mo
     run(scenario)
 
 
+def test_a_log_can_be_read_after_a_follower_of_long_has_taken_it_over(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first writer has forgotten, and removed, the next one does not look for."""
+    monkeypatch.setattr(replay, "ENDED_SECONDS", 1)
+    monkeypatch.setattr(writer, "ENDED_SECONDS", 1)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            worker = await nodes[2].worker()
+            await worker.take(b"ended")
+            version = await worker.store(b"ended", 0, b"1")
+            await worker.store(b"ended", version, b"", kind=Kind.ENDED)
+            worker.release(b"ended")
+            await worker.take(b"kept")
+            await until(lambda: nodes[1].node.statistics()["known"] == 0)
+            version, before = 0, folder.numbers()[-1]
+            for number in range(4):
+                folder.heals()
+                folder.loses(BRICKS[number % 2])
+                version = await worker.store(b"kept", version, b"%d" % number)
+            assert folder.numbers()[0] > before
+            await nodes[1].kill()
+            await until(lambda: nodes[2].node.writes)
+            await nodes[2].kill()
+            nodes[3] = await ServingNode(folder, 3, sockets, port=PORT).start()
+            await until(lambda: nodes[3].node.writes, 10)
+            assert (await (await nodes[3].worker()).take(b"kept")).data == b"3"
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_acknowledged_is_lost_whatever_ends(folder: Folder, sockets: Path, seed: int) -> None:
     """Nine workers of three nodes count; meanwhile services are killed and started, and bricks lose the segment."""

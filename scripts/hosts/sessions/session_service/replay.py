@@ -73,6 +73,12 @@ class State:
         self.segments = {each: size for each, size in self.segments.items() if each >= head.first}
         if head.previous is not None and head.previous.segment in self.segments:
             self.segments[head.previous.segment] = head.previous.offset
+        self._forget_before(head.first)
+
+    def _forget_before(self, first: int) -> None:
+        """Forgets the ids of segments that do not count any more: what lives was copied, so their writer has, too."""
+        while (oldest := next(iter(self.entries.items()), None)) is not None and oldest[1].segment < first:
+            self.forget(oldest[0])
 
     def apply_records(self, records: Iterable[Record], segment: int) -> None:
         """Takes confirmed records over. Of an id the greatest version counts; a copy moves it to a newer segment."""
