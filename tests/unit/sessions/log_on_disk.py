@@ -46,7 +46,10 @@ class Folder:
 
     def tell(self, brick: str, text: str) -> None:
         """Has the mount say this of a brick."""
-        (self.path / ".meta" / "graphs" / GRAPH / brick / "private").write_text(text)
+        told = self.path / ".meta" / "graphs" / GRAPH / brick / "private"
+        told.with_suffix(".new").write_text(text)
+        # Nobody reads half of it, as with a mount.
+        told.with_suffix(".new").rename(told)
 
     def loses(self, brick: str, *, connected: bool = True) -> None:
         """As after a connection that was lost, and is back: the brick has the file open no more."""

@@ -231,6 +231,41 @@ def test_a_writer_that_was_deposed_answers_nobody(
     run(scenario)
 
 
+@pytest.mark.parametrize("has_to_roll", [False, True])
+def test_a_writer_whose_followers_are_gone_again_is_deposed_too(
+    folder: Folder, sockets: Path, *, has_to_roll: bool
+) -> None:
+    """Another one has taken over, written much, and removed what had become old, while this one had nothing to do."""
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            old = nodes[1].node.writer
+            assert old is not None
+            another = writer.Writer(folder.volume(), replay.State(), "php2", "127.0.0.3:1", lambda batch, data: None)
+            await another.take_over()
+            newest = old.segment.number + 4
+            serving_too = asyncio.create_task(another.serve())
+            for number in range(3):
+                folder.heals()
+                folder.loses(BRICKS[number % 2])
+                stored: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+                asked = wire.Store(Kind.STORED, version, b"another%d" % number, 1000, b"s", b"2")
+                another.handle(writer.Peer("php2", 1), wire.store_body(asked), stored.set_result)
+                version = wire.of_version(await stored)[0]
+            folder.heals()
+            await until(lambda: folder.numbers() == [newest - 1, newest])
+            old._must_roll = has_to_roll
+            worker.release(b"s")
+            assert (await worker.take(b"s")).data == b"2"
+            serving_too.cancel()
+            another.close()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_segment_that_a_brick_has_lost_is_followed_by_another(
     folder: Folder, sockets: Path, *, connected: bool

@@ -202,9 +202,16 @@ class Writer:
 
     def _look(self) -> None:
         """That nobody else writes, and the bricks have what was written."""
-        if self._volume.exists(self.segment.number + 1):
-            raise DeposedError(f"segment {self.segment.number + 1} is there")
+        number = self.segment.number
+        if self._volume.exists(number + 1):
+            raise DeposedError(f"segment {number + 1} is there")
+        self._must_be_there(number)
         self.segment.check()
+
+    def _must_be_there(self, number: int) -> None:
+        """That no segment has followed this one and gone again: whoever removes one has removed those before it."""
+        if not self._volume.exists(number):
+            raise DeposedError(f"segment {number} is gone, so others have followed it")
 
     def _apply(self, commits: Iterable[_Commit]) -> None:
         for commit in commits:
@@ -295,6 +302,7 @@ class Writer:
 
     def _roll(self, head: Head) -> _Commit:
         self._begin_segment(self._end.segment + 1)
+        self._must_be_there(self._end.segment)
         return self._commit_head(head, ())
 
     def _write(self, records: tuple[Record, ...]) -> list[_Commit]:
