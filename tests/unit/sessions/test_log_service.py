@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -137,6 +139,71 @@ def test_a_store_that_comes_again_is_stored_once(folder: Folder, sockets: Path) 
             await worker.take(b"s")
             version = await worker.store(b"s", 0, b"1", request=b"12345678")
             assert await worker.store(b"s", 0, b"1", request=b"12345678") == version
+
+    run(scenario)
+
+
+class Held:
+    """A writer's next commit, held until it may go on, and then done or not."""
+
+    def __init__(self, node: ServingNode, monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> None:
+        assert node.node.writer is not None
+        segment, loop = node.node.writer.segment, asyncio.get_running_loop()
+        self.has_begun, self._goes_on, put = asyncio.Event(), threading.Event(), segment.put
+
+        def put_late(data: bytes, offset: int) -> None:
+            loop.call_soon_threadsafe(self.has_begun.set)
+            self._goes_on.wait(20)
+            monkeypatch.setattr(segment, "put", put)
+            put(data, offset)
+            if fails:
+                raise OSError(errno.EIO, "a brick was restarted")
+
+        monkeypatch.setattr(segment, "put", put_late)
+
+    def go_on(self) -> None:
+        """Lets it end."""
+        self._goes_on.set()
+
+
+def test_a_store_that_comes_again_while_it_is_under_way_is_answered_like_the_first(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection of its node has ended, and is there again before the commit has ended."""
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            worker = await nodes[2].worker()
+            await worker.take(b"s")
+            held = Held(nodes[1], monkeypatch)
+            storing = asyncio.create_task(worker.store(b"s", 0, b"1"))
+            await held.has_begun.wait()
+            nodes[2].node.leave_writer()
+            await until(lambda: not nodes[2].node.is_linked)
+            await until(lambda: nodes[2].node.is_linked)
+            asyncio.get_running_loop().call_later(0.1, held.go_on)
+            assert await worker.store(b"s", await storing, b"2") > 0
+
+    run(scenario)
+
+
+def test_an_end_that_comes_with_time_is_not_repeated_over_a_store(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The life of a session ends while a request has it whose turn was of an earlier term; that commit fails."""
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1", lifetime=1)
+            worker.release(b"s")
+            held = Held(nodes[1], monkeypatch, fails=True)
+            await held.has_begun.wait()
+            storing = asyncio.create_task(worker.store(b"s", version, b"2"))
+            asyncio.get_running_loop().call_later(0.1, held.go_on)
+            await storing
+            assert (await worker.take(b"s")).data == b"2"
 
     run(scenario)
 

@@ -22,14 +22,12 @@ class Turn:
 
     Attributes:
         holder: Who has it.
-        version: What he has read; None as long as he was not answered.
         is_storing: Whether an update of his is under way. Nobody else has the turn before that has ended.
         is_given_back: Whether he wants it no more.
         passed: How many had the turn since somebody waits for it.
     """
 
     holder: Holder
-    version: int | None = None
     is_storing: bool = False
     is_given_back: bool = False
     passed: int = 0

@@ -13,7 +13,7 @@ import time as clock
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -56,10 +56,10 @@ class Peer:
 
 @dataclass(frozen=True)
 class _Update:
-    """A record that waits for its commit, and who is told of it."""
+    """A record that waits for its commit, and who is told of it: nobody of an end that comes with time."""
 
     record: Record
-    reply: Reply | None = None
+    replies: list[Reply] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class Writer:
         self._end = state.position
         self._updates: list[_Update] = []
         self._questions: list[_Question] = []
+        self._storing: dict[bytes, _Update] = {}
         self._wake = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, "commit")
         self._loop = asyncio.get_running_loop()
@@ -342,19 +343,21 @@ class Writer:
 
     def _again(self, update: _Update) -> None:
         record = update.record
+        if not update.replies:
+            # What has come since may be newer. A session whose life is over is found again.
+            return
         entry = self.state.entries.get(record.id)
         if entry is not None and entry.request == record.request != NO_REQUEST:
             self._settle(update, wire.version_body(wire.STORED, entry.version))
         else:
-            self._updates.append(_Update(record._replace(version=self._version()), update.reply))
+            self._updates.append(_Update(record._replace(version=self._version()), update.replies))
 
     def _settle(self, update: _Update, body: bytes) -> None:
-        if update.reply is None:
+        if not update.replies:
             return
-        update.reply(body)
-        turn = self._turns.of(update.record.id)
-        if turn is not None and body[0] == wire.STORED:
-            turn.version = update.record.version
+        self._storing.pop(update.record.id, None)
+        for reply in update.replies:
+            reply(body)
         self._turns.stored(update.record.id)
 
     def _version(self) -> int:
@@ -439,12 +442,11 @@ class Writer:
             self._questions.append(asked)
             self._wake.set()
             return
-        turn.version = entry.version if entry else 0
         if entry is None or entry.kind is Kind.ENDED:
-            asked.reply(wire.held_body(Kind.ENDED, turn.version, 0, 0, b""))
+            asked.reply(wire.held_body(Kind.ENDED, entry.version if entry else 0, 0, 0, b""))
         else:
             age = max(0, time - entry.changed)
-            asked.reply(wire.held_body(entry.kind, turn.version, age, entry.lifetime, entry.data))
+            asked.reply(wire.held_body(entry.kind, entry.version, age, entry.lifetime, entry.data))
 
     def _ended(self, id: bytes) -> Record:
         return Record(Kind.ENDED, id, self._version(), NO_REQUEST, ENDED_SECONDS, log_time(self._started), b"")
@@ -455,6 +457,10 @@ class Writer:
         if entry is not None and entry.request == asked.request != NO_REQUEST:
             # It is done, whoever has the turn by now.
             reply(wire.version_body(wire.STORED, entry.version))
+            return
+        if (storing := self._storing.get(id)) is not None and storing.record.request == asked.request:
+            # It is under way; its node's connection has ended meanwhile.
+            storing.replies.append(reply)
             return
         turn = self._turns.of(id)
         if turn is None:
@@ -468,7 +474,8 @@ class Writer:
         changed = log_time(self._started)
         record = Record(kind, id, self._version(), asked.request, lifetime, changed, asked.data)
         turn.is_storing = True
-        self._updates.append(_Update(record, reply))
+        self._storing[id] = _Update(record, [reply])
+        self._updates.append(self._storing[id])
         self._wake.set()
 
     def _objection(self, turn: Turn, peer: Peer, asked: wire.Store) -> str | None:
