@@ -435,6 +435,24 @@ def test_a_log_that_has_become_long_is_cleaned(folder: Folder, sockets: Path, mo
     run(scenario)
 
 
+def test_an_old_segment_that_cannot_be_removed_is_in_nobodys_way(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            # As a name that the bricks have two files for.
+            folder.segment(0).mkdir()
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            folder.loses(BRICKS[0])
+            for number in range(5):
+                version = await worker.store(b"s", version, b"%d" % number)
+            assert folder.numbers()[-1] == 3
+
+    run(scenario)
+
+
 def test_ids_that_ended_long_ago_are_forgotten(folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "ENDED_SECONDS", 1)
     monkeypatch.setattr(writer, "ENDED_SECONDS", 1)

@@ -313,11 +313,18 @@ class Writer:
         commit = self._put(UPDATES, self._end, records)
         if self._removes_below:
             # Whoever takes over now finds the end behind the header, and asks nothing of what is older.
-            for number in self._volume.numbers():
-                if number < self._removes_below:
-                    self._volume.remove(number)
+            self._remove_below(self._removes_below)
             self._removes_below = 0
         return [commit]
+
+    def _remove_below(self, first: int) -> None:
+        try:
+            for number in self._volume.numbers():
+                if number < first:
+                    self._volume.remove(number)
+        except OSError as error:
+            # What is left is in nobody's way, and goes with the next ones.
+            say(f"cannot remove what is older than segment {first}: {error}")
 
     async def _recover(self, updates: list[_Update], questions: list[_Question]) -> None:
         """After a commit of which nobody knows what has become: takes over as anyone would, then sees.
