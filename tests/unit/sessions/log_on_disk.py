@@ -12,6 +12,7 @@ from pathlib import Path
 from scripts.hosts.sessions.session_service import wire
 from scripts.hosts.sessions.session_service.begin import begin
 from scripts.hosts.sessions.session_service.node import Identity, Node, listen
+from scripts.hosts.sessions.session_service.records import Kind
 from scripts.hosts.sessions.session_service.volume import Volume
 
 GRAPH = "first"
@@ -111,7 +112,14 @@ class Worker:
         return wire.held(_told(await self.ask(wire.take_body(wire.Take(int(wait * 1000), places, id))), wire.HELD))
 
     async def store(
-        self, id: bytes, version: int, data: bytes, *, request: bytes = b"", lifetime: int = 1000, kind: int = 1
+        self,
+        id: bytes,
+        version: int,
+        data: bytes,
+        *,
+        request: bytes = b"",
+        lifetime: int = 1000,
+        kind: Kind = Kind.STORED,
     ) -> int:
         """Stores it. Raises `ConnectionRefusedError` if that is refused."""
         body = wire.store_body(wire.Store(kind, version, request or os.urandom(8), lifetime, id, data))

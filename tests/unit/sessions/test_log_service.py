@@ -435,6 +435,25 @@ def test_a_log_that_has_become_long_is_cleaned(folder: Folder, sockets: Path, mo
     run(scenario)
 
 
+def test_much_at_once_is_more_than_one_batch(folder: Folder, sockets: Path) -> None:
+    """Who follows gets each batch as a frame, whose size has a limit; he is not cut off."""
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            link, first = nodes[2].node._link, nodes[1].node.writer
+            assert first is not None
+            stored: list[asyncio.Future[bytes]] = []
+            for number in range(3):
+                stored.append(asyncio.get_running_loop().create_future())
+                asked = wire.Store(Kind.STORED, 0, b"request%d" % number, 1000, b"%d" % number, bytes(15 << 20))
+                first.handle(writer.Peer("", number), wire.store_body(asked), stored[-1].set_result)
+            assert {answer[0] for answer in await asyncio.gather(*stored)} == {wire.STORED}
+            await until(lambda: nodes[2].node.statistics()["stored"] == 3)
+            assert nodes[2].node._link is link
+
+    run(scenario)
+
+
 def test_an_old_segment_that_cannot_be_removed_is_in_nobodys_way(
     folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -576,6 +595,9 @@ def test_frames_that_are_none_end_the_connection(folder: Folder, sockets: Path) 
                 wire.FRAME.pack(wire.MAX_BODY + 1, 0),
                 wire.FRAME.pack(0, 0),
                 wire.FRAME.pack(3, 0) + b"\x02ab",
+                framed(wire.take_body(wire.Take(1000, 1, b""))),
+                framed(wire.store_body(wire.Store(Kind.STORED, 0, bytes(8), 1, b"s", bytes(wire.MAX_DATA + 1)))),
+                framed(b"\x02\x09" + wire.store_body(wire.Store(Kind.STORED, 0, bytes(8), 1, b"s", b""))[2:]),
             ):
                 reader, to = await asyncio.open_unix_connection(str(nodes[1].socket))
                 to.write(text)
@@ -583,5 +605,33 @@ def test_frames_that_are_none_end_the_connection(folder: Folder, sockets: Path) 
                 to.close()
             worker = await nodes[1].worker()
             assert (await worker.ask(b"\xff"))[0] == wire.REFUSED
+
+    run(scenario)
+
+
+def framed(body: bytes) -> bytes:
+    """The frame of a body."""
+    return wire.FRAME.pack(len(body), 0) + body
+
+
+def test_a_worker_that_talks_nonsense_ends_nobody_elses_turn(folder: Folder, sockets: Path) -> None:
+    """What it says goes no further than to its own node's service."""
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            holder, waiter = await nodes[2].worker(), await nodes[2].worker()
+            await holder.take(b"s")
+            link = nodes[2].node._link
+            reader, to = await asyncio.open_unix_connection(str(nodes[2].socket))
+            to.write(framed(b"\x02\x09" + wire.store_body(wire.Store(Kind.STORED, 0, bytes(8), 1, b"t", b""))[2:]))
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            to.close()
+            # Who asks twice would be counted twice among those that wait.
+            waiter.frames.send(0, wire.take_body(wire.Take(1000, 100, b"s")))
+            waiter.frames.send(0, wire.take_body(wire.Take(1000, 100, b"s")))
+            await until(lambda: waiter.frames.transport is None or waiter.frames.transport.is_closing())
+            await until(lambda: nodes[1].node.statistics()["waiting"] == 0)
+            assert nodes[2].node._link is link
+            await holder.store(b"s", 0, b"1")
 
     run(scenario)

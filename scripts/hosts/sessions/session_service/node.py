@@ -77,6 +77,18 @@ class _Worker:
     turns: dict[bytes, int] = field(default_factory=dict)
 
 
+def _check(worker: _Worker, body: bytes) -> None:
+    """Lets nothing through that would end its node's connection to the writer, or stay there for good.
+
+    Raises:
+        ValueError: It is no request, or comes before the answer to the last one.
+        struct.error: It is too short.
+    """
+    _ = wire.take(body) if body[0] == wire.TAKE else wire.store(body)
+    if worker.asked is not None:
+        raise ValueError("a worker asks while it waits for an answer")
+
+
 class _Here:
     """The writer in this process, as workers' requests reach it."""
 
@@ -137,15 +149,20 @@ class Node:
         return worker.frames
 
     def _asked(self, channel: int, worker: _Worker, body: bytes) -> None:
-        if body[0] == wire.STATISTICS:
-            worker.frames.send(0, bytes([wire.TOLD]) + json.dumps(self.statistics()).encode())
-            return
-        if body[0] == wire.RELEASE:
-            worker.turns.pop(body[1:], None)
-        else:
-            worker.asked = (body, clock.monotonic())
-            if self._link is None and clock.monotonic() - self._without_since > WAIT_SECONDS:
-                self._answered(channel, self._refusal())
+        match body[0]:
+            case wire.STATISTICS:
+                worker.frames.send(0, bytes([wire.TOLD]) + json.dumps(self.statistics()).encode())
+                return
+            case wire.RELEASE:
+                worker.turns.pop(body[1:], None)
+            case wire.TAKE | wire.STORE:
+                _check(worker, body)
+                worker.asked = (body, clock.monotonic())
+                if self._link is None and clock.monotonic() - self._without_since > WAIT_SECONDS:
+                    self._answered(channel, self._refusal())
+                    return
+            case _:
+                worker.frames.send(0, wire.refused_body("a worker does not ask this"))
                 return
         if self._link is not None:
             self._link.send(channel, body)

@@ -11,11 +11,14 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from .records import Position
+from .records import Kind, Position
 
 FRAME = struct.Struct(">II")
-MAX_BODY = 17 << 20
-"""A session has at most 16 MiB."""
+MAX_DATA = 16 << 20
+"""A session has no more."""
+MAX_ID = 255
+MAX_BODY = 34 << 20
+"""A batch has updates of `MAX_DATA`, or one of a session as large, and a copy of another one."""
 
 TAKE, STORE, RELEASE, GONE, RECLAIM, STATISTICS = 1, 2, 3, 4, 5, 6
 """A worker's: give me the session's turn and what is stored; store this; I want it no more. Of its node's service:
@@ -50,7 +53,7 @@ class Store(NamedTuple):
     """A worker stores a session.
 
     Attributes:
-        kind: `records.Kind`.
+        kind: What the session is from then on.
         expected: The version that he has read.
         request: By what the writer knows it when it comes again.
         lifetime: Seconds.
@@ -58,7 +61,7 @@ class Store(NamedTuple):
         data: What is stored.
     """
 
-    kind: int
+    kind: Kind
     expected: int
     request: bytes
     lifetime: int
@@ -67,8 +70,15 @@ class Store(NamedTuple):
 
 
 def take(body: bytes) -> Take:
-    """What a body says that begins with `TAKE`."""
+    """What a body says that begins with `TAKE`.
+
+    Raises:
+        ValueError: It is none.
+        struct.error: It is too short.
+    """
     _, wait, places = _TAKE.unpack_from(body)
+    if not 0 < len(body) - _TAKE.size <= MAX_ID:
+        raise ValueError("a session's id has a length that it cannot have")
     return Take(wait, places, body[_TAKE.size :])
 
 
@@ -78,10 +88,17 @@ def take_body(asked: Take) -> bytes:
 
 
 def store(body: bytes) -> Store:
-    """What a body says that begins with `STORE`."""
+    """What a body says that begins with `STORE`.
+
+    Raises:
+        ValueError: It is none.
+        struct.error: It is too short.
+    """
     _, kind, expected, request, lifetime, length = _STORE.unpack_from(body)
     at = _STORE.size + length
-    return Store(kind, expected, request, lifetime, body[_STORE.size : at], body[at:])
+    if length == 0 or not at <= len(body) <= at + MAX_DATA:
+        raise ValueError("a session's id, or what is to be stored, has a length that it cannot have")
+    return Store(Kind(kind), expected, request, lifetime, body[_STORE.size : at], body[at:])
 
 
 def store_body(asked: Store) -> bytes:

@@ -25,6 +25,8 @@ from .volume import NotWholeError, Segment, Volume
 
 SEGMENT_BYTES = 64 << 20
 """A segment that has more is followed by another one."""
+BATCH_BYTES = wire.MAX_DATA
+"""So much of updates goes into one batch; each follower gets it as one frame."""
 COPY_BYTES = 128 << 10
 """So much of what an old segment still holds is copied with one commit."""
 KEPT_FREE = 4 * SEGMENT_BYTES
@@ -272,7 +274,7 @@ class Writer:
                     # Those of the last round come again soon. A commit costs the bricks as much for one as for all.
                     await asyncio.sleep(GATHER_SECONDS)
                 self._wake.clear()
-                updates, self._updates = self._updates, []
+                updates = self._next_updates()
                 questions, self._questions = self._questions, []
                 self._expected = (len(updates) + len(questions)) * 3 // 4
                 await self._round(updates, questions)
@@ -280,6 +282,18 @@ class Writer:
                     housekeeping.result()
         finally:
             housekeeping.cancel()
+
+    def _next_updates(self) -> list[_Update]:
+        """Those of the next batch; what does not fit waits."""
+        count = size = 0
+        for update in self._updates:
+            size += update.record.size
+            if count and size > BATCH_BYTES:
+                self._wake.set()
+                break
+            count += 1
+        taken, self._updates = self._updates[:count], self._updates[count:]
+        return taken
 
     async def _round(self, updates: list[_Update], questions: list[_Question]) -> None:
         """One commit, or where there is nothing to commit the proof that this service is the writer."""
@@ -476,10 +490,9 @@ class Writer:
         if (why := self._objection(turn, peer, asked)) is not None:
             reply(wire.refused_body(why))
             return
-        kind = Kind(asked.kind)
-        lifetime = ENDED_SECONDS if kind is Kind.ENDED else asked.lifetime
+        lifetime = ENDED_SECONDS if asked.kind is Kind.ENDED else asked.lifetime
         changed = log_time(self._started)
-        record = Record(kind, id, self._version(), asked.request, lifetime, changed, asked.data)
+        record = Record(asked.kind, id, self._version(), asked.request, lifetime, changed, asked.data)
         turn.is_storing = True
         self._storing[id] = _Update(record, [reply])
         self._updates.append(self._storing[id])
