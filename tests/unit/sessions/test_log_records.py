@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from scripts.hosts.sessions.session_service.records import (
     first_batch,
 )
 from scripts.hosts.sessions.session_service.replay import BEGINNING, State, catch_up, last_head, tail_of
-from tests.unit.sessions.log_on_disk import Folder
+from tests.unit.sessions.log_on_disk import BRICKS, GRAPH, Folder
 
 
 def _record(id: bytes, version: int, data: bytes = b"x", kind: Kind = Kind.STORED) -> Record:
@@ -245,3 +246,16 @@ def test_what_is_taken_over_is_what_was_confirmed_and_perhaps_the_last_batch(fol
         state = catch_up(folder.volume(), State(), position, number)
         state.apply_records(tail, number + 1)
         assert [entry.version for entry in state.entries.values()] == [*applied, *(record.version for record in tail)]
+
+
+def test_a_segment_is_looked_for_in_the_mount_that_it_was_created_in(folder: Folder) -> None:
+    """`umount --lazy` leaves a client that goes on as long as anything of it is open."""
+    volume = folder.volume()
+    volume.create(2).check()
+    new = folder.path / "graphs.new"
+    shutil.copytree(folder.path / ".meta" / "graphs", new, symlinks=True)
+    (folder.path / ".meta" / "graphs").rename(folder.path / ".meta" / "old")
+    for brick in BRICKS:
+        (folder.path / ".meta" / "old" / GRAPH / brick / "private").write_text("connected = 1\n")
+    new.rename(folder.path / ".meta" / "graphs")
+    volume.create(3).check()

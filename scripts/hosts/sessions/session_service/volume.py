@@ -240,6 +240,8 @@ class Volume:
             FileExistsError: Somebody else has.
         """
         file = os.open(self._path(number), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # One that was taken away while something of it was open lives on, beside the one that took its place.
+        self.mount.close()
         try:
             return Segment(file, number, self.mount)
         except BaseException:
