@@ -51,6 +51,13 @@ def _writing(nodes: dict[int, ServingNode]) -> int:
     return number
 
 
+async def _lose_link(node: ServingNode) -> None:
+    """Has a node lose the writer for a moment."""
+    before = node.node._link
+    node.node.leave_writer()
+    await until(lambda: node.node._link not in (None, before))
+
+
 def _commits(node: ServingNode) -> int:
     commits = node.node.statistics()["commits"]
     assert isinstance(commits, int)
@@ -178,9 +185,7 @@ def test_a_store_that_comes_again_while_it_is_under_way_is_answered_like_the_fir
             held = Held(nodes[1], monkeypatch)
             storing = asyncio.create_task(worker.store(b"s", 0, b"1"))
             await held.has_begun.wait()
-            nodes[2].node.leave_writer()
-            await until(lambda: not nodes[2].node.is_linked)
-            await until(lambda: nodes[2].node.is_linked)
+            await _lose_link(nodes[2])
             asyncio.get_running_loop().call_later(0.1, held.go_on)
             assert await worker.store(b"s", await storing, b"2") > 0
 
@@ -394,6 +399,69 @@ def test_a_node_without_a_volume_still_asks_who_wrote_last(folder: Folder, socke
             (folder.path / "away").rename(away)
             await worker.store(b"s", 0, b"1")
             assert nodes[1].node.writes
+
+    run(scenario)
+
+
+def test_a_node_whose_volume_fails_keeps_its_writer_and_follows_again_later(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_of_node, "LAG_SECONDS", 1)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            node, volume = nodes[2].node, nodes[2].node._volume
+
+            def fails(*_: object) -> bytes:
+                raise OSError(errno.ENOTCONN, "the mount is away")
+
+            with monkeypatch.context() as away:
+                away.setattr(volume, "read", fails)
+                away.setattr(volume, "numbers", fails)
+                await _lose_link(nodes[2])
+                link = node._link
+                worker = await nodes[2].worker()
+                await worker.take(b"s")
+                await asyncio.sleep(1.5)
+                version = await worker.store(b"s", 0, b"1")
+                assert node._link is link and node.statistics()["stored"] == 0
+            await until(lambda: node.statistics()["stored"] == 1)
+            await worker.store(b"s", version, b"2")
+            assert node._link is link
+            await nodes[1].kill()
+            await worker.store(b"t", 0, b"1")
+            assert (await worker.take(b"s")).data == b"2"
+
+    run(scenario)
+
+
+def test_a_node_that_reads_too_slowly_does_not_keep_all_that_is_written(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_of_node, "LAG_SECONDS", 1)
+    monkeypatch.setattr(service_of_node, "MAX_BEHIND", 64 << 10)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1, 2) as nodes:
+            node, volume, goes_on = nodes[2].node, nodes[2].node._volume, threading.Event()
+            read = volume.read
+
+            def reads_late(number: int, offset: int = 0, end: int | None = None) -> bytes:
+                goes_on.wait(20)
+                return read(number, offset, end)
+
+            monkeypatch.setattr(volume, "read", reads_late)
+            assert isinstance(node._link, wire.Frames)
+            node._link.send(0, bytes([wire.HELLO, 1]))
+            worker = await nodes[2].worker()
+            await worker.take(b"s")
+            version = 0
+            for number in range(40):
+                version = await worker.store(b"s", version, bytes(4000) + b"%d" % number)
+            goes_on.set()
+            await until(lambda: node.statistics()["stored"] == 1)
+            await nodes[1].kill()
+            assert (await worker.take(b"s")).data[4000:] == b"39"
 
     run(scenario)
 

@@ -37,7 +37,9 @@ CONNECT_SECONDS = 0.5
 RANK_SECONDS = 0.3
 """So much longer each further node waits before it takes over."""
 MAX_BEHIND = 64 << 20
-"""A node that has not taken so many bytes of what it follows is cut off; it begins anew."""
+"""A node that has not taken so many bytes of what it follows is cut off; one that has not read so far lets them go."""
+LAG_SECONDS = 5.0
+"""So long after it could not follow, a node tries again."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,8 @@ class Node:
             if body[0] == wire.GONE:
                 follower.channels.discard(channel)
         elif body[0] == wire.HELLO:
-            self._followers[frames] = _Follower(frames, body[1] == 1)
+            # Who cannot follow for a while says so again, and keeps its turns.
+            self._followers.setdefault(frames, _Follower(frames, body[1] == 1))
             frames.send(0, wire.welcome_body(writer.state.position))
         elif body[0] == wire.ASK:
             frames.send(0, wire.version_body(wire.HERE, int(writer.stuck * 1000)))
@@ -340,14 +343,14 @@ class Node:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._loop.create_connection(lambda: link.frames, host, int(port))
-                position = await link.welcomed
+                await link.welcomed
         except (OSError, TimeoutError):
             link.frames.close()
             return False
         say(f"follows {address}")
         try:
             self._use(link.frames)
-            return await link.watch(position)
+            return await link.watch()
         finally:
             self._use(None)
             link.frames.close()
@@ -446,18 +449,26 @@ class _Link:
 
     def __init__(self, node: Node, follows: bool) -> None:
         self.frames = wire.Frames()
-        self.welcomed: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._node, self._follows = node, follows
         self._ended = asyncio.Event()
         self._heard = clock.monotonic()
         self._stuck = 0.0
         self._behind: list[tuple[int, bytes]] | None = []
+        self._bytes_behind = 0
+        self._lags_since: float | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.frames.on_frame = self._told
         self.frames.on_lost = self._lost
-        self.frames.on_made = lambda: self.frames.send(0, bytes([wire.HELLO, follows]))
+        self.frames.on_made = self._say_hello
+
+    def _say_hello(self) -> None:
+        self.frames.send(0, bytes([wire.HELLO, self._follows]))
 
     def _lost(self) -> None:
         self._ended.set()
+        if self._reading is not None:
+            self._reading.cancel()
         if not self.welcomed.done():
             self.welcomed.set_exception(ConnectionError("it has ended the connection"))
 
@@ -467,8 +478,12 @@ class _Link:
             self._node.answered(channel, body)
             return
         match body[0]:
-            case wire.WELCOME if not self.welcomed.done():
-                self.welcomed.set_result(wire.welcome(body))
+            case wire.WELCOME:
+                if not self.welcomed.done():
+                    self.welcomed.set_result(None)
+                if self._follows:
+                    self._behind, self._bytes_behind, self._lags_since = [], 0, None
+                    self._reading = asyncio.ensure_future(self._catch_up(wire.welcome(body)))
             case wire.HERE:
                 self._stuck = wire.of_version(body)[0] / 1000
             case wire.BATCH:
@@ -477,48 +492,59 @@ class _Link:
                 self.frames.close()
 
     def _batch(self, segment: int, rest: bytes) -> None:
+        if self._lags_since is not None:
+            return
         if self._behind is not None:
             self._behind.append((segment, rest))
+            self._bytes_behind += len(rest)
+            if self._bytes_behind > MAX_BEHIND:
+                self._lag("more is written than it can read")
             return
         try:
             self._node.apply(segment, rest)
         except LogError as error:
-            say(f"begins anew: {error}")
-            self.frames.close()
+            self._lag(str(error))
+
+    def _lag(self, why: str) -> None:
+        """Follows no more for a while. Its workers' requests go on, and it reads what it lacks when it takes over."""
+        say(f"does not follow: {why}")
+        self._behind, self._lags_since = None, clock.monotonic()
 
     async def _catch_up(self, position: Position) -> None:
-        await self._node.catch_up(position)
+        try:
+            await self._node.catch_up(position)
+        except (OSError, LogError) as error:
+            self._lag(str(error))
         behind, self._behind = self._behind or [], None
         for segment, rest in behind:
             self._batch(segment, rest)
 
-    async def watch(self, position: Position) -> bool:
-        """Follows until the connection ends, or the writer gives no sign of life.
+    def _follow_again(self) -> None:
+        since, reading = self._lags_since, self._reading
+        if since is not None and clock.monotonic() - since > LAG_SECONDS and (reading is None or reading.done()):
+            self._say_hello()
+
+    async def watch(self) -> bool:
+        """Goes on until the connection ends, or the writer gives no sign of life.
 
         Returns:
             Whether it was the connection.
         """
-        catching_up = asyncio.ensure_future(self._catch_up(position)) if self._follows else None
-        try:
-            while not self._ended.is_set():
-                self.frames.send(0, bytes([wire.ASK]))
-                try:
-                    async with asyncio.timeout(ASK_SECONDS):
-                        await self._ended.wait()
-                except TimeoutError:
-                    pass
-                if catching_up is not None and catching_up.done():
-                    catching_up.result()
-                if clock.monotonic() - self._heard > SILENT_SECONDS:
-                    say("the writer is silent")
-                    return False
-                if self._stuck > STUCK_SECONDS and self._follows and await self._node.can_look():
-                    say("the writer's volume does not answer it")
-                    return False
-            return True
-        finally:
-            if catching_up is not None:
-                catching_up.cancel()
+        while not self._ended.is_set():
+            self.frames.send(0, bytes([wire.ASK]))
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    await self._ended.wait()
+            except TimeoutError:
+                pass
+            self._follow_again()
+            if clock.monotonic() - self._heard > SILENT_SECONDS:
+                say("the writer is silent")
+                return False
+            if self._stuck > STUCK_SECONDS and self._follows and await self._node.can_look():
+                say("the writer's volume does not answer it")
+                return False
+        return True
 
 
 async def listen(node: Node, path: str, identity: Identity) -> list[asyncio.Server]:
