@@ -403,6 +403,32 @@ def test_a_node_without_a_volume_still_asks_who_wrote_last(folder: Folder, socke
     run(scenario)
 
 
+def test_a_node_whose_writer_waits_for_its_volume_does_not_say_that_all_is_well(
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The balancers give it no new requests then."""
+    monkeypatch.setattr(service_of_node, "STUCK_SECONDS", 0.2)
+
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            note = Path(f"{nodes[1].socket}-linked")
+            worker = await nodes[1].worker()
+            await worker.take(b"s")
+            await until(note.exists)
+            held = Held(nodes[1], monkeypatch)
+            storing = asyncio.create_task(worker.store(b"s", 0, b"1"))
+            await held.has_begun.wait()
+            await asyncio.sleep(0.6)
+            late = note.read_bytes()
+            await asyncio.sleep(0.6)
+            assert note.read_bytes() == late
+            held.go_on()
+            await storing
+            await until(lambda: note.read_bytes() != late)
+
+    run(scenario)
+
+
 def test_a_node_whose_volume_fails_keeps_its_writer_and_follows_again_later(
     folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

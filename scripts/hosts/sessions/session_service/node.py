@@ -212,7 +212,9 @@ class Node:
         while True:
             await asyncio.sleep(0.25)
             if self._link is not None:
-                _write_uptime(note)
+                # While a volume owes the writer here an answer, other nodes fare better.
+                if self._writer is None or self._writer.stuck < STUCK_SECONDS:
+                    _write_uptime(note)
                 continue
             late = clock.monotonic() - WAIT_SECONDS
             for channel, worker in list(self._workers.items()):
