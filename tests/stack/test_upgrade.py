@@ -1,6 +1,7 @@
 """From Debian 12 to 13 under load, one machine at a time, and on the way a cluster of both releases; and updates."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,9 @@ def test_nobody_waits_and_no_update_is_lost(fresh_backend: Path, request: pytest
             upgrade(cluster)
 
 
+@pytest.mark.skipif(
+    os.environ.get("LONG_TESTS") != "yes", reason="takes ten minutes: LONG_TESTS=yes scripts/test stack"
+)
 def test_updates_reach_one_machine_after_the_other(fresh_backend: Path, request: pytest.FixtureRequest) -> None:
     cluster = Cluster(fresh_backend, configuration("safe"))
     with standing(cluster, request.session):
