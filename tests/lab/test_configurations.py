@@ -23,6 +23,7 @@ from components.plan.limits import USUAL, Limits
 from components.plan.settings import declared_defaults
 from components.plan.topology import Profile
 from components.sessions.extension import record_lines
+from components.sessions.log import SOCKET
 from components.site.jobs import jobs_of
 from components.steps.host_scripts import HOST_SCRIPTS
 from tests.commands import PROJECT
@@ -189,6 +190,7 @@ UNITS = {
     "php/mount.drop-in.conf": "media-sessions.mount.d/php-cluster.conf",
     "sessions/collect.service": "php-cluster-collect.service",
     "sessions/collect.timer": "php-cluster-collect.timer",
+    "sessions/session-log.service": "php-cluster-session-log.service",
     "site/cron.service.j2": "php-cluster-cron-hourly.service",
     "site/cron.timer.j2": "php-cluster-cron-hourly.timer",
     "site/worker.service.j2": "php-cluster-worker-mail@1.service",
@@ -206,6 +208,11 @@ VALUES = {
     "MEMBERS": "http://198.18.7.11:8405/members;csv http://198.18.7.12:8405/members;csv",
     "KNOCK_PORT": "24007",
     "DRAIN_SECONDS": "30",
+    "SOCKET": SOCKET,
+    "NAME": "php1",
+    "ADDRESS": "198.18.7.21",
+    "PORT": "8408",
+    "RANK": "0",
     "PEER": "lb2",
     "FLOATING_IP": "198.18.7.10",
     "ARBITER_FOLDER": topology.ARBITER_FOLDER,
