@@ -6,6 +6,7 @@ import contextlib
 import email.message
 import http.cookies
 import json
+import os
 import secrets
 import subprocess
 import time
@@ -125,6 +126,8 @@ class Cluster(Stack):
     def __post_init__(self) -> None:
         # This box stands for visitors of many addresses, and has one.
         self.config = {"limits.exempt[0]": LAB_NETWORKS, **self.config}
+        if store := os.environ.get("SESSION_STORE"):
+            self.config = {"sessionStore": store, **self.config}
         if RELEASE.number != DEFAULT:
             self.config = {"debian": str(RELEASE.number), **self.config}
         super().__post_init__()
