@@ -126,12 +126,18 @@ def test_a_wrong_host_key_is_refused(stack: Stack, server: SshServer, tmp_path: 
 
 def test_dialling_is_repeated_and_limited(stack: Stack, server: SshServer, tmp_path: Path) -> None:
     late = SshServer(tmp_path / "late", server.user_key)
-    timer = threading.Timer(1.5, late.start)
-    timer.start()
+
+    def turn_one_away_then_start(door: socket.socket) -> None:
+        with door:
+            door.accept()[0].close()
+        late.start()
+
+    starting = threading.Thread(target=turn_one_away_then_start, args=[socket.create_server(("127.0.0.1", late.port))])
+    starting.start()
     try:
         run = stack.up(hello(("late", late.connection(dial_error_limit=20))))
     finally:
-        timer.join()
+        starting.join()
         late.stop()
     assert everyone_said_hello(run.outputs)
     retries = [message for message in run.messages if "failed: retrying" in message.text]
