@@ -359,10 +359,7 @@ class Node:
 
     async def catch_up(self, position: Position) -> None:
         """Reads the log up to a confirmed place."""
-        try:
-            self._state = await self._on_disk(catch_up, self._volume, self._state, position, position.segment)
-        except LogError:
-            self._state = await self._on_disk(catch_up, self._volume, State(), position, position.segment)
+        self._state = await self._on_disk(catch_up, self._volume, self._state, position, position.segment)
 
     def apply(self, segment: int, rest: bytes) -> None:
         """Takes over what the writer has just confirmed.

@@ -170,12 +170,20 @@ def catch_up(volume: Volume, state: State, until: Position, newest: int) -> Stat
     Raises:
         LogError: A part of the log is missing or damaged.
     """
+    try:
+        return _read_on(volume, state, until, newest)
+    except LogError:
+        # What was followed may have been another end than the one that counts.
+        return _read_on(volume, State(), until, newest)
+
+
+def _read_on(volume: Volume, state: State, until: Position, newest: int) -> State:
     position = state.position
     ends = _ends(volume, until, newest, position.segment)
-    if position.offset == 0 or position.segment not in ends or position.offset > ends[position.segment].offset:
-        ends = _ends(volume, until, newest, 0)
-        state = State()
+    if position == BEGINNING:
         position = Position(min(ends), 0, NO_CHAIN)
+    elif position.segment not in ends or position.offset > ends[position.segment].offset:
+        raise LogError(f"the log does not lead on from {position.segment}:{position.offset}")
     for number in sorted(number for number in ends if number >= position.segment):
         start = position if number == position.segment else Position(number, 0, NO_CHAIN)
         end = ends[number]

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 
 from . import wire
-from .records import HEADER, NO_CHAIN, NO_REQUEST, UPDATES, Batch, Head, Kind, LogError, Position, Record, encoded
+from .records import HEADER, NO_CHAIN, NO_REQUEST, UPDATES, Batch, Head, Kind, Position, Record, encoded
 from .replay import ENDED_SECONDS, State, Tail, catch_up, tail_of
 from .turns import Turn, Turns
 from .volume import NotWholeError, Segment, Volume
@@ -167,11 +167,7 @@ class Writer:
             raise DeposedError(f"segment {newest} is not mine")
         self._begin_segment(newest + 1)
         tail = tail_of(self._volume, newest, self.state.position)
-        try:
-            return catch_up(self._volume, self.state, tail.position, newest), tail
-        except LogError:
-            # What this service had followed may have been another end than the one that counts.
-            return catch_up(self._volume, State(), tail.position, newest), tail
+        return catch_up(self._volume, self.state, tail.position, newest), tail
 
     def _begin_segment(self, number: int) -> None:
         self._let_go()
