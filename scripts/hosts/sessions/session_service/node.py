@@ -15,7 +15,7 @@ import time as clock
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from . import wire
 from .records import LogError, Position, batches
@@ -64,31 +64,46 @@ class Identity:
         return f"{self.address}:{self.port}"
 
 
+class _Asked(NamedTuple):
+    """A request that is not answered yet.
+
+    Attributes:
+        id: The session that it is about.
+        body: What was asked.
+        since: When, by the monotonic clock.
+    """
+
+    id: bytes
+    body: bytes
+    since: float
+
+
 @dataclass
 class _Worker:
     """A worker of PHP's that has a connection to this service.
 
     Attributes:
         frames: The connection.
-        asked: What he waits for, and since when.
+        asked: What he waits for.
         turns: The sessions that he has, with the versions that he has read.
     """
 
     frames: wire.Frames
-    asked: tuple[bytes, float] | None = None
+    asked: _Asked | None = None
     turns: dict[bytes, int] = field(default_factory=dict)
 
 
-def _check(worker: _Worker, body: bytes) -> None:
+def _read(worker: _Worker, body: bytes) -> _Asked:
     """Lets nothing through that would end its node's connection to the writer, or stay there for good.
 
     Raises:
         ValueError: It is no request, or comes before the answer to the last one.
         struct.error: It is too short.
     """
-    _ = wire.take(body) if body[0] == wire.TAKE else wire.store(body)
+    request = wire.take(body) if body[0] == wire.TAKE else wire.store(body)
     if worker.asked is not None:
         raise ValueError("a worker asks while it waits for an answer")
+    return _Asked(request.id, body, clock.monotonic())
 
 
 class _Here:
@@ -158,10 +173,9 @@ class Node:
             case wire.RELEASE:
                 worker.turns.pop(body[1:], None)
             case wire.TAKE | wire.STORE:
-                _check(worker, body)
-                worker.asked = (body, clock.monotonic())
-                if self._link is None and clock.monotonic() - self._without_since > WAIT_SECONDS:
-                    self._answered(channel, self._refusal())
+                worker.asked = _read(worker, body)
+                if self._link is None and worker.asked.since - self._without_since > WAIT_SECONDS:
+                    self.answered(channel, self._refusal())
                     return
             case _:
                 worker.frames.send(0, wire.refused_body("a worker does not ask this"))
@@ -172,16 +186,16 @@ class Node:
     def _refusal(self) -> bytes:
         return wire.refused_body(self._trouble or "no session service writes")
 
-    def _answered(self, channel: int, body: bytes) -> None:
+    def answered(self, channel: int, body: bytes) -> None:
+        """A writer's answer to a worker."""
         worker = self._workers.get(channel)
         if worker is None or worker.asked is None:
             return
-        asked = worker.asked[0]
-        worker.asked = None
+        asked, worker.asked = worker.asked, None
         if body[0] == wire.HELD:
-            worker.turns[wire.take(asked).id] = wire.held(body).version
+            worker.turns[asked.id] = wire.held(body).version
         elif body[0] == wire.STORED:
-            worker.turns[wire.store(asked).id] = wire.of_version(body)[0]
+            worker.turns[asked.id] = wire.of_version(body)[0]
         worker.frames.send(0, body)
 
     def _gone(self, channel: int) -> None:
@@ -201,7 +215,7 @@ class Node:
                 link.send(channel, wire.version_body(wire.RECLAIM, version, id))
         for channel, worker in self._workers.items():
             if worker.asked is not None:
-                link.send(channel, worker.asked[0])
+                link.send(channel, worker.asked.body)
 
     async def watch_link(self, note: str) -> None:
         """As long as there is a writer, says so; refuses who has waited too long for one. For ever.
@@ -219,8 +233,8 @@ class Node:
             late = clock.monotonic() - WAIT_SECONDS
             for channel, worker in list(self._workers.items()):
                 # Who has waited for others before has not waited for a writer yet.
-                if worker.asked is not None and max(worker.asked[1], self._without_since) < late:
-                    self._answered(channel, self._refusal())
+                if worker.asked is not None and max(worker.asked.since, self._without_since) < late:
+                    self.answered(channel, self._refusal())
 
     # Other nodes.
 
@@ -322,7 +336,7 @@ class Node:
         try:
             await writer.take_over()
             self._writer = writer
-            self._use(_Here(writer, self._answered))
+            self._use(_Here(writer, self.answered))
             await writer.serve()
         except DeposedError as error:
             say(f"does not write any more: {error}")
@@ -378,10 +392,6 @@ class Node:
             if batch.head is not None and batch.head.previous not in (None, here):
                 raise LogError("follows another end of the log")
             self._state.apply(batch)
-
-    def answered(self, channel: int, body: bytes) -> None:
-        """A writer's answer to a worker."""
-        self._answered(channel, body)
 
     async def can_look(self) -> bool:
         """Whether this node's own volume answers."""

@@ -197,10 +197,6 @@ class Volume:
         self.mount = Mount(folder)
         self._folder = os.path.join(folder, FOLDER)
 
-    def close(self) -> None:
-        """Lets go of the mount."""
-        self.mount.close()
-
     def _path(self, number: int) -> str:
         return os.path.join(self._folder, segment_name(number))
 
