@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from components.plan.topology import BALANCERS, VOLUME
-from components.sessions.log import SOCKET
 from components.substrates.local.identity import default_network
 from scripts.stack import StackError
 from tests.commands import PROJECT
-from tests.stack.cluster import NOTED_BY_ARBITER, Cluster, wait_for
+from tests.stack.cluster import NOTED_BY_ARBITER, SESSION_SERVICE_TELLS, Cluster, wait_for
 
 SITE = Path(__file__).parent / "site"
 
@@ -23,8 +22,6 @@ PHP_NODES = ("php1", "php2")
 
 RECORDS = "cd /session/brick && find . -path ./.glusterfs -prune -o -type f -exec sha256sum {} + | sort"
 """Names and checksums of what lies on a brick, Gluster's own bookkeeping left out."""
-
-SERVICE_TELLS = f"PYTHONPATH=/usr/lib/php-cluster python3 -m session_service.ask {SOCKET}"
 
 SERVERS = "echo show stat | socat - UNIX-CONNECT:/run/haproxy/admin.sock | cut -d , -f 1,2,18"
 """What a machine's HAProxy thinks of its servers, as lines `BACKEND,SERVER,STATE`."""
@@ -161,7 +158,7 @@ class Rig:
         """
 
         def found() -> list[str]:
-            return [node for node in PHP_NODES if self._says(node, SERVICE_TELLS, '"writes": true')]
+            return [node for node in PHP_NODES if self._says(node, SESSION_SERVICE_TELLS, '"writes": true')]
 
         return wait_for("a node writes the log", found)[0]
 

@@ -22,6 +22,7 @@ import pytest
 
 from components.plan.debian import DEFAULT
 from components.plan.topology import ARBITER_FOLDER
+from components.sessions.log import SOCKET
 from components.substrates.local.identity import checkout_identity, default_network, lab_id
 from scripts.lab.free_network import networks_in_use
 from scripts.stack import Stack, StackError
@@ -180,6 +181,9 @@ NOTED_BY_ARBITER = f"""\
 getfattr --absolute-names --dump --encoding=hex --match=trusted.afr {ARBITER_FOLDER}/trusted.afr.* 2>/dev/null \
     | grep '=0x0*[1-9a-f]' || true"""
 """What is not zero in the arbiter's note: which brick is outdated. Nothing where there is no arbiter."""
+
+SESSION_SERVICE_TELLS = f"PYTHONPATH=/usr/lib/php-cluster python3 -m session_service.ask {SOCKET}"
+"""What a PHP node's session service knows, as JSON."""
 
 
 def gluster_ports(cluster: Cluster, machine: str) -> list[int]:

@@ -55,6 +55,15 @@ def goes_on(visitor: Visitor) -> None:
     assert visitor.count > before
 
 
+def goes_on_without(cluster: Cluster, visitor: Visitor, machine: str) -> None:
+    """The session answers while a machine has no power, and when it is back and healed."""
+    cluster.lab_command("power-off", machine)
+    goes_on(visitor)
+    cluster.lab_command("restore", machine)
+    whole_again(cluster)
+    goes_on(visitor)
+
+
 def used_session(cluster: Cluster) -> Visitor:
     visitor = cluster.visitor()
     for _ in range(5):

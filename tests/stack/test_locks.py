@@ -8,7 +8,7 @@ import pytest
 from scripts.stack import StackError
 from tests.release import RELEASE
 from tests.stack.cluster import Cluster, Visitor, wait_for
-from tests.stack.health import goes_on, used_session, whole_again
+from tests.stack.health import goes_on_without, used_session, whole_again
 
 pytestmark = pytest.mark.usefixtures("restored")
 
@@ -66,11 +66,7 @@ def test_the_lock_of_a_dead_node_is_free_again(cluster: Cluster) -> None:
     cluster.enter("php2", f"systemd-run --quiet --collect flock /media/sessions/sess_{session} sleep 600")
     asked = f"flock --nonblock --conflict-exit-code 9 /media/sessions/sess_{session} true || echo $?"
     wait_for("php2 holds the session", lambda: cluster.enter("php1", asked).strip() == "9")
-    cluster.lab_command("power-off", "php2")
-    goes_on(visitor)
-    cluster.lab_command("restore", "php2")
-    whole_again(cluster)
-    goes_on(visitor)
+    goes_on_without(cluster, visitor, "php2")
 
 
 BRICKS = (

@@ -7,7 +7,7 @@ import pytest
 from components.plan.debian import RELEASES
 from tests.release import RELEASE
 from tests.stack.cluster import Cluster, standing
-from tests.stack.health import balancers, goes_on, used_session, whole_again
+from tests.stack.health import balancers, goes_on, goes_on_without, used_session, whole_again
 
 [OTHER] = [release for release in RELEASES.values() if release is not RELEASE]
 
@@ -23,11 +23,7 @@ def test_sessions_go_on(fresh_backend: Path, request: pytest.FixtureRequest) -> 
         assert f"glusterfs {OTHER.gluster}." in cluster.enter("lb2", "gluster --version")
 
         active, _ = balancers(cluster)
-        cluster.lab_command("power-off", active)
-        goes_on(visitor)
-        cluster.lab_command("restore", active)
-        whole_again(cluster)
-        goes_on(visitor)
+        goes_on_without(cluster, visitor, active)
 
         cluster.lab_command("lose", active)
         goes_on(visitor)

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.sessions.log import SOCKET
-from tests.stack.cluster import Cluster, standing, wait_for
-from tests.stack.health import balancers, goes_on, used_session, whole_again
+from tests.stack.cluster import SESSION_SERVICE_TELLS, Cluster, standing, wait_for
+from tests.stack.health import CLIENTS, balancers, goes_on, goes_on_without, used_session, whole_again
 
-ASK = f"PYTHONPATH=/usr/lib/php-cluster python3 -m session_service.ask {SOCKET}"
 SERVICE = "php-cluster-session-log.service"
 NODES = ("php1", "php2")
 
@@ -26,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 def told(cluster: Cluster, node: str) -> dict[str, Any]:
     """What a node's service knows."""
-    return dict(json.loads(cluster.enter(node, ASK)))
+    return dict(json.loads(cluster.enter(node, SESSION_SERVICE_TELLS)))
 
 
 def writer(cluster: Cluster) -> str:
@@ -78,28 +76,19 @@ def test_another_node_writes_when_the_writer_ends_or_stands_still(cluster: Clust
 
 
 def test_a_node_that_writes_may_lose_its_power(cluster: Cluster) -> None:
-    visitor, node = used_session(cluster), writer(cluster)
-    cluster.lab_command("power-off", node)
-    goes_on(visitor)
-    cluster.lab_command("restore", node)
-    whole_again(cluster)
-    goes_on(visitor)
+    goes_on_without(cluster, used_session(cluster), writer(cluster))
 
 
 def test_bricks_may_come_and_go(cluster: Cluster) -> None:
     visitor = used_session(cluster)
     for _ in range(2):
         active, _ = balancers(cluster)
-        cluster.lab_command("power-off", active)
-        goes_on(visitor)
-        cluster.lab_command("restore", active)
-        whole_again(cluster)
-        goes_on(visitor)
+        goes_on_without(cluster, visitor, active)
 
 
 def test_a_mount_that_dies_takes_nothing_along(cluster: Cluster) -> None:
     visitor = used_session(cluster)
-    cluster.enter(writer(cluster), "kill -KILL $(pgrep --full '^/usr/sbin/glusterfs .*--process-name fuse ')")
+    cluster.enter(writer(cluster), f"kill -KILL $({CLIENTS})")
     goes_on(visitor)
     whole_again(cluster)
     goes_on(visitor)

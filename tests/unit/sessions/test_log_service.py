@@ -16,7 +16,7 @@ import pytest
 from scripts.hosts.sessions.session_service import node as service_of_node
 from scripts.hosts.sessions.session_service import replay, wire, writer
 from scripts.hosts.sessions.session_service.records import Kind
-from tests.unit.sessions.log_on_disk import BRICKS, Folder, ServingNode, run, short_folder, until
+from tests.unit.sessions.log_on_disk import BRICKS, Folder, ServingNode, Worker, run, short_folder, until
 
 PORT = 18408
 
@@ -667,10 +667,7 @@ def test_nothing_acknowledged_is_lost_whatever_ends(folder: Folder, sockets: Pat
     run(scenario)
 
 
-async def _add_one(worker: object, id: bytes, acknowledged: dict[bytes, int], attempts: dict[bytes, int]) -> None:
-    from tests.unit.sessions.log_on_disk import Worker
-
-    assert isinstance(worker, Worker)
+async def _add_one(worker: Worker, id: bytes, acknowledged: dict[bytes, int], attempts: dict[bytes, int]) -> None:
     held = await worker.take(id, wait=20)
     number = int.from_bytes(held.data) + 1
     assert number > acknowledged[id], "an older value was read"
