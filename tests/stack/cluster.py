@@ -23,7 +23,7 @@ import pytest
 from components.plan.debian import DEFAULT
 from components.plan.topology import ARBITER_FOLDER
 from components.sessions.log import SOCKET
-from components.substrates.local.identity import checkout_identity, default_network, lab_id
+from components.substrates.local.identity import NETWORKS, checkout_identity, default_network, lab_id
 from scripts.lab.free_network import networks_in_use
 from scripts.stack import Stack, StackError
 from tests.commands import PROJECT
@@ -100,9 +100,6 @@ class Visitor:
         return int(self.seen[-1]["counter"])
 
 
-LAB_NETWORKS = "198.18.0.0/15"
-"""The networks of all stacks of the lab are in it."""
-
 _networks: set[IPv4Network] = set()
 """Those of stacks that have a name, and may not be up yet."""
 
@@ -126,7 +123,7 @@ class Cluster(Stack):
 
     def __post_init__(self) -> None:
         # This box stands for visitors of many addresses, and has one.
-        self.config = {"limits.exempt[0]": LAB_NETWORKS, **self.config}
+        self.config = {"limits.exempt[0]": NETWORKS, **self.config}
         if store := os.environ.get("SESSION_STORE"):
             self.config = {"sessionStore": store, **self.config}
         if RELEASE.number != DEFAULT:

@@ -15,6 +15,7 @@ import yaml
 from cryptography import x509
 
 from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
+from components.substrates.local.identity import NETWORKS
 from scripts.cluster_metrics import NO_METRICS
 from tests.commands import PROJECT
 from tests.prometheus import program
@@ -24,16 +25,13 @@ from tests.unit.docs.pages import page
 from tests.unit.plan.test_settings import self_signed
 
 MONITORING = PROJECT / "docs" / "monitoring"
-ALLOWED = "198.18.0.0/15"
-"""Where the lab's networks are, this box's own addresses in them included."""
-
 Query = Callable[[str], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster that tells its metrics."""
-    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2", "metrics.allowFrom[0]": ALLOWED})
+    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2", "metrics.allowFrom[0]": NETWORKS})
     with standing(stack, request.session):
         yield stack
 

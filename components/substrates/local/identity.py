@@ -31,7 +31,11 @@ def lab_id(stack: str, identity: str) -> str:
     return hashlib.sha256(f"{identity}/{stack}".encode()).hexdigest()[:6]
 
 
+NETWORKS = "198.18.0.0/15"
+"""What RFC 2544 sets aside, and no LAN or VPN uses: stacks have theirs in it, 512 of size 24."""
+
+
 def default_network(stack: str) -> str:
-    """One of the 512 networks of size 24 in 198.18.0.0/15, which RFC 2544 sets aside and no LAN or VPN uses."""
+    """The network of a stack that names none: one of `NETWORKS`."""
     index = int(lab_id(stack, checkout_identity()), 16) % 512
     return f"198.{18 + index // 256}.{index % 256}.0/24"

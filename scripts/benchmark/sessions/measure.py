@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.plan.settings import PROJECT_FOLDER
+from components.substrates.local.identity import NETWORKS
 from scripts.benchmark.sessions import operations
 from scripts.benchmark.sessions.load import Run, Visitors
 from scripts.benchmark.sessions.stores import FOLDER, Store, prepare
@@ -161,7 +162,7 @@ def configuration() -> dict[str, str]:
         "appDir": str((FOLDER / "site").relative_to(PROJECT_FOLDER)),
         "extraPackages[0]": "php-redis",
         # Wrk stands for many visitors and has one address: of the networks that the lab gives its stacks.
-        "limits.exempt[0]": "198.18.0.0/15",
+        "limits.exempt[0]": NETWORKS,
     }
 
 
