@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,9 @@ from scripts.hosts.sessions.session_service import replay, wire, writer
 from scripts.hosts.sessions.session_service.records import Kind
 from tests.unit.sessions.log_on_disk import BRICKS, Folder, ServingNode, Worker, run, short_folder, until
 
-PORT = 18408
+# Another run of these tests may be under way.
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    PORT = listener.getsockname()[1]
 
 
 @pytest.fixture
@@ -303,9 +306,21 @@ def test_a_writer_that_was_deposed_answers_nobody(
     run(scenario)
 
 
+def test_a_writer_that_nobody_asks_anything_sees_that_another_one_writes(folder: Folder, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder, sockets, 1) as nodes:
+            old = nodes[1].node.writer
+            another = writer.Writer(folder.volume(), replay.State(), "php2", "127.0.0.3:1", lambda batch, data: None)
+            await another.take_over()
+            await until(lambda: nodes[1].node.writer is not old)
+            another.close()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("has_to_roll", [False, True])
 def test_a_writer_whose_followers_are_gone_again_is_deposed_too(
-    folder: Folder, sockets: Path, *, has_to_roll: bool
+    folder: Folder, sockets: Path, monkeypatch: pytest.MonkeyPatch, *, has_to_roll: bool
 ) -> None:
     """Another one has taken over, written much, and removed what had become old, while this one had nothing to do."""
 
@@ -316,6 +331,7 @@ def test_a_writer_whose_followers_are_gone_again_is_deposed_too(
             version = await worker.store(b"s", 0, b"1")
             old = nodes[1].node.writer
             assert old is not None
+            monkeypatch.setattr(old, "_examine", lambda: None)
             another = writer.Writer(folder.volume(), replay.State(), "php2", "127.0.0.3:1", lambda batch, data: None)
             await another.take_over()
             newest = old.segment.number + 4

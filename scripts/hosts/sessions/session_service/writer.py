@@ -263,9 +263,12 @@ class Writer:
             LogError: A part of the log is missing or damaged.
         """
         housekeeping = self._loop.create_task(self._keep_house())
+        housekeeping.add_done_callback(lambda _: self._wake.set())
         try:
             while True:
                 await self._wake.wait()
+                if housekeeping.done():
+                    housekeeping.result()
                 if len(self._updates) + len(self._questions) < self._expected:
                     # Those of the last round come again soon. A commit costs the bricks as much for one as for all.
                     await asyncio.sleep(GATHER_SECONDS)
@@ -274,8 +277,6 @@ class Writer:
                 questions, self._questions = self._questions, []
                 self._expected = (len(updates) + len(questions)) * 3 // 4
                 await self._round(updates, questions)
-                if housekeeping.done():
-                    housekeeping.result()
         finally:
             housekeeping.cancel()
 
@@ -509,7 +510,12 @@ class Writer:
     # What is done beside.
 
     async def _keep_house(self) -> None:
-        """Once a second: sees to it that all bricks have the segment and that there is room, ends what is over."""
+        """Once a second: sees whether it still writes, that all bricks have the segment, and that there is room; ends
+        what is over.
+
+        Raises:
+            DeposedError: Another service writes. Nobody may have asked this one since.
+        """
         while True:
             await asyncio.sleep(1)
             try:
@@ -530,6 +536,8 @@ class Writer:
     def _examine(self) -> None:
         if self._segment is None:
             return
+        if self._volume.exists(self._segment.number + 1):
+            raise DeposedError(f"segment {self._segment.number + 1} is there")
         now = clock.monotonic()
         if now >= self._rolls_at and self._segment.misses_brick():
             # A brick that is back gets the new segment at once, and heals the old one, which nobody holds open then.
