@@ -105,12 +105,16 @@ _networks: set[IPv4Network] = set()
 
 
 def _name_with_a_free_network() -> str:
-    """A name whose network no other stack of this box has: there are 512, and a run of all tests makes dozens."""
+    """A name whose network no other stack of this box has: there are 512, and a run of all tests makes dozens.
+
+    Those of pytest's processes that run side by side differ in the last bit.
+    """
     taken = _networks | networks_in_use().keys()
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         name = f"test-{secrets.token_hex(3)}"
         network = IPv4Network(default_network(name))
-        if not any(network.overlaps(other) for other in taken):
+        if network.network_address.packed[2] % 2 == process % 2 and not any(network.overlaps(other) for other in taken):
             _networks.add(network)
             return name
 
