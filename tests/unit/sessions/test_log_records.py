@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from scripts.hosts.sessions.session_service import replay
 from scripts.hosts.sessions.session_service.records import (
     BLOCK,
     HEADER,
     NO_CHAIN,
     UPDATES,
+    Batch,
     Head,
     Kind,
     LogError,
@@ -29,6 +31,12 @@ from tests.unit.sessions.log_on_disk import BRICKS, GRAPH, Folder
 
 def _record(id: bytes, version: int, data: bytes = b"x", kind: Kind = Kind.STORED) -> Record:
     return Record(kind, id, version, version.to_bytes(8), 1440, 5, data)
+
+
+def _known(state: State) -> list[Record]:
+    """The newest record of each id, in order of versions."""
+    records = [entry.record(id) for id in state.entries if (entry := state.entries.get(id)) is not None]
+    return sorted(records, key=lambda record: record.version)
 
 
 class Written:
@@ -130,7 +138,7 @@ def test_what_a_header_ends_is_not_read(folder: Folder) -> None:
     after = Written(3, _head(before.ends[1]), (_record(b"c", 3),)).add(_record(b"d", 4))
     after.put(folder)
     state = catch_up(folder.volume(), State(), after.end, 3)
-    assert list(state.entries) == [b"a", b"c", b"d"] and state.next_version == 5
+    assert sorted(state.entries) == [b"a", b"c", b"d"] and state.next_version == 5
 
 
 def test_a_segment_whose_writer_has_left_nothing_is_passed_over(folder: Folder) -> None:
@@ -143,7 +151,7 @@ def test_a_segment_whose_writer_has_left_nothing_is_passed_over(folder: Folder) 
     assert tail.position == before.ends[1] and [each.id for each in tail.records] == [b"b"]
     after = Written(6, _head(tail.position), tuple(tail.records)).add()
     after.put(folder)
-    assert list(catch_up(folder.volume(), State(), after.end, 6).entries) == [b"a", b"b"]
+    assert sorted(catch_up(folder.volume(), State(), after.end, 6).entries) == [b"a", b"b"]
 
 
 def test_a_missing_segment_is_an_error_and_no_new_beginning(folder: Folder) -> None:
@@ -178,7 +186,7 @@ def test_old_names_that_come_back_do_not_count(folder: Folder) -> None:
     newest = Written(4, _head(kept.end, first=3)).add(_record(b"b", 3))
     newest.put(folder)
     state = catch_up(folder.volume(), State(), newest.end, 4)
-    assert {id: entry.data for id, entry in state.entries.items()} == {b"a": b"new", b"b": b"x"}
+    assert {record.id: record.data for record in _known(state)} == {b"a": b"new", b"b": b"x"}
     assert list(state.segments) == [3, 4] and folder.volume().newest() == 4
 
 
@@ -191,7 +199,7 @@ def test_what_the_writer_has_forgotten_goes_with_its_segment(folder: Folder) -> 
     for each in (old, kept, newest):
         each.put(folder)
     state = catch_up(folder.volume(), State(), kept.end, 3)
-    assert list(state.entries) == [b"a", b"b"]
+    assert sorted(state.entries) == [b"a", b"b"]
     folder.segment(2).unlink()
     state = catch_up(folder.volume(), state, newest.end, 4)
     assert list(state.entries) == [b"b"] and state.live == _record(b"b", 2).size
@@ -201,7 +209,8 @@ def test_a_copy_changes_the_place_and_nothing_else() -> None:
     state = State()
     for number, records in ((1, [_record(b"a", 1), _record(b"b", 2)]), (2, [_record(b"a", 1), _record(b"b", 1, b"?")])):
         state.apply_records(records, number)
-    assert [(id, entry.version, entry.segment) for id, entry in state.entries.items()] == [(b"b", 2, 1), (b"a", 1, 2)]
+    assert [record.version for record in _known(state)] == [1, 2]
+    assert [id for id, _ in state.entries.of_segment(1)] == [b"b"] and state.entries.oldest_segment() == 1
     assert state.stored == 2 and state.live == _record(b"a", 1).size + _record(b"b", 2).size
 
 
@@ -245,7 +254,7 @@ def test_what_is_taken_over_is_what_was_confirmed_and_perhaps_the_last_batch(fol
             applied = applied[: len(applied) - len(tail)]
         state = catch_up(folder.volume(), State(), position, number)
         state.apply_records(tail, number + 1)
-        assert [entry.version for entry in state.entries.values()] == [*applied, *(record.version for record in tail)]
+        assert [each.version for each in _known(state)] == sorted([*applied, *(record.version for record in tail)])
 
 
 def test_a_segment_is_looked_for_in_the_mount_that_it_was_created_in(folder: Folder) -> None:
@@ -259,3 +268,32 @@ def test_a_segment_is_looked_for_in_the_mount_that_it_was_created_in(folder: Fol
         (folder.path / ".meta" / "old" / GRAPH / brick / "private").write_text("connected = 1\n")
     new.rename(folder.path / ".meta" / "graphs")
     volume.create(3).check()
+
+
+def test_what_was_forgotten_with_its_segment_is_let_go_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows may have a million of them."""
+    monkeypatch.setattr(replay, "FORGET_AT_ONCE", 3)
+    state = State()
+    state.apply_records([_record(b"%d" % number, number + 1, b"", Kind.ENDED) for number in range(10)], 1)
+    state.apply_records([_record(b"kept", 11)], 2)
+    start = Position(3, 0, NO_CHAIN)
+    head = _head(Position(2, BLOCK, NO_CHAIN), first=2)
+    state.apply(Batch(HEADER, start, Position(3, BLOCK, NO_CHAIN), 0, 0, head, ()))
+    assert len(state.entries) == 8 and state.entries.oldest_segment() == 2
+    assert not any(state.entries.get(b"%d" % number) for number in range(10)) and state.entries.get(b"kept")
+    state.sweep(100, 0)
+    state.sweep(100, 0)
+    assert list(state.entries) == [b"kept"] and state.live == _record(b"kept", 11).size
+
+
+def test_who_looks_at_all_ids_again_and_again_finds_those_that_are_over() -> None:
+    state = State()
+    state.apply_records([_record(b"%d" % number, number + 1) for number in range(100)], 1)
+    state.apply_records([_record(b"ended%d" % number, number + 101, b"", Kind.ENDED) for number in range(100)], 1)
+    over = 5 + 1440 * 1000
+    assert not [id for _ in range(50) for id in state.sweep(10, over - 1)]
+    found: set[bytes] = set()
+    for _ in range(22):
+        found.update(state.sweep(10, over, lambda id: id in (b"7", b"ended7")))
+    assert found == {b"%d" % number for number in range(100)} - {b"7"}
+    assert sorted(state.entries) == sorted([b"ended7", *(b"%d" % number for number in range(100))])

@@ -2,7 +2,8 @@
 
     records.py   what the log consists of: records, batches, the header of a segment
     volume.py    segments as files on the volume, and whether both bricks still have what is written
-    replay.py    the sessions in memory, and how they are read from the log
+    entries.py   what is known of each id, in memory
+    replay.py    the state of the log, and how it is read
     turns.py     which request has a session, and who waits for it
     writer.py    the one service that writes: takes the log over, commits, answers
     node.py      each node's service: between PHP, the writer and the log

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import time as clock
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,6 +41,10 @@ MAX_BEHIND = 64 << 20
 """A node that has not taken so many bytes of what it follows is cut off; one that has not read so far lets them go."""
 LAG_SECONDS = 5.0
 """So long after it could not follow, a node tries again."""
+LOOKS = 200
+"""A follower looks at all ids in so many parts, one each `ASK_SECONDS`."""
+FORGETS_LATER = 60_000
+"""So many milliseconds later than the writer a follower forgets an id: a request may still have its turn there."""
 
 
 @dataclass(frozen=True)
@@ -393,6 +398,10 @@ class Node:
                 raise LogError("follows another end of the log")
             self._state.apply(batch)
 
+    def forget_what_ended(self) -> None:
+        """Forgets a part of what the writer has forgotten by now. What is over he ends."""
+        self._state.sweep(len(self._state.entries) // LOOKS + LOOKS, self._state.time - FORGETS_LATER)
+
     async def can_look(self) -> bool:
         """Whether this node's own volume answers."""
         try:
@@ -463,7 +472,7 @@ class _Link:
         self._ended = asyncio.Event()
         self._heard = clock.monotonic()
         self._stuck = 0.0
-        self._behind: list[tuple[int, bytes]] | None = []
+        self._behind: deque[tuple[int, bytes]] | None = deque()
         self._bytes_behind = 0
         self._lags_since: float | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -491,7 +500,7 @@ class _Link:
                 if not self.welcomed.done():
                     self.welcomed.set_result(None)
                 if self._follows:
-                    self._behind, self._bytes_behind, self._lags_since = [], 0, None
+                    self._behind, self._bytes_behind, self._lags_since = deque(), 0, None
                     self._reading = asyncio.ensure_future(self._catch_up(wire.welcome(body)))
             case wire.HERE:
                 self._stuck = wire.of_version(body)[0] / 1000
@@ -509,6 +518,9 @@ class _Link:
             if self._bytes_behind > MAX_BEHIND:
                 self._lag("more is written than it can read")
             return
+        self._apply(segment, rest)
+
+    def _apply(self, segment: int, rest: bytes) -> None:
         try:
             self._node.apply(segment, rest)
         except LogError as error:
@@ -524,9 +536,13 @@ class _Link:
             await self._node.catch_up(position)
         except (OSError, LogError) as error:
             self._lag(str(error))
-        behind, self._behind = self._behind or [], None
-        for segment, rest in behind:
-            self._batch(segment, rest)
+        while self._behind:
+            # What comes meanwhile waits behind it, and PHP's workers do not.
+            segment, rest = self._behind.popleft()
+            self._bytes_behind -= len(rest)
+            self._apply(segment, rest)
+            await asyncio.sleep(0)
+        self._behind = None
 
     def _follow_again(self) -> None:
         since, reading = self._lags_since, self._reading
@@ -547,6 +563,8 @@ class _Link:
             except TimeoutError:
                 pass
             self._follow_again()
+            if self._behind is None and (self._reading is None or self._reading.done()):
+                self._node.forget_what_ended()
             if clock.monotonic() - self._heard > SILENT_SECONDS:
                 say("the writer is silent")
                 return False

@@ -70,7 +70,12 @@ class Record(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes that it takes in a batch."""
-        return _RECORD.size + len(self.id) + len(self.data)
+        return record_size(len(self.id), len(self.data))
+
+
+def record_size(id_length: int, data_length: int) -> int:
+    """The bytes that a record takes in a batch."""
+    return _RECORD.size + id_length + data_length
 
 
 def decoded(payload: bytes) -> Iterator[Record]:

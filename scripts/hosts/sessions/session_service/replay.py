@@ -1,39 +1,24 @@
-"""The sessions in memory, and how they are read from the log."""
+"""The state of the log, and how it is read."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from .records import NO_CHAIN, Batch, Head, Kind, LogError, Position, Record, batches, first_batch
+from .entries import Entries
+from .records import NO_CHAIN, Batch, Head, Kind, LogError, Position, Record, batches, first_batch, record_size
 from .volume import Volume
 
 ENDED_SECONDS = 600
 """So long after its end an id's last version is known: longer than any request that may still store it."""
 
 
+FORGET_AT_ONCE = 1000
+"""So many ids that went with their segments are let go at once; for the others there is time."""
+
 BEGINNING = Position(0, 0, NO_CHAIN)
 """Before everything."""
-
-
-class Entry:
-    """What is known of an id: its newest record, and which segment has it."""
-
-    __slots__ = ("changed", "data", "kind", "lifetime", "request", "segment", "version")
-
-    def __init__(self, record: Record, segment: int) -> None:
-        self.kind, self.version, self.request = record.kind, record.version, record.request
-        self.lifetime, self.changed, self.data = record.lifetime, record.changed, record.data
-        self.segment = segment
-
-    def is_over(self, time: int) -> bool:
-        """Whether its life is over."""
-        return time >= self.changed + self.lifetime * 1000
-
-    def record(self, id: bytes) -> Record:
-        """The record of it."""
-        return Record(self.kind, id, self.version, self.request, self.lifetime, self.changed, self.data)
 
 
 @dataclass
@@ -41,7 +26,7 @@ class State:
     """All sessions up to a place in the log.
 
     Attributes:
-        entries: By id, those first whose records are the oldest in the log.
+        entries: What is known of each id.
         position: The place.
         segments: The numbers of those that count, in order, with their confirmed bytes.
         time: The log's time, in milliseconds. It goes on while somebody writes.
@@ -50,13 +35,14 @@ class State:
         stored: How many sessions there are.
     """
 
-    entries: OrderedDict[bytes, Entry] = field(default_factory=OrderedDict)
+    entries: Entries = field(default_factory=Entries)
     position: Position = BEGINNING
     segments: dict[int, int] = field(default_factory=dict)
     time: int = 0
     next_version: int = 1
     live: int = 0
     stored: int = 0
+    _swept: Iterator[bytes] = field(default_factory=lambda: iter(()))
 
     def apply(self, batch: Batch) -> None:
         """Takes a confirmed batch over."""
@@ -73,35 +59,54 @@ class State:
         self.segments = {each: size for each, size in self.segments.items() if each >= head.first}
         if head.previous is not None and head.previous.segment in self.segments:
             self.segments[head.previous.segment] = head.previous.offset
-        self._forget_before(head.first)
+        # What lives was copied, so the writer has forgotten the rest, too.
+        self.entries.first = max(self.entries.first, head.first)
+        self.forget_stale(FORGET_AT_ONCE)
 
-    def _forget_before(self, first: int) -> None:
-        """Forgets the ids of segments that do not count any more: what lives was copied, so their writer has, too."""
-        while (oldest := next(iter(self.entries.items()), None)) is not None and oldest[1].segment < first:
-            self.forget(oldest[0])
+    def forget_stale(self, limit: int | None = None) -> None:
+        """Lets the room of so many ids go that are forgotten with their segments."""
+        for id in islice(self.entries.stale(), limit):
+            self.forget(id)
 
     def apply_records(self, records: Iterable[Record], segment: int) -> None:
         """Takes confirmed records over. Of an id the greatest version counts; a copy moves it to a newer segment."""
         entries = self.entries
         for record in records:
             before = entries.get(record.id)
-            if before is not None:
-                if before.version > record.version:
-                    continue
-                self._discount(record.id, before)
-            entries[record.id] = Entry(record, segment)
-            entries.move_to_end(record.id)
+            if before is not None and before.version > record.version:
+                continue
+            self.forget(record.id)
+            entries.put(record, segment)
             self.live += record.size
             self.stored += record.kind is Kind.STORED
             self.next_version = max(self.next_version, record.version + 1)
 
-    def _discount(self, id: bytes, entry: Entry) -> None:
-        self.live -= entry.record(id).size
-        self.stored -= entry.kind is Kind.STORED
-
     def forget(self, id: bytes) -> None:
-        """Forgets an id whose session ended long ago."""
-        self._discount(id, self.entries.pop(id))
+        """Forgets an id."""
+        entry = self.entries.pop(id)
+        if entry is not None:
+            self.live -= record_size(len(id), entry.size)
+            self.stored -= entry.kind is Kind.STORED
+
+    def sweep(self, count: int, time: int, is_held: Callable[[bytes], bool] = lambda id: False) -> list[bytes]:
+        """Looks at the next `count` ids, forgets those that ended long ago, and tells whose life is over.
+
+        Args:
+            count: So many at most, and after the last one none: the next call begins anew.
+            time: The log's time.
+            is_held: Whether somebody has the session's turn. Then it stays.
+        """
+        ids = list(islice(self._swept, count))
+        if len(ids) < count:
+            self._swept = iter(self.entries)
+        over: list[bytes] = []
+        for id in ids:
+            entry = self.entries.get(id)
+            if entry is None or (entry.kind is Kind.ENDED and entry.is_over(time) and not is_held(id)):
+                self.forget(id)
+            elif entry.is_over(time) and not is_held(id):
+                over.append(id)
+        return over
 
     @property
     def log_bytes(self) -> int:
@@ -171,10 +176,12 @@ def catch_up(volume: Volume, state: State, until: Position, newest: int) -> Stat
         LogError: A part of the log is missing or damaged.
     """
     try:
-        return _read_on(volume, state, until, newest)
+        found = _read_on(volume, state, until, newest)
     except LogError:
         # What was followed may have been another end than the one that counts.
-        return _read_on(volume, State(), until, newest)
+        found = _read_on(volume, State(), until, newest)
+    found.forget_stale()
+    return found
 
 
 def _read_on(volume: Volume, state: State, until: Position, newest: int) -> State:

@@ -11,7 +11,7 @@ import errno
 import sys
 import time as clock
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +39,8 @@ TROUBLE_SECONDS = 1.0
 """For so long a writer tries to go on with a volume that fails. Then another node may fare better."""
 SWEEP_SECONDS = 60
 """So often each session is looked at, whether its life is over."""
+LOOKS, LOOK_PAUSE = 250, 0.005
+"""So many are looked at in one go, and so long everybody else has then."""
 
 T = TypeVar("T")
 Reply = Callable[[bytes], None]
@@ -127,7 +129,7 @@ class Writer:
         self._removes_below = 0
         self._commits = 0
         self._expected = 0
-        self._sweep: Iterator[bytes] = iter(())
+        self._is_taking_over = False
 
     # A term's beginning and its end.
 
@@ -148,7 +150,11 @@ class Writer:
             mine: The last segment of this term, if it has one; another one must not have followed.
         """
         begun = clock.monotonic()
-        state, tail = await self._on_disk(self._take_log, mine)
+        self._is_taking_over = True
+        try:
+            state, tail = await self._on_disk(self._take_log, mine)
+        finally:
+            self._is_taking_over = False
         state.time = max(state.time, tail.time)
         self.state = state
         self._started = (state.time, clock.monotonic())
@@ -180,8 +186,8 @@ class Writer:
             raise DeposedError(f"segment {number} is another's") from None
 
     def _head(self, previous: Position) -> Head:
-        oldest = next(iter(self.state.entries.values()), None)
-        first = min(oldest.segment if oldest else previous.segment, previous.segment)
+        oldest = self.state.entries.oldest_segment()
+        first = previous.segment if oldest is None else min(oldest, previous.segment)
         return Head(first, previous, self._next_version, self._name, self._address)
 
     def _commit_head(self, head: Head, records: tuple[Record, ...]) -> _Commit:
@@ -522,7 +528,7 @@ class Writer:
                 await self._loop.run_in_executor(self._disk, self._examine)
             except OSError as error:
                 say(f"cannot examine the volume: {error}")
-            self._end_what_is_over()
+            await self._end_what_is_over()
             self._is_cleaning = self._is_cleaning or self._is_too_long()
             if self._must_roll or self._is_cleaning or self._updates:
                 self._wake.set()
@@ -546,29 +552,24 @@ class Writer:
         free, total = self._volume.room()
         self._is_full = free < min(KEPT_FREE, total // 8)
 
-    def _end_what_is_over(self) -> None:
-        entries, time = self.state.entries, log_time(self._started)
-        looks = len(entries) // SWEEP_SECONDS + 100
-        for _ in range(looks):
-            id = next(self._sweep, None)
-            if id is None:
-                self._sweep = iter(list(entries))
-                return
-            entry = entries.get(id)
-            if entry is None or not entry.is_over(time) or self._turns.of(id) is not None:
-                continue
-            if entry.kind is Kind.ENDED:
-                self.state.forget(id)
-            else:
-                self._updates.append(_Update(self._ended(id)))
+    async def _end_what_is_over(self) -> None:
+        """Looks at a part of the sessions, a few at a time, so that nobody waits for it."""
+        looks = len(self.state.entries) // SWEEP_SECONDS + LOOKS
+        for _ in range(0, looks, LOOKS):
+            if len(self._updates) < LOOKS and not self._is_taking_over:
+                over = self.state.sweep(LOOKS, log_time(self._started), lambda id: self._turns.of(id) is not None)
+                self._updates += [_Update(self._ended(id)) for id in over]
+                if over:
+                    self._wake.set()
+            await asyncio.sleep(LOOK_PAUSE)
 
     def _copies(self, besides: set[bytes]) -> list[Record]:
         """A part of what the oldest segment still holds, to be written again. When that is nothing the segment goes."""
-        oldest = min(self.state.segments)
+        oldest = next(iter(self.state.segments))
         found: list[Record] = []
         size = 0
-        for id, entry in self.state.entries.items():
-            if entry.segment != oldest or size >= COPY_BYTES or oldest == self._end.segment:
+        for id, entry in self.state.entries.of_segment(oldest):
+            if size >= COPY_BYTES or oldest == self._end.segment:
                 break
             if id not in besides:
                 found.append(entry.record(id))
