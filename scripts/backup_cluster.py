@@ -40,18 +40,23 @@ def on_node(machines: Machines, node: str, *words: str, keep_newer: bool = False
 
 
 def ready_node(machines: Machines) -> str:
-    """The first PHP node that has the sessions mounted.
+    """The first PHP node that has the sessions mounted; of a log the one that writes, which knows all of it at once.
 
     Raises:
         RefusalError: none has.
     """
-    problems = []
+    problems, following = [], []
     for node in machines.names(Role.PHP):
         command = on_node(machines, node, "ready")
         answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if answer.returncode == 0:
+        if answer.returncode == 0 and not answer.stdout:
             return node
+        if answer.returncode == 0:
+            following.append(node)
+            continue
         problems.append(f"{node}: {last_line(answer)}")
+    if following:
+        return following[0]
     raise RefusalError(f"no PHP node is ready: {'; '.join(problems)}")
 
 
@@ -77,7 +82,7 @@ def state_and_settings(stack: str) -> dict[str, bytes]:
 
 
 @contextmanager
-def exported(machines: Machines, node: str, part: str) -> Iterator[tuple[IO[bytes], list[str]]]:
+def exported(machines: Machines, node: str, *part: str) -> Iterator[tuple[IO[bytes], list[str]]]:
     """A part as the node tells it, and what the node says beside it, which is there at the end.
 
     Raises:
@@ -87,7 +92,7 @@ def exported(machines: Machines, node: str, part: str) -> Iterator[tuple[IO[byte
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            on_node(machines, node, "export", part), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+            on_node(machines, node, "export", *part), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         ) as process,
     ):
         try:
@@ -98,7 +103,9 @@ def exported(machines: Machines, node: str, part: str) -> Iterator[tuple[IO[byte
         errors.seek(0)
         said += errors.read().decode().splitlines()
         if status != 0:
-            raise BackupError(f"{node} has not told all of its {part}: {said[-1] if said else f'exit status {status}'}")
+            raise BackupError(
+                f"{node} has not told all of its {part[0]}: {said[-1] if said else f'exit status {status}'}"
+            )
 
 
 def back_up(machines: Machines, repository: Repository) -> tuple[Snapshot, list[str]]:

@@ -1,19 +1,20 @@
 # shellcheck shell=bash
 # What a PHP node does for a backup, and for a restore; scripts/backup and scripts/restore run it there. Nothing stays on the node.
 #
-#   export sessions     the sessions as a tar archive (scripts/hosts/sessions/export_sessions.php); what they count as JSON to standard error
+#   export sessions [HASH]   the sessions as a tar archive, or those of which the SHA-256 of the ID begins so; what they count as JSON to
+#                       standard error (scripts/hosts/sessions/export_sessions.php; of a log session_service/archive.py there)
 #   export files        what the site shares, as files/shared/…, and its size to standard error; nothing where nothing is shared
 #   export site         the release that serves, as site/…
 #   import check        what `import sessions` would do, as JSON
-#   import sessions     stores those of standard input, a whole backup (scripts/hosts/sessions/import_sessions.php)
+#   import sessions     stores those of standard input, a whole backup (import_sessions.php, archive.py)
 #   import files        puts the files of standard input, a whole backup, into their places
-#   ready               whether this node has what is to be saved, or the place for it
+#   ready               whether this node has what is to be saved, or the place for it; "follows": of a log another one knows more
 #
 # Input: EXPORT_PHP, IMPORT_PHP (programs), LAST (of a backup's files), KEEP_NEWER ("yes": a file that is newer here stays; else it is an
 # error, and nothing was changed).
 
 set -euo pipefail
-SESSIONS=/media/sessions FILES=/media/files
+SESSIONS=/media/sessions FILES=/media/files SERVICE=/run/php-cluster-session-log/socket
 arriving=$FILES/.restoring
 
 fail() {
@@ -32,6 +33,34 @@ run_php() {
     PHP_INI_SCAN_DIR=$etc/conf.d nice runuser --user www-data -- php -c "$etc" -d auto_prepend_file= -d auto_append_file= \
         -d disable_functions= -d open_basedir= -d max_execution_time=0 -d memory_limit=512M -d display_errors=stderr -d log_errors=0 \
         -r "${program#<?php}" -- "$@"
+}
+
+has_log() { [[ -d $SESSIONS/log ]]; }
+
+# run_log MODULE WORD…: a program of the session service, by the user who has the log.
+run_log() {
+    local module=$1
+    shift
+    PYTHONPATH=/usr/lib/php-cluster PYTHONDONTWRITEBYTECODE=1 nice runuser --user www-data -- python3 -m "session_service.$module" "$@"
+}
+
+# log_archive WHAT [HASH]
+log_archive() {
+    local lifetime
+    lifetime=$(run_php 'echo (int) ini_get("session.gc_maxlifetime");')
+    run_log archive "$1" "$SERVICE" "$SESSIONS" "$lifetime" "${2-}"
+}
+
+ready() {
+    local knows
+    is_mounted "$SESSIONS" || fail "the sessions are not mounted"
+    has_log || return 0
+    knows=$(run_log ask "$SERVICE" --words) || fail "its session service does not answer"
+    case $knows in
+        "yes "*) ;;
+        "no yes "*) echo follows ;;
+        *) fail "its session service reaches no writer" ;;
+    esac
 }
 
 # read_files WORD…: tar, for which a file that changes or goes while it is read is no failure.
@@ -74,15 +103,12 @@ import_files() {
 }
 
 case "$1 ${2-}" in
-    "ready ")
-        is_mounted "$SESSIONS" || fail "the sessions are not mounted"
-        [[ ! -d $SESSIONS/log ]] || fail "its sessions are in a log (sessionStore), which is not saved yet: nothing was done"
-        ;;
-    "export sessions") run_php "$EXPORT_PHP" ;;
+    "ready ") ready ;;
+    "export sessions") if has_log; then log_archive export "${3-}"; else run_php "$EXPORT_PHP" "${3-}"; fi ;;
     "export site") read_files --directory="$(realpath /srv/site/current)" --transform='s,^\.,site,S' . ;;
     "export files") ! is_mounted "$FILES" || LC_ALL=C read_files --totals --directory=/media files/shared ;;
-    "import check") run_php "$IMPORT_PHP" check ;;
-    "import sessions") run_php "$IMPORT_PHP" store ;;
+    "import check") if has_log; then log_archive check; else run_php "$IMPORT_PHP" check; fi ;;
+    "import sessions") if has_log; then log_archive store; else run_php "$IMPORT_PHP" store; fi ;;
     "import files") import_files ;;
     *) fail "backup_host.sh: $*" ;;
 esac

@@ -67,7 +67,8 @@ class Report:
         outdated: The brick hosts whose brick the arbiter takes for outdated: the other one alone counts.
         sessions: Number of session files on a brick; None when no brick answered.
         log: PHP node to what its session service knows of the log of sessions, where there is one: whether it
-            `writes`, whether it is `linked` to a writer, its `trouble` if it is not.
+            `writes`, whether it is `linked` to a writer, its `trouble` if it is not; of the one that writes the `bytes`
+            and the number of `segments` of the log, and the second `since` which it does.
         refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
         drift: Step to what differs from the last update.
         maintenance: Balancer to when it was told to show the page for maintenance.
@@ -204,8 +205,9 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.refused += int(count)
         case ["sessions", count]:
             report.sessions = max(report.sessions or 0, int(count))
-        case ["log", ("yes" | "no") as writes, linked, stored, *trouble]:
+        case ["log", ("yes" | "no") as writes, linked, stored, size, segments, since, *trouble]:
             known = {"writes": writes == "yes", "linked": linked == "yes", "trouble": " ".join(trouble)}
+            known |= {"bytes": int(size), "segments": int(segments), "since": int(since)}
             report.log[machine] = known
             report.sessions = max(report.sessions or 0, int(stored))
         case ["peer", name, *state]:
@@ -386,6 +388,12 @@ def _healing(bricks: Mapping[str, Mapping[str, str]]) -> str:
     return "; ".join(f"{host} {brick['state']}, to heal: {brick['to_heal']}" for host, brick in bricks.items())
 
 
+def writer_line(node: str, known: Mapping[str, Any]) -> str:
+    """Who writes the log of sessions, as a person reads it."""
+    since = time.strftime("%F %T", time.localtime(known["since"]))
+    return f"{node} since {since}, {known['bytes'] / 1e6:.1f} MB in {known['segments']} segments"
+
+
 def screen(report: Report) -> str:
     """The report for a person, on one screen."""
     lines = [f"stack {report.stack}   {time.strftime('%X')}   the site answers {report.site}"]
@@ -409,7 +417,7 @@ def screen(report: Report) -> str:
     if report.files_bricks:
         lines.append(f"bricks with shared files: {_healing(report.files_bricks)}")
     if report.log:
-        writers = [node for node, known in report.log.items() if known["writes"]]
+        writers = [writer_line(node, known) for node, known in report.log.items() if known["writes"]]
         lines.append(f"log of sessions: written by {' and '.join(writers) or 'nobody'}")
     sessions = "?" if report.sessions is None else report.sessions
     lines.append(f"sessions: {sessions}; requests refused in the last hour: {report.refused}")

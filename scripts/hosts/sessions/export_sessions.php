@@ -1,7 +1,8 @@
 <?php
 // Writes the sessions that live to standard output, as a tar archive: one file for each, `sessions/sess_ID`, with the data as
 // PHP's serializer made it and the time from which it expires. That is no store's own format: import_sessions.php reads it
-// into whatever store the cluster has. Visitors go on meanwhile. Each session is whole, as it was at one moment.
+// into whatever store the cluster has. Visitors go on meanwhile. Each session is whole, as it was at one moment. With a word, only
+// those of which the SHA-256 of the ID begins so.
 //
 // To standard error: a line for each session that cannot be read, then the counts as JSON.
 
@@ -118,14 +119,19 @@ if ($names === false) {
 }
 $counts = ['sessions' => 0, 'expired' => 0, 'unread' => 0];
 $key = @file_get_contents("$folder/.php-cluster-id-key");
-if ($key !== false) {
+$wanted = $argv[1] ?? '';
+if ($key !== false && $wanted === '') {
     write_file('sessions/.php-cluster-id-key', $key, time());
 }
 foreach (preg_grep('/^sess_/', $names) as $name) {
+    $hash = hash('sha256', substr($name, strlen('sess_')));
+    if (!str_starts_with($hash, $wanted)) {
+        continue;
+    }
     try {
         $found = session("$folder/$name");
     } catch (RuntimeException $problem) {
-        fwrite(STDERR, 'session ' . substr(hash('sha256', substr($name, 5)), 0, 12) . " is not in it: {$problem->getMessage()}\n");
+        fwrite(STDERR, 'session ' . substr($hash, 0, 12) . " is not in it: {$problem->getMessage()}\n");
         $counts['unread']++;
         continue;
     }

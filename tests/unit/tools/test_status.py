@@ -42,9 +42,11 @@ def test_well() -> None:
 
 
 def test_who_writes_the_log_is_told() -> None:
-    told = report({"php1": ["log no yes 7"], "php2": ["log yes yes 7"]})
+    told = report({"php1": ["log no yes 7 0 0 0"], "php2": ["log yes yes 7 2500000 3 1796068800"]})
     assert (told.problems, told.sessions) == ([], 7)
-    assert "log of sessions: written by php2\nsessions: 7;" in cluster_status.screen(told)
+    since = time.strftime("%F %T", time.localtime(1796068800))
+    written = f"log of sessions: written by php2 since {since}, 2.5 MB in 3 segments\nsessions: 7;"
+    assert written in cluster_status.screen(told)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_who_writes_the_log_is_told() -> None:
         ({"php1": ["mount mounted", "files_mount missing"]}, "php1: /media/files is not mounted"),
         ({"php1": ["arbiter_outdated 1"]}, "the arbiter takes the brick of lb2 for outdated"),
         ({"php1": ["mount missing"]}, "php1: /media/sessions is not mounted"),
-        ({"php1": ["log no no 0 no room for it"]}, "php1: its session service reaches no writer: no room for it"),
+        ({"php1": ["log no no 0 0 0 0 no room for it"]}, "php1: its session service reaches no writer: no room for it"),
         (
             {"lb1": ["ahead -0.4 0.2", *SAYS["lb1"]], "lb2": ["ahead 4.4 5.1"], "php1": ["ahead -0.1 0.3"]},
             "the clock of lb1 is 4.2 s or more behind that of lb2: both need a time server"

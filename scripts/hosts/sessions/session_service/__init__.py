@@ -6,6 +6,7 @@
     replay.py    the state of the log, and how it is read
     turns.py     which request has a session, and who waits for it
     writer.py    the one service that writes: takes the log over, commits, answers
+    archive.py   sessions of a log as a tar archive, and back: for backups
     node.py      each node's service: between PHP, the writer and the log
     wire.py      what they say to each other
 

@@ -445,11 +445,20 @@ class Node:
             "linked": self.is_linked,
             "stored": state.stored,
             "segment": state.position.segment,
+            "position": [state.position.segment, state.position.offset, state.position.chain.hex()],
+            "time": state.time,
             "workers": len(self._workers),
             "trouble": self._trouble,
             "process": os.getpid(),
+            "memory": _memory(),
             **(self._writer.statistics() if self._writer is not None else {}),
         }
+
+
+def _memory() -> int:
+    """The bytes that this process has in memory."""
+    with open("/proc/self/statm") as told:
+        return int(told.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _write_uptime(path: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
 from .entries import Entries
 from .records import NO_CHAIN, Batch, Head, Kind, LogError, Position, Record, batches, first_batch, record_size
-from .volume import Volume
+from .volume import Volume, read_open
 
 ENDED_SECONDS = 600
 """So long after its end an id's last version is known: longer than any request that may still store it."""
@@ -217,3 +219,50 @@ def _ends(volume: Volume, until: Position, newest: int, oldest: int) -> dict[int
     if min(ends) > max(first, oldest):
         raise LogError(f"segment {first} is missing")
     return ends
+
+
+@contextmanager
+def sessions_at(volume: Volume, known: Position) -> Iterator[tuple[Tail, Iterator[Record]]]:
+    """All that is known at a confirmed place of a log that somebody writes, without keeping it in memory.
+
+    Args:
+        volume: Where the log is.
+        known: A place that is known to be confirmed; the place is that one or a later one.
+
+    Returns:
+        The end of the log, and the newest record of each id.
+
+    Raises:
+        LogError: A part of the log is missing or damaged, or was removed just now.
+    """
+    newest = volume.newest(known.segment)
+    tail = tail_of(volume, newest, known)
+    ends = _ends(volume, tail.position, newest, 0)
+    with ExitStack() as opened:
+        # Cleaning may remove any of them meanwhile.
+        files = {}
+        for number in sorted(ends):
+            files[number] = volume.open(number)
+            opened.callback(os.close, files[number])
+        yield tail, _newest_records(files, ends)
+
+
+def _newest_records(files: Mapping[int, int], ends: Mapping[int, Position]) -> Iterator[Record]:
+    versions: dict[bytes, int] = {}
+    for record in _records(files, ends):
+        versions[record.id] = max(record.version, versions.get(record.id, 0))
+    for record in _records(files, ends):
+        # A copy has the same version.
+        if versions.get(record.id) == record.version:
+            del versions[record.id]
+            yield record
+
+
+def _records(files: Mapping[int, int], ends: Mapping[int, Position]) -> Iterator[Record]:
+    for number, file in files.items():
+        start = Position(number, 0, NO_CHAIN)
+        for batch in batches(read_open(file, 0, ends[number].offset), start):
+            yield from batch.records
+            start = batch.end
+        if start != ends[number]:
+            raise LogError(f"segment {number} is damaged at {start.offset}")

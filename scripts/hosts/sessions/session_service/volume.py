@@ -250,15 +250,23 @@ class Volume:
         Raises:
             LogError: There is no such segment, though the log needs it.
         """
+        file = self.open(number)
         try:
-            os.stat(self._path(number))
-            file = os.open(self._path(number), os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise LogError(f"segment {number} is missing") from None
-        try:
-            return b"".join(_blocks(file, offset, end))
+            return read_open(file, offset, end)
         finally:
             os.close(file)
+
+    def open(self, number: int) -> int:
+        """Opens a segment for `read_open`. It can be read from then on, removed or not.
+
+        Raises:
+            LogError: There is no such segment, though the log needs it.
+        """
+        try:
+            os.stat(self._path(number))
+            return os.open(self._path(number), os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise LogError(f"segment {number} is missing") from None
 
     def remove(self, number: int) -> None:
         """Removes a segment that does not count any more."""
@@ -269,6 +277,11 @@ class Volume:
         """Bytes of the bricks that are free, and in all."""
         found = os.statvfs(self._folder)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def read_open(file: int, offset: int = 0, end: int | None = None) -> bytes:
+    """An open segment's bytes from a whole block on, to its end or to another block."""
+    return b"".join(_blocks(file, offset, end))
 
 
 def _blocks(file: int, offset: int, end: int | None) -> Iterator[bytes]:

@@ -130,6 +130,7 @@ class Writer:
         self._commits = 0
         self._expected = 0
         self._is_taking_over = False
+        self._since = 0
 
     # A term's beginning and its end.
 
@@ -142,6 +143,7 @@ class Writer:
             LogError: A part of the log is missing or damaged.
         """
         await self._take_over(None)
+        self._since = int(clock.time())
 
     async def _take_over(self, mine: int | None) -> None:
         """Creates the next segment, then reads the end of what was there, and commits a header that tells it.
@@ -584,7 +586,10 @@ class Writer:
         state = self.state
         return {
             "writer": self._name,
+            "since": self._since,
+            "time": log_time(self._started),
             "segment": state.position.segment,
+            "first": next(iter(state.segments)),
             "segments": len(state.segments),
             "bytes": state.log_bytes,
             "live": state.live,
