@@ -1,6 +1,8 @@
 """The log of all sessions (`sessionStore: log`): who writes it, and what becomes of sessions when that one is gone."""
 
+import hashlib
 import json
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from components.sessions.log import SOCKET
+from scripts.machines import REFUSED
 from tests.stack.cluster import SESSION_SERVICE_TELLS, Cluster, standing, wait_for
 from tests.stack.health import CLIENTS, balancers, goes_on, goes_on_without, used_session, whole_again
 
@@ -17,7 +21,8 @@ NODES = ("php1", "php2")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    stack = Cluster(tmp_path_factory.mktemp("log"), {"phpNodes": "2", "sessionStore": "log"})
+    settings, password = {"phpNodes": "2", "sessionStore": "log"}, {"RESTIC_PASSWORD": secrets.token_hex(8)}
+    stack = Cluster(tmp_path_factory.mktemp("log"), settings, variables=password)
     with standing(stack, request.session):
         yield stack
 
@@ -52,7 +57,51 @@ def test_sessions_are_in_the_log_and_nowhere_else(cluster: Cluster) -> None:
 def test_status_tells_who_writes(cluster: Cluster) -> None:
     wait_for("all is well", lambda: cluster.run("scripts/status", "--stack", cluster.name).returncode == 0)
     said = cluster.run("scripts/status", "--stack", cluster.name).stdout
-    assert f"log of sessions: written by {writer(cluster)}" in said, said
+    assert f"log of sessions: written by {writer(cluster)} since 2" in said, said
+
+
+def test_one_session_is_exported_and_all_are_counted(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    stack = ("--stack", cluster.name)
+    said = cluster.run("scripts/sessions", *stack).stdout
+    stored = told(cluster, writer(cluster))["stored"]
+    assert f"sessions: {stored} (" in said and f"{writer(cluster):<6} writes     {stored} sessions" in said, said
+    name = hashlib.sha256(visitor.cookie.partition("=")[2].encode()).hexdigest()[:12]
+    assert "counter|i:5;" in cluster.run("scripts/sessions", *stack, "export", name).stdout
+    refused = cluster.run("scripts/sessions", *stack, "export", "0" * 12)
+    assert (refused.returncode, refused.stderr) == (REFUSED, "no sessions have a hash that begins with 000000000000\n")
+
+
+def empty(cluster: Cluster) -> None:
+    """Begins the log anew, as after the loss of both bricks."""
+    for node in NODES:
+        cluster.enter(node, f"systemctl stop {SERVICE}")
+    begin = (
+        f"runuser --user www-data -- env {SESSION_SERVICE_TELLS.replace('.ask ' + SOCKET, '.begin /media/sessions')}"
+    )
+    cluster.enter("php1", f"rm -r /media/sessions/log; {begin}")
+    for node in NODES:
+        cluster.enter(node, f"systemctl start {SERVICE}")
+    writer(cluster)
+
+
+def test_sessions_are_saved_and_come_into_an_empty_log(cluster: Cluster, tmp_path: Path) -> None:
+    visitors = [used_session(cluster) for _ in range(6)]
+    words = ("--stack", cluster.name, str(tmp_path / "backups"))
+    saved = cluster.run("scripts/backup", *words)
+    stored = told(cluster, writer(cluster))["stored"]
+    assert saved.returncode == 0 and f"  {stored} sessions," in saved.stdout, saved.stdout + saved.stderr
+    empty(cluster)
+    assert told(cluster, writer(cluster))["stored"] == 0
+    done = cluster.run("scripts/restore", *words)
+    assert f"{stored} sessions restored, 0 were there, 0 are newer here, 0 have expired" in done.stdout, done.stderr
+    again = cluster.run("scripts/restore", *words)
+    assert f"0 sessions restored, {stored} were there," in again.stdout, again.stderr
+    for visitor in visitors:
+        goes_on(visitor)
+    assert {visitor.count for visitor in visitors} == {6}
+    refused = cluster.run("scripts/restore", *words)
+    assert (refused.returncode, "newer in the cluster than in the backup: 6 " in refused.stderr) == (REFUSED, True)
 
 
 def test_requests_of_one_session_take_turns(cluster: Cluster) -> None:

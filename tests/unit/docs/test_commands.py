@@ -19,6 +19,7 @@ VARIABLES = set(re.findall(r"\$\(([A-Z]+)\)", MAKEFILE))
 SOURCES = {
     "status": "scripts/cluster_status.py",
     "release": "scripts/site_release.py",
+    "sessions": "scripts/cluster_sessions.py",
     "faults": "tests/faults/__main__.py",
 }
 """Where scripts that only start Python have their options."""
