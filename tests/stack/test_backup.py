@@ -260,3 +260,12 @@ def test_what_cannot_be_is_refused(saving: Cluster, tmp_path: Path) -> None:
     backup(saving, repository)
     done = saving.run("env", "RESTIC_PASSWORD=other", "scripts/backup", "--stack", saving.name, repository)
     assert done.returncode == REFUSED and "wrong password" in done.stderr
+
+
+def test_one_session_is_exported_and_all_are_counted(saving: Cluster) -> None:
+    visitor = used_session(saving)
+    words = ("scripts/sessions", "--stack", saving.name)
+    said = saving.run(*words).stdout
+    assert re.match(r"sessions: [1-9]\d*, a file each \(\d", said) and "\nlast stored between 2" in said, said
+    name = hashlib.sha256(id_of(visitor).encode()).hexdigest()[:12]
+    assert "counter|i:5;" in saving.run(*words, "export", name).stdout
