@@ -57,7 +57,11 @@ def log_lines(known: Mapping[str, Mapping[str, Any]], oldest: float | None) -> I
         yield "! nobody writes the log"
     for name, told in known.items():
         does = (
-            "writes" if told["writes"] else "passes on" if told["linked"] else f"reaches no writer: {told['trouble']}"
+            "writes"
+            if told["writes"]
+            else "passes on"
+            if told["linked"]
+            else f"reaches no writer ({told['trouble'] or 'it looks for one'})"
         )
         yield f"{name:<6} {does:<10} {told['stored']} sessions, {told['memory'] / 1e6:.0f} MB of memory"
 
