@@ -17,6 +17,7 @@ from components.balancer.load_balancer import (
     LoadBalancerPair,
     LoadBalancerPairArgs,
 )
+from components.balancer.status_page import page_left, page_ready
 from components.base import packet_filter
 from components.base.install import installed
 from components.base.metrics import metrics_left, metrics_told
@@ -132,7 +133,7 @@ class PhpCluster(pulumi.ComponentResource):
         )
         self._wait_for_site(balancers, balancing)
         self._certify(balancers, acme, balancing, floating.held)
-        self._measure()
+        self._measure(balancers, balancing)
         self.url = pulumi.Output.concat("https" if settings.tls else "http", "://", host_name, "/")
         # An Elastic IP is for visitors; the page is for who is inside.
         statistics_address = plan.floating_ip or plan.balancers[0].address
@@ -234,6 +235,9 @@ class PhpCluster(pulumi.ComponentResource):
         settings = self._settings
         if acme:
             balancers = [host.after(acme.prepared(host, self._plan, parent=self)) for host in balancers]
+        if settings.metrics_from:
+            ready = {host.name: page_ready(self._hosts[host.name], self._plan, parent=self) for host in balancers}
+            balancers = [host.after(ready[host.name]) for host in balancers]
         args = LoadBalancerPairArgs(
             plan=self._plan,
             hosts=balancers,
@@ -289,13 +293,16 @@ class PhpCluster(pulumi.ComponentResource):
             else:
                 certificate_left(balancer, self._last, parent=self, after=balancing)
 
-    def _measure(self) -> None:
+    def _measure(self, balancers: Sequence[Host], balancing: Sequence[pulumi.Resource]) -> None:
         """Has each machine tell its metrics if somebody collects them, and no more if somebody did."""
         for host in self._hosts.values():
             if self._settings.metrics_from:
                 metrics_told(host, self._plan, parent=self)
             else:
                 metrics_left(host, self._last, parent=self)
+        if not self._settings.metrics_from:
+            for balancer in balancers:
+                page_left(balancer, self._last, parent=self, after=balancing)
 
     def _wait_for_site(self, balancers: Sequence[Host], balancing: Sequence[pulumi.Resource]) -> None:
         for balancer in balancers:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pulumi
 
 from components.balancer.certificate import ACME_PATH
+from components.balancer.status_page import page_values
 from components.plan.limits import USUAL, Limits
 from components.plan.php_settings import DEFAULT_SESSION_NAME, HEADER_KIB
 from components.plan.topology import DRAIN_SECONDS, Topology
-from components.plan.traffic import INNER_PORT, MEMBERS_PORT, METRICS_PORT, STATISTICS_PORT
+from components.plan.traffic import INNER_PORT, MEMBERS_PORT, STATISTICS_PORT
 from components.steps.host import Host
 from components.steps.remote import render
 
@@ -120,7 +121,7 @@ def haproxy_configuration(
         php_nodes=plan.php_nodes,
         members_port=MEMBERS_PORT,
         statistics_port=STATISTICS_PORT,
-        metrics_port=METRICS_PORT if metrics else 0,
+        **(page_values(plan, index) if metrics else {"metrics_port": 0}),
         certificate_path=ACME_PATH if acme_thumbprint else TLS_PATH if tls else "",
         tls13_ciphers=TLS13_CIPHERS,
         tls12_ciphers=TLS12_CIPHERS,

@@ -9,6 +9,11 @@ from components.plan.traffic import BRICK_PORTS
 from components.steps.host import Host
 from components.steps.last_update import LastUpdate
 
+EXPORTER_QUESTION = "/metrics?" + "&".join(
+    f"collect[]={part}" for part in ("filesystem", "loadavg", "meminfo", "textfile")
+)
+"""What the status page asks a machine's exporter for: a tenth of what it has."""
+
 _TOLD = "metrics"
 _LEFT = "metrics-left"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.base.metrics import EXPORTER_QUESTION
 from components.php.mount import Mount, fstab_line
 from components.plan.path_patterns import ordered_expressions
 from components.plan.php_settings import (
@@ -21,6 +22,7 @@ from components.plan.php_settings import (
 from components.plan.settings import Settings
 from components.plan.topology import DRAIN_SECONDS, FIRST_NODE, MOUNT_POINT, Profile, SessionStore, Topology
 from components.plan.traffic import (
+    EXPORTER_PORT,
     HTTP_PORT,
     INNER_PORT,
     MEMBERS_PORT,
@@ -111,6 +113,8 @@ def nginx_site(
         inner_port=INNER_PORT if servers is SITE_SERVERS else 0,
         members_port=MEMBERS_PORT,
         metrics_port=METRICS_PORT if web.metrics and servers is SITE_SERVERS else 0,
+        exporter_port=EXPORTER_PORT,
+        exporter_question=EXPORTER_QUESTION,
         max_body_size=body_limit(sizes),
         header_kib=HEADER_KIB,
         request_seconds=request_seconds,

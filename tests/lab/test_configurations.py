@@ -14,6 +14,7 @@ from components.balancer.load_balancer import (
     haproxy_configuration,
     keepalived_configuration,
 )
+from components.balancer.status_page import PAGE_FOLDER
 from components.base.packet_filter import packet_filter
 from components.php.mount import fstab_line
 from components.php.node import SETTINGS_SERVERS, WebRules, fpm_configuration, nginx_site, php_ini
@@ -66,8 +67,11 @@ def haproxy(
     )
 
 
-# What scripts/maintenance and a step write on a balancer.
-HAPROXY = f"mkdir -p /run/haproxy; touch {MAINTENANCE_MAP} {MAINTENANCE_PAGE}; haproxy -c -f /files/file"
+# What scripts/maintenance and steps write on a balancer.
+HAPROXY = (
+    f"mkdir -p /run/haproxy {PAGE_FOLDER}; touch {PAGE_FOLDER}/page.{{html,css,js}};"
+    f" touch {MAINTENANCE_MAP} {MAINTENANCE_PAGE}; haproxy -c -f /files/file"
+)
 FPM = f"mkdir -p /run/php-cluster; FPM=a php-fpm{RELEASE.php} --test --fpm-config /files/file"
 NGINX = "printf 'events {}\\nhttp {\\n include /files/file;\\n}\\n' >/etc/nginx/nginx.conf; nginx -t"
 
@@ -174,6 +178,10 @@ UNITS = {
     "balancer/acme.service": "php-cluster-certificate.service",
     "balancer/acme.timer": "php-cluster-certificate.timer",
     "balancer/balancer.service": "php-cluster-balancer.service",
+    "balancer/changes.service": "php-cluster-changes.service",
+    "balancer/changes.socket": "php-cluster-changes.socket",
+    "balancer/changes.timer": "php-cluster-changes.timer",
+    "balancer/changes@.service": "php-cluster-changes@1.service",
     "balancer/elastic-ip.service": "php-cluster-elastic-ip.service",
     "balancer/haproxy.drop-in.conf": "haproxy.service.d/php-cluster.conf",
     "balancer/keepalived.drop-in.conf": "keepalived.service.d/php-cluster.conf",
@@ -229,11 +237,15 @@ JOBS = jobs_of(ApplicationSettings("", (), {}, (), (), 60, CRON, WORKERS, {}))
 
 VERIFY = """
 mkdir -p "$(dirname /etc/systemd/system/UNIT)" /usr/lib/php-cluster
-cp /files/file /etc/systemd/system/UNIT
-for program in watch-balancer elastic-ip keep-mounted serve-php run-once collect-metrics acme-certificate; do
+for program in watch-balancer elastic-ip keep-mounted serve-php run-once collect-metrics acme-certificate \\
+    cluster-changes; do
     install --mode=755 /bin/true /usr/lib/php-cluster/$program
 done
 printf '[Mount]\\nWhat=x\\nWhere=/media/sessions\\n' >/etc/systemd/system/media-sessions.mount
+# A socket is judged with what it starts, a timer with what it requires.
+printf '[Service]\\nExecStart=/bin/true\\n' >/etc/systemd/system/php-cluster-changes@.service
+printf '[Socket]\\nListenStream=/run/socket\\nAccept=yes\\n' >/etc/systemd/system/php-cluster-changes.socket
+cp /files/file /etc/systemd/system/UNIT
 ! systemd-analyze verify --man=no NAME 2>&1 | grep php-cluster
 """
 
@@ -261,7 +273,7 @@ def test_systemd_takes_it(image: Image, tmp_path: Path, file: str) -> None:
 
 
 def test_no_unit_is_left_out() -> None:
-    endings = (".service", ".timer", ".drop-in.conf", ".service.j2", ".timer.j2")
+    endings = (".service", ".socket", ".timer", ".drop-in.conf", ".service.j2", ".timer.j2")
     files = {str(path.relative_to(HOST_SCRIPTS)) for path in HOST_SCRIPTS.rglob("*") if path.name.endswith(endings)}
     assert files == set(UNITS)
     for script in HOST_SCRIPTS.rglob("*.sh"):
