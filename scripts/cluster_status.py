@@ -70,6 +70,8 @@ class Report:
             `writes`, whether it is `linked` to a writer, its `trouble` if it is not; of the one that writes the `bytes`
             and the number of `segments` of the log, and the second `since` which it does.
         refused: Number of requests in the last hour whose session could not be read or stored; PHP's journal says why.
+        limited: Balancer to how many `requests` and `connections` its limits for visitors have refused `since` when its
+            HAProxy was last started or reloaded.
         drift: Step to what differs from the last update.
         maintenance: Balancer to when it was told to show the page for maintenance.
         certificate_ends: When the certificate ends that a balancer serves, in seconds since 1970.
@@ -93,6 +95,7 @@ class Report:
     sessions: int | None = None
     log: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: int = 0
+    limited: dict[str, dict[str, Any]] = field(default_factory=dict)
     drift: dict[str, str] = field(default_factory=dict)
     maintenance: dict[str, str] = field(default_factory=dict)
     certificate_ends: dict[str, int] = field(default_factory=dict)
@@ -203,6 +206,9 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.maintenance[machine] = " ".join(since)
         case ["refused", count]:
             report.refused += int(count)
+        case ["limited", requests, connections, *since]:
+            refused = {"requests": int(requests), "connections": int(connections)}
+            report.limited[machine] = {**refused, "since": " ".join(since)}
         case ["sessions", count]:
             report.sessions = max(report.sessions or 0, int(count))
         case ["log", ("yes" | "no") as writes, linked, stored, size, segments, since, *trouble]:
@@ -394,6 +400,10 @@ def writer_line(node: str, known: Mapping[str, Any]) -> str:
     return f"{node} since {since}, {known['bytes'] / 1e6:.1f} MB in {known['segments']} segments"
 
 
+def _limited(balancer: str, known: Mapping[str, Any]) -> str:
+    return f"{balancer} {known['requests']} requests, {known['connections']} connections since {known['since']}"
+
+
 def screen(report: Report) -> str:
     """The report for a person, on one screen."""
     lines = [f"stack {report.stack}   {time.strftime('%X')}   the site answers {report.site}"]
@@ -421,6 +431,8 @@ def screen(report: Report) -> str:
         lines.append(f"log of sessions: written by {' and '.join(writers) or 'nobody'}")
     sessions = "?" if report.sessions is None else report.sessions
     lines.append(f"sessions: {sessions}; requests refused in the last hour: {report.refused}")
+    if report.limited:
+        lines.append(f"refused by limits: {'; '.join(_limited(*each) for each in report.limited.items())}")
     lines.append("")
     lines += [f"! {problem}" for problem in report.problems] or ["all is well"]
     lines += [f"- {notice}" for notice in report.notices]

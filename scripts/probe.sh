@@ -25,7 +25,12 @@ if [[ -d /etc/keepalived ]]; then
     [[ ! -s /etc/haproxy/maintenance.map ]] || echo "maintenance $(date --reference=/etc/haproxy/maintenance.map '+%Y-%m-%d %H:%M')"
     if [[ -S /run/haproxy/admin.sock ]]; then
         admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
-        admin "show stat" | awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }'
+        statistics=$(admin "show stat")
+        awk -F , '$1 == "php" && $2 != "BACKEND" { print "balances", $2, $18 }' <<<"$statistics"
+        # Connections are closed before or after who asks is known, as the PROXY protocol has it.
+        limited=$(awk -F , 'NR == 1 { for (at = 1; at <= NF; at++) of[$at] = at }
+            $2 == "FRONTEND" && /^site,/ { print $of["dreq"], $of["dcon"] + $of["dses"] }' <<<"$statistics")
+        [[ -z $limited ]] || echo "limited $limited $(date --date "-$(admin "show info" | sed --quiet 's/^Uptime_sec: //p') seconds" '+%Y-%m-%d %H:%M')"
         # Of the certificate that is served, which need not be the file's.
         served=$(admin "show ssl cert $(admin "show ssl cert" | grep --max-count=1 '^/')")
         of_served() { sed --quiet "s/^$1: //p" <<<"$served"; }

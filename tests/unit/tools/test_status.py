@@ -49,6 +49,15 @@ def test_who_writes_the_log_is_told() -> None:
     assert written in cluster_status.screen(told)
 
 
+def test_what_limits_have_refused_is_told_and_is_no_fault() -> None:
+    told = report({"lb1": [*SAYS["lb1"], "limited 1204 7 2026-11-30 16:20"], "lb2": ["limited 0 0 2026-11-30 16:21"]})
+    assert told.problems == []
+    assert (
+        "refused by limits: lb1 1204 requests, 7 connections since 2026-11-30 16:20; "
+        "lb2 0 requests, 0 connections since 2026-11-30 16:21" in cluster_status.screen(told)
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
