@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import yaml
 from cryptography import x509
+from selenium import webdriver
 
 from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
 from components.substrates.local.identity import NETWORKS
 from scripts.cluster_metrics import NO_METRICS
 from tests.commands import PROJECT
 from tests.prometheus import program
+from tests.stack.chromium import chrome
 from tests.stack.cluster import Cluster, request, standing, wait_for
 from tests.stack.health import balancers, whole_again
 from tests.unit.docs.pages import page
@@ -122,6 +124,9 @@ def test_what_dashboard_and_alerts_ask_for_is_there(measured: Cluster, query: Qu
     for machine in measured.outputs()["machines"]:
         said = measured.ssh(machine, f"bash /var/lib/php-cluster/steps/{machine}-metrics")
         assert said.strip().endswith("(nothing to change)"), said
+    for balancer in ("lb1", "lb2"):
+        said = measured.ssh(balancer, f"bash /var/lib/php-cluster/steps/{balancer}-status-page")
+        assert said.strip().endswith("(nothing to change)"), said
 
 
 def test_they_are_on_private_addresses_only(measured: Cluster) -> None:
@@ -131,11 +136,43 @@ def test_they_are_on_private_addresses_only(measured: Cluster) -> None:
             socket.create_connection((address, port), timeout=2)
 
 
-def test_a_balancer_without_power_leaves_nothing_to_lose(measured: Cluster, query: Query) -> None:
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    with chrome() as opened:
+        yield opened
+
+
+def open_status_page(browser: webdriver.Chrome, cluster: Cluster, balancer: str) -> Callable[[str], str]:
+    """Opens the page of that balancer; returns what asks for the text of an element."""
+    browser.get(f"http://{cluster.address(balancer)}:{METRICS_PORT}/")
+
+    def shown(selector: str) -> str:
+        # In one go, since the page makes its parts anew every two seconds.
+        return str(browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
+
+    return shown
+
+
+def test_a_balancer_without_power_leaves_nothing_to_lose(
+    measured: Cluster, query: Query, browser: webdriver.Chrome
+) -> None:
     whole_again(measured)
-    active, _ = balancers(measured)
+    active, spare = balancers(measured)
+    shown = open_status_page(browser, measured, active)
+    wait_for("the page says that all is well", lambda: shown("#word") == "All is well", 30)
+    assert "has the floating IP" in shown(f"[data-machine={active}]") and "in service" in shown("[data-machine=php2]")
     measured.lab_command("power-off", active)
     try:
+        # It came from the one that is away, and is not loaded again.
+        wait_for(
+            "the page says who is away, and who has the address",
+            lambda: (
+                "does not answer" in shown(f"[data-machine={active}]")
+                and "has the floating IP" in shown(f"[data-machine={spare}]")
+                and shown("#word") == "It serves. One more failure would stop it"
+            ),
+            30,
+        )
         # php1 counts the connections every 15 s.
         wait_for(
             "nothing is left to lose", lambda: {survived(query)[part] for part in ("balancers", "quorum")} == {0}, 60
@@ -147,6 +184,12 @@ def test_a_balancer_without_power_leaves_nothing_to_lose(measured: Cluster, quer
     whole_again(measured)
     wait_for("one failure may come", lambda: set(survived(query).values()) == {1.0}, 60)
     wait_for("no alert is left", lambda: not alerts(query) - {"PhpClusterSessionsRefused"}, 30)
+    noted = (f"{spare} has the floating IP", f"{active} does not answer {spare}", f"{active} answers {spare} again")
+    wait_for("the timeline has it", lambda: all(line in shown("#changes") for line in noted), 30)
+    assert shown("#lanes").split("\n")[:3] == ["Floating IP", "lb1", "lb2"]
+    # Of the page itself; that a machine without power does not answer is no fault of it.
+    errors = [entry for entry in browser.get_log("browser") if entry["source"] != "network"]  # type: ignore[no-untyped-call]
+    assert errors == []
 
 
 def test_the_certificate_that_is_served_tells_its_end(measured: Cluster, query: Query) -> None:
@@ -168,7 +211,9 @@ def test_none_are_told_any_more(measured: Cluster) -> None:
         for port in (METRICS_PORT, EXPORTER_PORT):
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((measured.address(machine), port), timeout=2)
-        assert "metrics" not in measured.enter(
-            machine, "ls /etc/systemd/system /usr/lib/php-cluster /var/lib/prometheus/node-exporter"
+        left = measured.enter(
+            machine,
+            "ls /etc/systemd/system /usr/lib/php-cluster /var/lib/php-cluster /var/lib/prometheus/node-exporter",
         )
+        assert not re.search("metrics|status-page|changes", left), left
     measured.pulumi("preview", "--expect-no-changes", "--stack", measured.name)

@@ -1,4 +1,4 @@
-"""The status page: what HAProxy serves of it, what a balancer notes of changes. tests/stack has a browser look at it."""
+"""The status page: what HAProxy serves of it, what a balancer notes of changes. tests/stack has a browser look."""
 
 from __future__ import annotations
 
