@@ -1,5 +1,6 @@
 """One client cannot take the site: what is refused, what waits, and who does not notice."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,10 +108,19 @@ def site(stack: Cluster) -> Iterator[Site]:
         yield Site(stack, there)
 
 
-def test_who_asks_too_often_is_refused_and_others_are_not(site: Site) -> None:
+def refused_so_far(stack: Cluster) -> int:
+    """As scripts/status tells it, of both balancers."""
+    found = json.loads(stack.status("--json", "--seconds", "30").stdout)["limited"]
+    assert set(found) == {"lb1", "lb2"}
+    return sum(balancer["requests"] for balancer in found.values())
+
+
+def test_who_asks_too_often_is_refused_and_others_are_not(stack: Cluster, site: Site) -> None:
+    before = refused_so_far(stack)
     told = site.ask("index.php", times=BURST + 60, at_once=8)
     assert set(told) == {"200", REFUSED} and BURST - 20 <= told.count("200") <= BURST + 20, told
     assert site.ask("index.php") == [REFUSED]
+    assert refused_so_far(stack) - before == told.count(REFUSED) + 1
     assert site.ask("index.php", host=OTHER) == ["200"]
     assert site.ask("index.php", host=OFFICE, times=BURST + 60, at_once=8) == ["200"] * (BURST + 60)
     wait_for("he may ask again", lambda: site.ask("index.php") == ["200"], pause=2)
