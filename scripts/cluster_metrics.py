@@ -1,4 +1,4 @@
-"""Where the metrics of a stack are, as Prometheus reads it from a file (file_sd)."""
+"""Where the metrics of a stack are, as Prometheus reads it from a file (file_sd), and where its status page is."""
 
 from __future__ import annotations
 
@@ -32,17 +32,26 @@ def targets(stack: str, machines: Mapping[str, Mapping[str, Any]]) -> list[dict[
     ]
 
 
+def pages(machines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The status page, on each balancer."""
+    balancers = [machine for machine in machines.values() if machine["role"] == Role.LOAD_BALANCER.value]
+    return [f"http://{machine['address']}:{METRICS_PORT}/" for machine in balancers]
+
+
 @says_why
 def main() -> int:
     """Does what the command line asks for."""
     parser = parser_for("metrics", "Where the metrics of a stack are.")
-    parser.add_subparsers(dest="command", required=True).add_parser("targets", help="JSON for file_sd_configs")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("targets", help="JSON for file_sd_configs")
+    commands.add_parser("page", help="the status page's addresses, one on each balancer")
     asked = parser.parse_args()
     with machines_of(asked.stack) as machines:
         if not machines.outputs.get("metricsFrom"):
             print(f"the stack {asked.stack} tells no metrics: set metrics.allowFrom, and pulumi up", file=sys.stderr)
             return NO_METRICS
-        print(json.dumps(targets(asked.stack, machines.outputs["machines"]), indent=2))
+        found = machines.outputs["machines"]
+        print("\n".join(pages(found)) if asked.command == "page" else json.dumps(targets(asked.stack, found), indent=2))
         return 0
 
 

@@ -144,7 +144,9 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 def open_status_page(browser: webdriver.Chrome, cluster: Cluster, balancer: str) -> Callable[[str], str]:
     """Opens the page of that balancer; returns what asks for the text of an element."""
-    browser.get(f"http://{cluster.address(balancer)}:{METRICS_PORT}/")
+    addresses = cluster.run("scripts/metrics", "--stack", cluster.name, "page").stdout.split()
+    [address] = [each for each in addresses if f"//{cluster.address(balancer)}:" in each]
+    browser.get(address)
 
     def shown(selector: str) -> str:
         # In one go, since the page makes its parts anew every two seconds.
