@@ -55,6 +55,8 @@ cluster = PhpCluster("cluster", settings, plan, machines, site, last=last)
 
 pulumi.export("url", cluster.url)
 pulumi.export("floatingIp", cluster.floating_ip)
+if plan.floating_ip6:
+    pulumi.export("floatingIp6", plan.floating_ip6)
 pulumi.export("statsUrl", cluster.statistics_url)
 pulumi.export("statsPassword", cluster.statistics_password)
 pulumi.export("volumeInfo", cluster.volume_info)

@@ -118,6 +118,7 @@ def haproxy_configuration(
         name=plan.balancers[index].name,
         address=plan.balancers[index].address,
         peer=plan.balancers[1 - index],
+        ipv6=plan.floating_ip6 is not None,
         php_nodes=plan.php_nodes,
         members_port=MEMBERS_PORT,
         statistics_port=STATISTICS_PORT,
@@ -184,6 +185,7 @@ def keepalived_configuration(
         peer_address=plan.balancers[1 - index].address,
         virtual_addresses=[f"{address}/32" for address in elastic_addresses]
         or [f"{plan.floating_ip}/{plan.network.prefixlen}"],
+        floating_ip6=plan.floating_ip6,
         elastic=bool(elastic_addresses),
     )
 
@@ -342,6 +344,14 @@ class FloatingIp(pulumi.ComponentResource):
             variables={"FLOATING_IP": address},
             after=[*watching, *balancing],
         )
+        if plan.floating_ip6:
+            hosts[0].step(
+                "floating-ip6",
+                "balancer/floating-ip6.sh",
+                parent=self,
+                variables={"FLOATING_IP6": plan.floating_ip6},
+                after=[self.held],
+            )
         self.register_outputs({"address": address})
 
     def _movers(self, host: Host) -> list[pulumi.Resource]:

@@ -17,6 +17,8 @@ SECRET_KEYS = frozenset({"tlsKey", "appEnvironment"})
 
 T = TypeVar("T")
 
+_REACHABLE6 = (ipaddress.IPv6Network("2000::/3"), ipaddress.IPv6Network("fc00::/7"))
+
 
 class ConfigError(Exception):
     """One or more config keys have a value that cannot work; the text has a paragraph for each."""
@@ -208,6 +210,14 @@ def any_network(value: str) -> str:
 def address(value: str) -> str:
     """An IPv4 address."""
     return str(ipaddress.IPv4Address(value))
+
+
+def address6(value: str) -> str:
+    """An IPv6 address that visitors can reach: a global one, or one of a site's own (RFC 4193)."""
+    found = ipaddress.IPv6Address(value)
+    if found.scope_id or not any(found in network for network in _REACHABLE6):
+        raise ValueError
+    return str(found)
 
 
 def text_as_is(value: str) -> str:

@@ -25,6 +25,7 @@ from components.plan.config_values import (
     ConfigError,
     Reader,
     address,
+    address6,
     any_network,
     integer,
     list_of,
@@ -46,6 +47,9 @@ from components.plan.topology import MAX_PHP_NODES, Profile, SessionStore
 MAX_HSTS_SECONDS = 2 * 366 * 24 * 3600
 """Two years is what lists of preloaded sites ask for at most."""
 
+AUTO = "auto"
+"""Instead of `floatingIp6`: the substrate chooses the address."""
+
 PROJECT_FOLDER = Path(__file__).parent.parent.parent
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -61,6 +65,7 @@ _RESERVED_INI = {
 
 _PROFILE_RULE = f"one of {', '.join(profile.value for profile in Profile)}"
 _NETWORK_RULE = "an IPv4 network in CIDR notation without host bits"
+_ADDRESS6_RULE = f"`{AUTO}` on `local`; on `existing` an IPv6 address, global or of the site's own (fc00::/7)"
 _PACKAGES_RULE = "a list of Debian package names"
 _METRICS_RULE = "a list of IPv4 networks in CIDR notation without host bits, and not the whole world"
 _PROXIES_RULE = "a list of networks in CIDR notation without host bits, and not the whole world"
@@ -84,6 +89,7 @@ class Settings:
     profile: Profile
     network: str | None
     floating_ip: str | None
+    floating_ip6: str | None
     site_name: str | None
     tls_certificate: str | None
     tls_key: str | None
@@ -192,6 +198,13 @@ def _read_metrics(reader: Reader) -> tuple[str, ...]:
     example = "allowFrom[0] 198.18.5.0/24"
     below = reader.below("metrics", {"allowFrom": []}, example=example)
     return below.read("allowFrom", list_of(_known_network), _METRICS_RULE, example, ())
+
+
+def _read_floating_ip6(reader: Reader) -> str | None:
+    def parse(value: str) -> str:
+        return value if value == AUTO else address6(value)
+
+    return reader.read("floatingIp6", optional(parse), _ADDRESS6_RULE, f"floatingIp6 {AUTO}", None)
 
 
 def _read_pem(reader: Reader, key: str, example: str) -> str | None:
@@ -341,6 +354,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         profile=profile,
         network=reader.read("network", optional(private_network), _NETWORK_RULE, "network 198.18.5.0/24", None),
         floating_ip=reader.read("floatingIp", optional(address), "an IPv4 address", "floatingIp 198.18.5.10", None),
+        floating_ip6=_read_floating_ip6(reader),
         site_name=reader.read(
             "siteName", optional(matching(HOST_NAME)), HOST_NAME_RULE, "siteName www.example.org", None
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FLOATING_IP_OFFSET = 10
 """Default place of the floating IP in the network; the load balancers follow it."""
@@ -104,6 +104,7 @@ class Topology:
         floating_ip: The address that one of the load balancers owns; None where it is made together with the machines.
         machines: Every machine, load balancers first.
         php_addresses: What addresses a PHP node may have: single ones, and ranges as `first-last`.
+        floating_ip6: The IPv6 address that goes with the floating IP, for visitors; None without.
     """
 
     network: ipaddress.IPv4Network
@@ -111,6 +112,7 @@ class Topology:
     floating_ip: str | None
     machines: tuple[PlannedMachine, ...]
     php_addresses: tuple[str, ...]
+    floating_ip6: str | None = field(default=None, kw_only=True)
 
     @property
     def balancers(self) -> tuple[PlannedMachine, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from components.plan import topology
 from components.plan.application_settings import ApplicationSettings, CronEntry, Worker
 from components.plan.limits import USUAL, Limits
 from components.plan.settings import declared_defaults
-from components.plan.topology import Profile
+from components.plan.topology import Profile, Topology
 from components.sessions.extension import record_lines
 from components.sessions.log import SOCKET
 from components.site.jobs import jobs_of
@@ -33,6 +34,7 @@ from tests.release import RELEASE
 from tests.unit.plan.test_settings import self_signed
 
 PLAN = topology.plan("198.18.7.0/24", 64, Profile.SAFE)
+WITH_IPV6 = replace(PLAN, floating_ip6="2001:db8::10")
 ELASTIC_ADDRESSES = ("198.18.7.110", "198.18.7.120")
 
 
@@ -51,9 +53,10 @@ def haproxy(
     metrics: bool = False,
     acme_thumbprint: str = "",
     limits: Limits = USUAL,
+    plan: Topology = PLAN,
 ) -> str:
     return haproxy_configuration(
-        PLAN,
+        plan,
         0,
         "hidden",
         tls=tls,
@@ -89,7 +92,9 @@ JUDGES = {
     "haproxy with metrics": HAPROXY,
     "haproxy with a CA's certificate": f"cp /files/pem {ACME_PATH}; {HAPROXY}",
     "haproxy with an office": HAPROXY,
+    "haproxy with IPv6": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
+    "keepalived with IPv6": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "nft, balancer": "nft --check --file /files/file",
     "nft, PHP node": "nft --check --file /files/file",
@@ -114,7 +119,9 @@ TEXTS: dict[str, Callable[[], str]] = {
         tls=False, proxies=PROXIES, proxy_protocol=True, acme_thumbprint="wFDg8e_d8OK7OQ0LFWB7Qt1kGKux3b50M53bQku4hTA"
     ),
     "haproxy with an office": lambda: haproxy(tls=False, proxies=PROXIES, limits=OFFICE),
+    "haproxy with IPv6": lambda: haproxy(tls=True, proxies=PROXIES, plan=WITH_IPV6),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
+    "keepalived with IPv6": lambda: keepalived_configuration(WITH_IPV6, 0, "host0"),
     "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
     "nft, balancer": lambda: packet_filter(PLAN, PLAN.balancers[1]),
     "nft, PHP node": lambda: packet_filter(PLAN, PLAN.php_nodes[0]),
@@ -142,7 +149,9 @@ MISTAKES = {
     "haproxy with metrics": ("use-service prometheus", "use-service promotheus"),
     "haproxy with a CA's certificate": ("lf-string", "lf-strings"),
     "haproxy with an office": ("acl unlimited src 192", "acl unlimited scr 192"),
+    "haproxy with IPv6": ("bind :::443 v6only", "bind :::443 v6onyl"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
+    "keepalived with IPv6": ("2001:db8::10/128", "2001:db8::10:/128"),
     "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
     "nft, balancer": ("hook input", "hook inputs"),
     "nft, PHP node": ("tcp flags", "tcp flogs"),

@@ -65,10 +65,10 @@ class Box:
     def boot(self) -> str:
         return self.inside("cat /proc/1/stat | cut -d ' ' -f 22")
 
-    def is_reachable(self) -> bool:
+    def is_reachable(self, address: str = "") -> bool:
         """Whether its kernel takes a connection; a frozen machine's does."""
         try:
-            socket.create_connection((self.address, 22), timeout=2).close()
+            socket.create_connection((address or self.address, 22), timeout=2).close()
         except OSError:
             return False
         return True
@@ -103,6 +103,33 @@ def test_it_has_an_identity_and_a_disk_of_its_own(box: Box) -> None:
     assert box.inside("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub") == public_key(b"h" * SEED_BYTES)
     assert box.inside("findmnt --noheadings --output FSTYPE /data") == "xfs"
     assert box.inside("systemctl is-system-running --wait || systemctl --failed --no-legend") == "running"
+
+
+def test_a_running_machine_takes_ipv6_and_lets_it_go(box: Box) -> None:
+    """Whatever else has addresses there keeps them: keepalived's are none of systemd-networkd's."""
+    boot, kept = box.boot(), "198.18.0.99/32"
+    box.inside(f"ip address add {kept} dev host0")
+    ipv6 = "ip -6 -oneline address show dev host0 scope global | awk '{ print $4 }'"
+    with_ipv6 = {"ADDRESS6": "fd00:9::11", "GATEWAY6": "fd00:9::1"}
+    assert box.inside(ipv6) == ""
+    box.environment |= with_ipv6
+    box.script("network", "up")
+    box.up()
+    assert box.inside(ipv6) == "fd00:9::11/64"
+    wait_for("it answers there", lambda: box.is_reachable("fd00:9::11"))
+    # The same after a boot.
+    box.inside("systemctl --no-block reboot")
+    wait_for("it has booted", lambda: box.boot() != boot)
+    wait_for("it has its address", lambda: box.inside(ipv6) == "fd00:9::11/64" and box.is_reachable("fd00:9::11"))
+    boot = box.boot()
+    box.inside(f"ip address add {kept} dev host0")
+    for name in with_ipv6:
+        del box.environment[name]
+    box.up()
+    box.script("network", "up")
+    assert box.inside(ipv6) == ""
+    assert kept in box.inside("ip -oneline address show dev host0") and box.boot() == boot
+    box.inside(f"ip address delete {kept} dev host0")
 
 
 def test_it_reaches_the_packages(box: Box) -> None:

@@ -50,6 +50,24 @@ def test_what_a_machine_sends_is_acknowledged_at_once() -> None:
     assert [route[-2:] for route in routes] == [["quickack", "1"]], output
 
 
+def test_ipv6_comes_and_goes_with_its_gateway() -> None:
+    """Also on a box on which IPv6 is switched off, as it is in most containers."""
+    output = in_namespaces(
+        """
+        echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+        echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+        ipv6() { echo "$1 $(ip -6 -oneline address show dev pc-$LAB scope global | awk '{ print $4 }')"; }
+        scripts/lab/network up; ipv6 none
+        GATEWAY6=fd00:9::1 scripts/lab/network up; ipv6 first
+        GATEWAY6=fd00:9::1 scripts/lab/network up; ipv6 second
+        scripts/lab/network up; ipv6 gone
+        scripts/lab/network down
+        """
+    )
+    said = [line.split() for line in output.splitlines() if line.split()[0] in ("none", "first", "second", "gone")]
+    assert said == [["none"], ["first", "fd00:9::1/64"], ["second", "fd00:9::1/64"], ["gone"]], output
+
+
 def test_forwarding_stays_on_until_the_last_lab_goes() -> None:
     output = in_namespaces(
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,4 +162,6 @@ def planned(**values: Any) -> tuple[Settings, Topology]:
     settings = read_settings({"network": NETWORK, **values}, secret_keys={"tlsKey"})
     assert settings.network is not None
     plan = topology.plan(settings.network, settings.php_nodes, settings.profile, settings.floating_ip)
+    if settings.floating_ip6:
+        plan = replace(plan, floating_ip6="fd00:7::10")
     return settings, plan

@@ -52,9 +52,18 @@ METRICS = {"metrics": {"allowFrom": ["198.18.5.0/24"]}}
 CERTIFICATE = {"acme": {"email": "admin@example.org"}, "siteName": "www.example.org"}
 
 
+IPV6 = {"floatingIp6": "auto"}
+
+
 @pytest.mark.parametrize(
     ("tables", "values"),
-    [(1, {}), (2, APPLICATION), (3, APPLICATION | METRICS), (4, APPLICATION | METRICS | CERTIFICATE)],
+    [
+        (1, {}),
+        (2, APPLICATION),
+        (3, APPLICATION | METRICS),
+        (4, APPLICATION | METRICS | CERTIFICATE),
+        (5, APPLICATION | METRICS | CERTIFICATE | IPV6),
+    ],
 )
 def test_every_step_is_there_with_what_it_waits_for(tables: int, values: dict[str, Any]) -> None:
     made = {

@@ -109,6 +109,8 @@ def check_aws(reader: Reader, aws: AwsSettings, settings: Settings) -> None:
     """Rules that hold when the substrate is `aws`, and about several keys at once."""
     if reader.values["floatingIp"]:
         reader.refuse("floatingIp", "absent: the cloud gives the address", "siteName www.example.org")
+    if reader.values["floatingIp6"]:
+        reader.refuse("floatingIp6", "absent: an Elastic IP is an IPv4 address, and moves alone", "floatingIp6 ''")
     if not aws.ssh_cidrs and not any(".sshCidrs" in problem for problem in reader.problems):
         reader.problems.append(
             f"{NAMESPACE}:{KEY}.sshCidrs is not set\n    It must name the networks from which you log in: this program "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -15,7 +16,7 @@ from components.plan.topology import Topology
 from components.steps.drift import Drift, States
 from components.steps.machine import Machine
 from components.substrates.local import machines
-from components.substrates.local.identity import default_network
+from components.substrates.local.identity import default_network, default_network6
 from components.substrates.local.settings import Image, check_network, read_debian, read_image
 
 
@@ -35,7 +36,11 @@ class Local:
     def plan(self, settings: Settings) -> Topology:
         """Plans the cluster in the configured network, or in the stack's own."""
         network = settings.network or default_network(pulumi.get_stack())
-        return topology.plan(network, settings.php_nodes, settings.profile, settings.floating_ip)
+        planned = topology.plan(network, settings.php_nodes, settings.profile, settings.floating_ip)
+        if settings.floating_ip6:
+            floating = default_network6(pulumi.get_stack())[machines.FLOATING_IP6_OFFSET]
+            planned = replace(planned, floating_ip6=str(floating))
+        return planned
 
     def states(self, names: tuple[str, ...]) -> States:
         """Looks at the machines of the current stack with these names. Nothing is known of them without root."""

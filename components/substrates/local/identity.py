@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import secrets
 from pathlib import Path
 
@@ -39,3 +40,9 @@ def default_network(stack: str) -> str:
     """The network of a stack that names none: one of `NETWORKS`."""
     index = int(lab_id(stack, checkout_identity()), 16) % 512
     return f"198.{18 + index // 256}.{index % 256}.0/24"
+
+
+def default_network6(stack: str) -> ipaddress.IPv6Network:
+    """The IPv6 network of a stack: with 40 bits of its own after fd, as RFC 4193 wants it, it is nobody else's."""
+    drawn = hashlib.sha256(f"ipv6 {checkout_identity()}/{stack}".encode()).digest()
+    return ipaddress.IPv6Network((b"\xfd" + drawn[:5] + bytes(10), 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import subprocess
 from collections.abc import Mapping
@@ -29,6 +30,21 @@ GRACE_SECONDS = 20
 
 INTERFACE = "host0"
 BRICK_SOURCE = "/data"
+
+
+FLOATING_IP6_OFFSET = 0x10
+"""Of the floating address in the stack's IPv6 network; this box is the first there, and the balancers follow it."""
+
+
+def _ipv6_inputs(plan: Topology, name: str = "") -> dict[str, str]:
+    """What IPv6 adds to the inputs of the network, or of the balancer of this name: only balancers have visitors."""
+    if not plan.floating_ip6 or name not in ("", *BALANCERS):
+        return {}
+    network = ipaddress.IPv6Interface(f"{plan.floating_ip6}/64").network
+    inputs = {"GATEWAY6": str(network[1])}
+    if name:
+        inputs["ADDRESS6"] = str(network[FLOATING_IP6_OFFSET + 1 + BALANCERS.index(name)])
+    return inputs
 
 
 def image_inputs(settings: Settings, plan: Topology, image: Image, debian: Release) -> dict[str, str]:
@@ -185,14 +201,14 @@ class LocalSubstrate(pulumi.ComponentResource):
             "network",
             create=f"{LAB_SCRIPTS}/network up",
             delete=f"{LAB_SCRIPTS}/network down",
-            environment=lab,
+            environment={**lab, **_ipv6_inputs(plan)},
             add_previous_output_in_env=False,
             opts=child,
         )
         made = [
             LocalMachine(
                 planned,
-                lab=lab,
+                lab={**lab, **_ipv6_inputs(plan, planned.name)},
                 prefix_length=plan.network.prefixlen,
                 image=images[releases[planned.name]],
                 upgraded="" if releases[planned.name] == first else _trigger(releases[planned.name]),

@@ -8,7 +8,7 @@ import ipaddress
 from components.plan import topology
 from components.plan.config_values import Reader, integer
 from components.plan.debian import DEFAULT, RELEASES, Release
-from components.plan.settings import Settings
+from components.plan.settings import AUTO, Settings
 
 
 class Image(enum.Enum):
@@ -38,6 +38,8 @@ def read_debian(reader: Reader) -> Release:
 
 def check_network(reader: Reader, settings: Settings) -> None:
     """Rules about several keys at once: the planner's own, asked before it plans."""
+    if settings.floating_ip6 not in (None, AUTO):
+        reader.refuse("floatingIp6", f"{AUTO} on `local`: the stack has a network of its own", f"floatingIp6 {AUTO}")
     if settings.network is None:
         if settings.floating_ip is not None:
             reader.refuse("floatingIp", "set together with network, which it lies in", "network 198.18.5.0/24")

@@ -1,6 +1,7 @@
 """The text of HAProxy's and keepalived's configuration; tests/lab has the daemons judge it."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from components.php.node import nginx_site
 from components.plan import topology
 from components.plan.limits import USUAL, Limits
 from components.plan.php_settings import HEADER_KIB
-from components.plan.topology import Profile
+from components.plan.topology import Profile, Topology
 from components.steps.host_scripts import HOST_SCRIPTS
 
 PLAN = topology.plan("198.18.7.0/24", 3, Profile.SAFE)
@@ -176,6 +177,43 @@ def test_the_balancers_watch_each_other() -> None:
     assert PRIORITIES[0] != PRIORITIES[1]
     routers = {re.search(r"virtual_router_id (\d+)", text)[1] for text in texts}  # type: ignore[index]
     assert len(routers) == 1 and 1 <= int(routers.pop()) <= 255
+
+
+def test_visitors_may_come_by_ipv6() -> None:
+    with_ipv6 = replace(PLAN, floating_ip6="2001:db8::10")
+
+    def haproxy_of(plan: Topology, **more: Any) -> list[str]:
+        return haproxy_configuration(plan, 0, "hidden", request_seconds=60, **more).splitlines()
+
+    added = {line.strip() for line in haproxy_of(with_ipv6, tls=True)} - {
+        line.strip() for line in haproxy_of(PLAN, tls=True)
+    }
+    assert added == {
+        "bind :::80 v6only",
+        "bind :::443 v6only ssl crt /etc/haproxy/php-cluster.pem alpn h2,http/1.1",
+    }
+    # The ports of machines and operators stay at IPv4, where the packet filter knows the machines.
+    assert sum(line.startswith("    bind :::") for line in haproxy_of(with_ipv6, tls=False)) == 1
+    text = keepalived_configuration(with_ipv6, 0, "eth0")
+    excluded = "    virtual_ipaddress_excluded {\n        2001:db8::10/128 dev eth0\n    }\n"
+    assert excluded in text and "2001" not in text.replace(excluded, "")
+    assert "excluded" not in keepalived_configuration(PLAN, 0, "eth0")
+
+
+@pytest.mark.parametrize(
+    ("host", "taken"), [("[2001:db8::10]", True), ("[2001:db8::10]:8443", True), ("shop.example", True), ("[x]", False)]
+)
+def test_a_proxy_may_name_an_ipv6_address_as_the_host(host: str, taken: bool) -> None:
+    text = haproxy_configuration(
+        replace(PLAN, floating_ip6="2001:db8::10"),
+        0,
+        "hidden",
+        tls=False,
+        request_seconds=60,
+        trusted_proxies=("203.0.113.0/24",),
+    )
+    [pattern] = re.findall(r"req\.hdr\(X-Forwarded-Host,1\) -m reg (\S+) }", text)
+    assert bool(re.search(pattern, host)) is taken
 
 
 def test_both_balancers_advertise_the_same_when_the_cloud_moves_the_address() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from components.plan.acme_settings import LETS_ENCRYPT, AcmeSettings
-from components.plan.config_values import ConfigError
+from components.plan.config_values import ConfigError, address6, optional
 from components.plan.limits import Limits
 from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import Profile
@@ -75,6 +75,9 @@ def test_every_key_is_described() -> None:
         ("network", "198.18.5.0/28"),
         ("floatingIp", "198.18.5.300"),
         ("floatingIp", "198.18.5.10"),
+        ("floatingIp6", "198.18.5.10"),
+        ("floatingIp6", "2001:db8::10"),
+        ("floatingIp6", "yes"),
         ("siteName", "under_score.example"),
         ("siteName", "-www.example.org"),
         ("siteName", "a" * 64 + ".org"),
@@ -198,6 +201,24 @@ def test_network_must_hold_all_nodes() -> None:
     said = refusal({"network": "198.18.5.0/26", "phpNodes": 64})
     assert "at least 86 addresses (a /25)" in said
     read_settings({"network": "198.18.5.0/25", "phpNodes": 64})
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("2001:DB8:0::10", "2001:db8::10"),
+        ("fd00:5::10", "fd00:5::10"),
+        ("", None),
+        *((value, ValueError) for value in ("fe80::1", "ff02::1", "::1", "::", "::ffff:192.0.2.1")),
+        *((value, ValueError) for value in ("fd00::1%eth0", "2001:db8::/64", "192.0.2.1", "2001:db8::10/64")),
+    ],
+)
+def test_an_ipv6_address_is_one_that_visitors_reach(value: str, found: Any) -> None:
+    if isinstance(found, type):
+        with pytest.raises(found):
+            optional(address6)(value)
+    else:
+        assert optional(address6)(value) == found
 
 
 def test_floating_ip_must_be_free() -> None:

@@ -1,12 +1,15 @@
 """What the substrate `local` decides before it makes anything."""
 
+import re
 from typing import Any
 
+import pulumi
 import pytest
 
 from components.plan.config_values import ConfigError
 from components.steps.drift import Drift
 from components.steps.last_update import LastUpdate
+from components.substrates.local.identity import default_network6
 from tests.unit.graph import NETWORK, Graph, graph_of
 from tests.unit.settings import read_with_substrate
 
@@ -97,3 +100,27 @@ def test_what_comes_after_an_upgrade_has_the_new_release() -> None:
     graph = made({"image-trixie": TRIXIE} | dict.fromkeys(NAMES, UPGRADED), debian=13, phpNodes=3)
     assert "image" not in graph
     assert triggers_of(graph) == dict.fromkeys([*NAMES, "php3-machine"], "Debian 13")
+
+
+def test_only_balancers_have_ipv6_and_only_if_it_is_wanted() -> None:
+    """What a stack has that does not want it stays as it was."""
+    keys = {"GATEWAY6", "ADDRESS6"}
+
+    def ipv6_of(graph: Graph) -> dict[str, dict[str, str]]:
+        given = {name: node.inputs.get("environment", {}) for name, node in graph.items()}
+        found = {name: {key: of[key] for key in keys & set(of)} for name, of in given.items()}
+        return {name: of for name, of in found.items() if of}
+
+    assert ipv6_of(made({})) == {}
+    given = ipv6_of(made({}, floatingIp6="auto"))
+    network = str(default_network6(pulumi.get_stack()))
+    assert re.fullmatch(r"fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/64", network)
+    base = network.removesuffix("/64")
+    assert given == {
+        "network": {"GATEWAY6": f"{base}1"},
+        "lb1-machine": {"GATEWAY6": f"{base}1", "ADDRESS6": f"{base}11"},
+        "lb2-machine": {"GATEWAY6": f"{base}1", "ADDRESS6": f"{base}12"},
+    }
+    settings, local = read_with_substrate({"network": NETWORK, "floatingIp6": "auto"})
+    assert local.plan(settings).floating_ip6 == f"{base}10"
+    assert default_network6("one") != default_network6("another")
