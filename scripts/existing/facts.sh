@@ -2,8 +2,8 @@
 # Says what one machine is like, as lines "fact value". Runs there, as root; changes nothing but what the kernel remembers of
 # its neighbours.
 #
-# Input: SERVES (yes: a PHP node), BRICK (what is to hold a brick, or empty), FLOATING_IP (to be looked for, or empty), PACKAGES,
-# PORTS (that must be free), PEERS ("NAME ADDRESS PORT", a line each: where packets must get to).
+# Input: SERVES (yes: a PHP node), BRICK (what is to hold a brick, or empty), FLOATING_IP, FLOATING_IP6 (to be looked for, or
+# empty), PACKAGES, PORTS (that must be free), PEERS ("NAME ADDRESS PORT", a line each: where packets must get to).
 #
 # What a fact has to be is judged by components/substrates/existing/judgement.py.
 
@@ -23,6 +23,7 @@ echo "init $([[ -d /run/systemd/system ]] && echo systemd || echo other)"
 [[ ! -f $MARK ]] || echo "owner $(sed --quiet 's/^OWNER=//p' "$MARK") $(sed --quiet 's/^STACK=//p' "$MARK")"
 [[ ! -e /usr/lib/php-cluster/leave ]] || echo "leave yes"
 ip -oneline -4 address show | awk '{ print "address", $4, $2 }'
+ip -oneline -6 address show | awk '{ print "address6", $4, $2 }'
 df --output=avail --block-size=1M / | awk 'NR == 2 { print "free_mib", $1 }'
 if [[ $SERVES == yes ]]; then
     # A module is loaded when something mounts.
@@ -91,21 +92,30 @@ for folder in /var/lib/glusterd/vols /var/lib/glusterd/peers; do
     [[ -z $(ls --almost-all "$folder" 2>/dev/null) ]] || echo "foreign $folder"
 done
 
-# Who answers when the network is asked for the floating IP: a packet to it makes the kernel ask.
-if [[ -n $FLOATING_IP ]]; then
-    if ip -oneline -4 address show | grep --quiet --fixed-strings " $FLOATING_IP/"; then
-        echo "floating_ip here"
-    else
-        # Not what the machine remembers: the one that had it may have left it a moment ago.
-        ip -4 neighbour flush to "$FLOATING_IP" 2>/dev/null
-        for _ in {1..12}; do
-            echo >"/dev/udp/$FLOATING_IP/9" 2>/dev/null || true
-            neighbour=$(ip -4 neighbour show to "$FLOATING_IP" | sed --quiet 's/.* lladdr \([0-9a-f:]*\) \(REACHABLE\|DELAY\|PROBE\|PERMANENT\).*/\1/p')
-            [[ -z $neighbour ]] || break
-            sleep 0.1
-        done 2>/dev/null
-        [[ -z $neighbour ]] || echo "floating_ip taken $neighbour"
+# look_for FACT ADDRESS: who answers when the network is asked for a floating address: a packet to it makes the kernel ask.
+look_for() {
+    local neighbour='' _
+    if [[ -n $(ip address show to "$2") ]]; then
+        echo "$1 here"
+        return
     fi
+    # Not what the machine remembers: the one that had it may have left it a moment ago.
+    ip neighbour flush to "$2" 2>/dev/null
+    for _ in {1..12}; do
+        echo >"/dev/udp/$2/9" 2>/dev/null || true
+        neighbour=$(ip neighbour show to "$2" | sed --quiet 's/.* lladdr \([0-9a-f:]*\) \(REACHABLE\|DELAY\|PROBE\|PERMANENT\).*/\1/p')
+        [[ -z $neighbour ]] || break
+        sleep 0.1
+    done 2>/dev/null
+    [[ -z $neighbour ]] || echo "$1 taken $neighbour"
+}
+if [[ -n $FLOATING_IP ]]; then
+    look_for floating_ip "$FLOATING_IP"
+fi
+if [[ -n $FLOATING_IP6 ]]; then
+    # Where packets to it go: of those for a router, the route says so.
+    ip -6 route get "$FLOATING_IP6" 2>/dev/null | sed --quiet '/ via /d; s/.* dev \([^ ]*\) .*/floating_ip6_link \1/p'
+    look_for floating_ip6 "$FLOATING_IP6"
 fi
 
 # A port where nobody listens says so at once; a firewall says nothing, or that the host is out of reach.

@@ -43,6 +43,7 @@ class Existing:
             machines=machines_at(balancers, nodes, settings.profile),
             # What else is in their network is not known, so no other address is let in.
             php_addresses=tuple(nodes),
+            floating_ip6=settings.floating_ip6,
         )
 
     def states(self, names: tuple[str, ...]) -> States:

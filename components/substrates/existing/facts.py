@@ -86,6 +86,7 @@ def questions(
         "SERVES": "yes" if serves else "no",
         "BRICK": existing.brick if planned.has_brick else "",
         "FLOATING_IP": "" if serves else plan.floating_ip or "",
+        "FLOATING_IP6": "" if serves else plan.floating_ip6 or "",
         "PACKAGES": " ".join(packages_of(planned, settings.extra_packages, metrics=metrics, acme=acme)),
         "PORTS": " ".join(map(str, ports_listened(planned, metrics=metrics, log=log))),
         "PEERS": "\n".join(peers),

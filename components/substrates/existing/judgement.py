@@ -93,7 +93,10 @@ class Judge:
             self._changes_its_name(planned)
         for planned in answering:
             self._network(planned)
-        self._floating_ip(answering)
+        self._floating_ip("floatingIp", self.plan.floating_ip, answering, "floating_ip", "address")
+        if self.plan.floating_ip6:
+            self._floating_ip("floatingIp6", self.plan.floating_ip6, answering, "floating_ip6", "address6")
+            self._in_its_network(self.plan.floating_ip6, answering)
         self._clocks(answering)
         self._kept_sessions(answering)
         return self.failures
@@ -298,10 +301,16 @@ class Judge:
                     f"a firewall on {target} or between them must let them pass (docs/existing.md lists the ports).",
                 )
 
-    def _floating_ip(self, answering: list[PlannedMachine]) -> None:
-        key = f"{NAMESPACE}:floatingIp"
-        address = self.plan.floating_ip
-        holders = [one.name for one in answering if f"{address}/" in "".join(self.found[one.name].all("address"))]
+    def _floating_ip(
+        self, key: str, address: str | None, answering: list[PlannedMachine], fact: str, addresses: str
+    ) -> None:
+        """Nobody but the stack's balancers has the address, as the facts of these names say."""
+        key = f"{NAMESPACE}:{key}"
+        holders = [
+            one.name
+            for one in answering
+            if any(cidr.startswith(f"{address}/") for cidr in self.found[one.name].all(addresses))
+        ]
         balancers = [one.name for one in answering if one.role is Role.LOAD_BALANCER]
         for name in holders:
             if not (name in balancers and self.is_ours(name)):
@@ -313,10 +322,26 @@ class Judge:
             if one.name in self.replaced or (self.found[one.name].failure and one.name in self.known)
         ]
         for name in balancers:
-            taken = self.found[name].one("floating_ip")
+            taken = self.found[name].one(fact)
             if taken.startswith("taken") and not holders and not unseen:
                 self.refuse(
                     name, f"somebody else has {address}, at {taken.split(' ')[1]}", key, "an address that nobody has."
+                )
+
+    def _in_its_network(self, address: str, answering: list[PlannedMachine]) -> None:
+        """Each balancer reaches the IPv6 address at the interface where keepalived puts it, without a router."""
+        for name in (one.name for one in answering if one.role is Role.LOAD_BALANCER):
+            facts = self.found[name]
+            interfaces = dict(value.split(" ", 1) for value in facts.all("address"))
+            own = f"{self.existing.by_name[name].address}/"
+            interface = next((where for cidr, where in interfaces.items() if cidr.startswith(own)), None)
+            if interface and facts.one("floating_ip6") != "here" and facts.one("floating_ip6_link") != interface:
+                there = [value.split(" ")[0] for value in facts.all("address6") if value.endswith(f" {interface}")]
+                self.refuse(
+                    name,
+                    f"{address} is in no network of {interface}, whose IPv6 addresses are {', '.join(there) or 'none'}",
+                    f"{NAMESPACE}:floatingIp6",
+                    "a free address of an IPv6 network that both balancers are in.",
                 )
 
     def _clocks(self, answering: list[PlannedMachine]) -> None:

@@ -20,7 +20,7 @@ from components.plan.config_values import (
     text,
     text_as_is,
 )
-from components.plan.settings import Settings
+from components.plan.settings import AUTO, Settings
 from components.plan.topology import BALANCERS, MAX_PHP_NODES
 
 KEY = "existing"
@@ -229,6 +229,7 @@ def check_existing(
             )
         owners.setdefault(machine.address, name)
     _check_network(reader, existing, settings, owners)
+    _check_ipv6(reader, settings)
 
 
 def _lacks(reader: Reader, key: str, why: str, example: str) -> None:
@@ -275,3 +276,12 @@ def _check_network(reader: Reader, existing: ExistingSettings, settings: Setting
         reader.refuse("floatingIp", f"free, but it is {existing.key_of(owners[floating_ip])}", example)
     elif floating_ip is not None and not net[0] < ipaddress.IPv4Address(floating_ip) < net[-1]:
         reader.refuse("floatingIp", f"a free address in {network}", example)
+
+
+def _check_ipv6(reader: Reader, settings: Settings) -> None:
+    if settings.floating_ip6 == AUTO:
+        reader.refuse(
+            "floatingIp6",
+            "a free IPv6 address of a network that both balancers are in: which one that is, only you know",
+            "floatingIp6 2001:db8::10",
+        )

@@ -43,7 +43,8 @@ def values(count: int = 2, **more: Any) -> dict[str, Any]:
         "privateKeyFile": "~/.ssh/key",
         "brick": "/dev/vdb",
     }
-    top = {name: value for name, value in more.items() if name in ("network", "floatingIp", "phpNodes", "profile")}
+    tops = ("network", "floatingIp", "floatingIp6", "phpNodes", "profile")
+    top = {name: value for name, value in more.items() if name in tops}
     below = {name: value for name, value in more.items() if name not in top}
     return {
         "substrate": "existing",
@@ -109,6 +110,8 @@ def test_as_many_nodes_as_are_listed() -> None:
         ({"floatingIp": "192.0.3.10"}, "a free address in 192.0.2.0/24"),
         ({"floatingIp": "192.0.2.255"}, "a free address in 192.0.2.0/24"),
         ({"floatingIp": "192.0.2.22"}, "it is php-cluster:existing.nodes[1]"),
+        ({"floatingIp6": "2001:db8::10"}, None),
+        ({"floatingIp6": "auto"}, "a free IPv6 address of a network that both balancers are in"),
         ({"phpNodes": 5}, "existing.nodes lists 2"),
     ],
 )
@@ -171,9 +174,15 @@ def said_by_all(plan: Topology, **more: str) -> dict[str, Facts]:
 
 
 def failures(
-    found: Mapping[str, Facts], *, owner: str = OWNER, known: str = "", answer: bool = True, **more: Any
+    found: Mapping[str, Facts],
+    *,
+    owner: str = OWNER,
+    known: str = "",
+    answer: bool = True,
+    floating_ip6: str = "",
+    **more: Any,
 ) -> list[str]:
-    settings, existing, plan = planned()
+    settings, existing, plan = planned(floatingIp6=floating_ip6)
     return Judge(settings, existing, plan, found, owner, frozenset(known.split()), **more).judge(must_answer=answer)
 
 
@@ -215,6 +224,41 @@ def test_a_machine_that_is_not_fit_is_named(machine: str, line: str, said: str) 
     found = failures(said_by_all(plan, **{machine: line}))
     assert any(said in one for one in found), found
     assert all("php-cluster:" in one for one in found)
+
+
+def with_ipv6(**more: str) -> list[str]:
+    """What is wrong where both balancers are in one IPv6 network, but for what they say more."""
+    link = "+address6 2001:db8::1{}/64 eth0\n+floating_ip6_link eth0"
+    said = {"lb1": link.format(1), "lb2": link.format(2), "php1": "", "php2": ""} | more
+    found = said_by_all(planned()[2], **said)
+    assert failures(found) == []
+    return failures(found, floating_ip6="2001:db8::10")
+
+
+ROUTED, ELSEWHERE = "+address6 fe80::1/64 eth0", "+address6 fd00::1/64 eth1\n+floating_ip6_link eth1"
+
+
+@pytest.mark.parametrize(
+    ("machine", "line", "said"),
+    [
+        ("lb2", ROUTED, "2001:db8::10 is in no network of eth0, whose IPv6 addresses are fe80::1/64"),
+        ("lb2", ELSEWHERE, "2001:db8::10 is in no network of eth0, whose IPv6 addresses are none"),
+        ("lb1", "+floating_ip6_link eth0\n+floating_ip6 taken 52:54:00:12:34:56", "somebody else has 2001:db8::10"),
+        ("lb1", "+floating_ip6 here\n+address6 2001:db8::10/64 eth0", "it has 2001:db8::10 itself"),
+        ("php2", "+address6 2001:db8::10/64 eth0", "it has 2001:db8::10 itself"),
+    ],
+)
+def test_an_ipv6_address_that_cannot_float_is_named(machine: str, line: str, said: str) -> None:
+    assert with_ipv6() == []
+    [problem] = with_ipv6(**{machine: line})
+    assert said in problem and "php-cluster:floatingIp6: a" in problem
+
+
+def test_the_cluster_s_own_balancer_may_have_the_ipv6_address() -> None:
+    mine = f"+owner {OWNER} dev"
+    held = "+floating_ip6 here\n+address6 2001:db8::10/128 eth0\n+floating_ip6_link lo"
+    other = "+floating_ip6 taken 52:54:00:12:34:56\n+floating_ip6_link eth0"
+    assert with_ipv6(lb1=f"{mine}\n{held}", lb2=f"{mine}\n{other}") == []
 
 
 def test_another_system_is_one_failure_of_one_machine() -> None:
