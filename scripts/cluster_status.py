@@ -59,7 +59,8 @@ class Report:
             which its clock is ahead of this box's (at least and at most), `used` (place to percent of its room and of
             its inodes), `updates` (packages, those of them for security, and when it has last asked for updates),
             `may_hold` (whether a balancer may hold the floating IP).
-        floating_ip: The address, its owners, and since when.
+        floating_ip: The address, its owners, and since when; where there is one, the IPv6 address that goes with it
+            (`address6`), and its owners (`owners6`).
         balancers: Balancer to PHP node to state, as HAProxy sees it.
         peers: Member of the pool to other member to state.
         bricks: Brick host to state and entries that wait to be healed.
@@ -139,7 +140,9 @@ def ask_site(url: str, seconds: float) -> str:
 
 def ask_machine(machines: Machines, name: str, seconds: float, *, brief: bool) -> tuple[Facts, str, str]:
     """Facts, what the look at its steps printed, and why there is no more (empty: that is all there is)."""
-    variables = f"FLOATING_IP={machines.outputs['floatingIp']}\nBRIEF={'yes' if brief else 'no'}\n"
+    outputs = machines.outputs
+    variables = f"FLOATING_IP={outputs['floatingIp']}\nFLOATING_IP6={outputs.get('floatingIp6', '')}\n"
+    variables += f"BRIEF={'yes' if brief else 'no'}\n"
     script = f"{variables}{HOLDS.read_text()}{PROBE.read_text()}{CHECK_ALL_STEPS}"
     process = subprocess.Popen(
         machines.command(name, "bash", "-s"),
@@ -180,7 +183,10 @@ def examine(machines: Machines, seconds: float = ANSWER_SECONDS, role: Role | No
     with ThreadPoolExecutor(len(names) + 1) as pool:
         site = pool.submit(ask_site, outputs["url"], seconds)
         asked = {name: pool.submit(ask_machine, machines, name, seconds, brief=role is not None) for name in names}
-    report = Report(site.result(), floating_ip={"address": outputs["floatingIp"], "owners": {}}, stack=machines.stack)
+    floating_ip: dict[str, Any] = {"address": outputs["floatingIp"], "owners": {}}
+    if "floatingIp6" in outputs:
+        floating_ip |= {"address6": outputs["floatingIp6"], "owners6": []}
+    report = Report(site.result(), floating_ip=floating_ip, stack=machines.stack)
     for name, answer in asked.items():
         facts, looked, why = answer.result()
         # One that has begun to tell is up; what it still waits for may be a dead member of the pool.
@@ -200,6 +206,8 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
     match list(fact):
         case ["holds_floating_ip", since]:
             report.floating_ip["owners"][machine] = since
+        case ["holds_floating_ip6"]:
+            report.floating_ip["owners6"].append(machine)
         case ["balances", node, *state]:
             report.balancers.setdefault(machine, {})[node] = " ".join(state)
         case ["maintenance", *since]:
@@ -287,6 +295,9 @@ def judge(report: Report) -> None:
     owners = report.floating_ip["owners"]
     if len(owners) != 1:
         problems.append(f"the floating IP is held by {' and '.join(owners) or 'nobody'}")
+    owners6 = report.floating_ip.get("owners6")
+    if owners6 is not None and owners6 != list(owners):
+        problems.append(f"{report.floating_ip['address6']} is held by {' and '.join(owners6) or 'nobody'}")
     for balancer, nodes in report.balancers.items():
         problems += [f"{balancer} sees {node} {state}" for node, state in nodes.items() if not state.startswith("UP")]
     for member, others in report.peers.items():
@@ -408,7 +419,8 @@ def screen(report: Report) -> str:
     """The report for a person, on one screen."""
     lines = [f"stack {report.stack}   {time.strftime('%X')}   the site answers {report.site}"]
     owners = [f"{owner} since {since}" for owner, since in report.floating_ip["owners"].items()]
-    lines.append(f"floating IP {report.floating_ip['address']}: {', '.join(owners) or 'nobody'}")
+    addresses = " and ".join(report.floating_ip[key] for key in ("address", "address6") if key in report.floating_ip)
+    lines.append(f"floating IP {addresses}: {', '.join(owners) or 'nobody'}")
     lines.append("")
     for name, machine in report.machines.items():
         daemons = " ".join(

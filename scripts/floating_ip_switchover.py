@@ -65,7 +65,7 @@ def hand_over(machines: Machines, owner: str, other: str) -> int:
     """Has the other one take the address, and says how long it took."""
     floating_ip = machines.outputs["floatingIp"]
     waits = (
-        f"FLOATING_IP={floating_ip}\n{HOLDS.read_text()}"
+        f"FLOATING_IP={floating_ip} FLOATING_IP6=\n{HOLDS.read_text()}"
         f"until holds_floating_ip; do ((SECONDS < {TAKE_SECONDS})) || exit 1; sleep 0.1; done\n"
     )
     begun = time.monotonic()

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Whether this load balancer holds the floating IP; read before the scripts that ask it over SSH.
 #
-# Input: FLOATING_IP.
+# Input: FLOATING_IP, FLOATING_IP6 (empty: there is none).
 
 # An Elastic IP is on no interface; the network's API tells who has it.
 holds_floating_ip() {
@@ -11,3 +11,5 @@ holds_floating_ip() {
         ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"
     fi
 }
+
+holds_floating_ip6() { [[ -n $FLOATING_IP6 && -n $(ip -6 address show to "$FLOATING_IP6") ]]; }

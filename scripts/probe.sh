@@ -2,7 +2,7 @@
 # What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
 # First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
 #
-# Input: FLOATING_IP, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing but a file in
+# Input: FLOATING_IP, FLOATING_IP6, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing but a file in
 # /run with the number of updates.
 
 echo "clock $(date +%s.%N)"
@@ -21,6 +21,7 @@ if [[ -d /etc/keepalived ]]; then
         since=$(journalctl --unit keepalived --output short-iso --no-pager --quiet --grep 'Entering MASTER STATE' --lines 1 | awk '{ print $1 }')
         echo "holds_floating_ip ${since:-?}"
     fi
+    ! holds_floating_ip6 || echo "holds_floating_ip6"
     [[ ! -e /run/php-cluster/may-hold ]] || echo "may_hold $(</run/php-cluster/may-hold)"
     [[ ! -s /etc/haproxy/maintenance.map ]] || echo "maintenance $(date --reference=/etc/haproxy/maintenance.map '+%Y-%m-%d %H:%M')"
     if [[ -S /run/haproxy/admin.sock ]]; then

@@ -14,12 +14,13 @@ def summary(stack: str, outputs: Mapping[str, Any]) -> str:
     machines = outputs["machines"]
     on_stack = "" if stack == "dev" else f" --stack {stack}"
     last = list(machines)[-1]
+    by_ipv6 = f"\nBy IPv6: {outputs['floatingIp6']}" if "floatingIp6" in outputs else ""
     logins = "\n".join(
         f"  {name:<6} {machine['role']:<14} {machine['address']:<16} {machine['ssh']}"
         for name, machine in machines.items()
     )
     return f"""
-The cluster is up: {outputs["url"]}
+The cluster is up: {outputs["url"]}{by_ipv6}
 
 Its machines, and how to log in:
 {logins}

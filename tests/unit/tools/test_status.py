@@ -41,6 +41,21 @@ def test_well() -> None:
     assert "lb1 since 2026-11-25T10:01:02+0000" in cluster_status.screen(report())
 
 
+def test_the_ipv6_address_goes_with_the_other() -> None:
+    def with_ipv6(*owners: str) -> Report:
+        made = Report("200", floating_ip={"address": "198.18.7.10", "owners": {"lb1": "?"}})
+        made.floating_ip |= {"address6": "fd00:7::10", "owners6": []}
+        for owner in owners:
+            note(made, owner, ["holds_floating_ip6"])
+        judge(made)
+        return made
+
+    assert with_ipv6("lb1").problems == []
+    assert "floating IP 198.18.7.10 and fd00:7::10: lb1 since ?" in cluster_status.screen(with_ipv6("lb1"))
+    assert with_ipv6().problems == ["fd00:7::10 is held by nobody"]
+    assert with_ipv6("lb2").problems == ["fd00:7::10 is held by lb2"]
+
+
 def test_who_writes_the_log_is_told() -> None:
     told = report({"php1": ["log no yes 7 0 0 0"], "php2": ["log yes yes 7 2500000 3 1796068800"]})
     assert (told.problems, told.sessions) == ([], 7)
