@@ -148,6 +148,10 @@ class Cluster(Stack):
     def visitor(self) -> Visitor:
         return Visitor(self.outputs()["url"])
 
+    def visitor6(self) -> Visitor:
+        """One who comes by IPv6."""
+        return Visitor(f"http://[{self.outputs()['floatingIp6']}]/")
+
     def ssh(self, machine: str, command: str, stdin: str | None = None, check: bool = True) -> str:
         """Runs a command on a machine the way the README says."""
         done = self.run("scripts/ssh", "--stack", self.name, machine, command, stdin=stdin or "")
@@ -155,9 +159,9 @@ class Cluster(Stack):
             raise StackError(f"{machine}: {command!r} failed:\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def owners_of_floating_ip(self) -> list[str]:
-        """The load balancers that hold the address now."""
-        address = self.outputs()["floatingIp"]
+    def owners_of_floating_ip(self, output: str = "floatingIp") -> list[str]:
+        """The load balancers that hold the address, or the IPv6 one (`floatingIp6`), now."""
+        address = self.outputs()[output]
         return [
             name
             for name in ("lb1", "lb2")

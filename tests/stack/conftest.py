@@ -11,8 +11,8 @@ from tests.stack.health import whole_again
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """The default cluster: two PHP nodes, profile safe."""
-    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2"})
+    """The default cluster: two PHP nodes, profile safe; visitors come by IPv6, too."""
+    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "2", "floatingIp6": "auto"})
     with standing(stack, request.session):
         yield stack
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.substrates.local.identity import checkout_identity, default_network, lab_id
+from components.substrates.local.identity import checkout_identity, default_network, default_network6, lab_id
 from components.substrates.local.machines import image_inputs
 from components.substrates.local.settings import Image
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
@@ -52,6 +52,10 @@ class OwnMachines:
     base: str
     environment: Mapping[str, str]
 
+    @property
+    def floating_ip6(self) -> str:
+        return str(default_network6(self.stack)[0x10])
+
     def address(self, number: int) -> str:
         return f"{self.base}{30 + number}"
 
@@ -66,6 +70,7 @@ class OwnMachines:
     def make(self, number: int) -> None:
         seed = private_key(bytes([number]) * SEED_BYTES)
         mine = {**self.environment, "NAME": f"m{number}", "ADDRESS": self.address(number)}
+        mine["ADDRESS6"] = str(default_network6(self.stack)[0x30 + number])
         said("scripts/lab/machine", "up", environment=mine, stdin=seed)
         self.enter(number, PREPARE)
 
@@ -85,6 +90,7 @@ class OwnMachines:
             "protect": "false",
             "network": f"{self.base}0/24",
             "floatingIp": f"{self.base}10",
+            "floatingIp6": self.floating_ip6,
             "brickGiB": "1",
             "existing.brick": "/data",
             "existing.user": USER,
@@ -106,6 +112,7 @@ def own_machines(stack: str, count: int) -> Iterator[OwnMachines]:
         "CHECKOUT": checkout_identity(),
         "NETWORK": f"{base}0/24",
         "GATEWAY": f"{base}1",
+        "GATEWAY6": str(default_network6(stack)[1]),
         "PREFIX": "24",
         "IMAGE": image,
         "BRICK_GIB": "2",

@@ -52,7 +52,7 @@ def visit(address: str, trust: ssl.SSLContext, path: str = "/") -> Answer:
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster that knows of no CA when it is made."""
-    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "1", "siteName": NAME})
+    stack = Cluster(tmp_path_factory.mktemp("state"), {"phpNodes": "1", "siteName": NAME, "floatingIp6": "auto"})
     with standing(stack, request.session):
         yield stack
 
@@ -78,8 +78,14 @@ def ca(certified: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def places(cluster: Cluster) -> list[str]:
-    """Where a balancer answers: the floating IP, and each one's own address."""
-    return [cluster.outputs()["floatingIp"], cluster.address("lb1"), cluster.address("lb2")]
+    """Where a balancer answers: the floating IP, each one's own address, and the IPv6 address."""
+    outputs = cluster.outputs()
+    return [outputs["floatingIp"], cluster.address("lb1"), cluster.address("lb2"), outputs["floatingIp6"]]
+
+
+def literal(place: str) -> str:
+    """As URLs have it."""
+    return f"[{place}]" if ":" in place else place
 
 
 def both_serve_one(cluster: Cluster, ca: CertificateAuthority, old: bytes = b"") -> bytes:
@@ -170,7 +176,8 @@ def test_visitors_get_what_browsers_ask_for(certified: Cluster, ca: CertificateA
 
 def test_either_balancer_answers_a_challenge(certified: Cluster, ca: CertificateAuthority) -> None:
     def answers() -> set[str]:
-        found = [request(f"http://{place}/.well-known/acme-challenge/a-token_1") for place in places(certified)]
+        path = ".well-known/acme-challenge/a-token_1"
+        found = [request(f"http://{literal(place)}/{path}") for place in places(certified)]
         assert {each.status for each in found} == {200}
         return {each.text for each in found}
 
@@ -183,9 +190,12 @@ def test_either_balancer_answers_a_challenge(certified: Cluster, ca: Certificate
     finally:
         certified.run("scripts/maintenance", "--stack", certified.name, "off")
     # What is no challenge is the site's, and that is asked for by https.
-    asked = http.client.HTTPConnection(places(certified)[0], timeout=10)
-    asked.request("GET", "/.well-known/acme-challenge/a/b")
-    assert asked.getresponse().status == 301
+    path = "/.well-known/acme-challenge/a/b"
+    for place in places(certified):
+        asked = http.client.HTTPConnection(literal(place), timeout=10)
+        asked.request("GET", path)
+        redirect = asked.getresponse()
+        assert (redirect.status, redirect.headers["Location"]) == (301, f"https://{literal(place)}{path}")
 
 
 def test_it_is_renewed_without_a_reload(certified: Cluster, ca: CertificateAuthority) -> None:

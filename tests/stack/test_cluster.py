@@ -1,6 +1,7 @@
 """What a user sees of a cluster that is up and well."""
 
 import base64
+import functools
 import itertools
 import json
 import re
@@ -13,10 +14,12 @@ from components.plan.traffic import (
     ARBITER_PORT,
     BRICK_PORTS,
     GLUSTERD_PORT,
+    HTTP_PORT,
     INNER_PORT,
     MEMBERS_PORT,
     METADATA,
     SSH_PORT,
+    STATISTICS_PORT,
 )
 from tests.commands import said
 from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
@@ -87,13 +90,33 @@ def test_outputs_say_what_the_cluster_is(cluster: Cluster) -> None:
     assert all("/media/sessions glusterfs" in line for line in outputs["mounts"].values())
 
 
+def test_visitors_come_by_ipv6_to_the_site_and_to_nothing_else(cluster: Cluster) -> None:
+    visitor = cluster.visitor6()
+    assert [visitor.visit()["counter"] for _ in range(4)] == [1, 2, 3, 4]
+    [owner] = cluster.owners_of_floating_ip("floatingIp6")
+    assert {answer["balancer"] for answer in visitor.seen} == {owner}
+    # This box has the first address of the network, and each balancer one of its own.
+    network = cluster.outputs()["floatingIp6"].removesuffix("10")
+    logged = cluster.enter(owner, "journalctl --identifier=haproxy --since=-1min --output=cat")
+    assert f" client={network}1 " in logged
+
+    def reaches(balancer: str, port: int) -> bool:
+        address = f"{network}1{balancer[-1]}"
+        return cluster.run("timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}").returncode == 0
+
+    for balancer in ("lb1", "lb2"):
+        wait_for("the site's port is there", functools.partial(reaches, balancer, HTTP_PORT))
+        inner = [STATISTICS_PORT, MEMBERS_PORT, *gluster_ports(cluster, balancer)]
+        assert [port for port in inner if reaches(balancer, port)] == []
+
+
 def test_status_finds_all_well(cluster: Cluster) -> None:
     cluster.visitor().visit()
     # Not before HAProxy's checks have seen what the tests before this one did.
     status = wait_for("all is well", lambda: well(cluster))
     assert status["site"] == "200" and status["drift"] == {}
     assert status["sessions"] >= 1
-    assert list(status["floating_ip"]["owners"]) == cluster.owners_of_floating_ip()
+    assert list(status["floating_ip"]["owners"]) == status["floating_ip"]["owners6"] == cluster.owners_of_floating_ip()
     assert status["balancers"] == {name: {"php1": "UP", "php2": "UP"} for name in ("lb1", "lb2")}
     assert {host: brick["to_heal"] for host, brick in status["bricks"].items()} == {"lb1": "0", "lb2": "0"}
     assert {name: set(machine["daemons"]) for name, machine in status["machines"].items()} == {

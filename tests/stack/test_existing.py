@@ -51,7 +51,7 @@ def problems_of(cluster: Cluster, *arguments: str) -> str:
 def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path) -> None:
     cluster = Cluster(tmp_path / "state", machines.config((1, 2), (3,), tmp_path))
     # The box has it.
-    cluster.configure({"floatingIp": f"{machines.base}1"})
+    cluster.configure({"floatingIp": f"{machines.base}1", "floatingIp6": "2001:db8::10"})
     machines.enter(
         1,
         "mv /etc/os-release /root; echo 'ID=devuan VERSION_ID=5 PRETTY_NAME=\"Devuan 5\"' >/etc/os-release",
@@ -61,10 +61,11 @@ def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path
     try:
         for command in (["preview"], ["up", "--yes", "--skip-preview"]):
             said = problems_of(cluster, *command)
-            assert "5 things are in the way on your machines; nothing was changed" in said, said
+            assert "6 things are in the way on your machines; nothing was changed" in said, said
             for name, number, what, key in (
                 ("lb1", 1, "it runs Devuan 5", "existing.balancers[0]"),
                 ("lb1", 1, f"somebody else has {machines.base}1", "floatingIp"),
+                ("lb1", 1, "2001:db8::10 is in no network of host0", "floatingIp6"),
                 ("lb2", 2, "ops may not use sudo without a password", "existing.user"),
                 ("php1", 3, "it has no FUSE", "existing.nodes[0]"),
                 ("php1", 3, "nginx listens on port 80", "existing.nodes[0]"),
@@ -114,6 +115,8 @@ def test_up_and_destroy_and_up_again(machines: OwnMachines, tmp_path: Path) -> N
         cluster.up()
         visitor = cluster.visitor()
         assert [visitor.visit()["counter"] for _ in range(3)] == [1, 2, 3]
+        assert cluster.visitor6().visit()["counter"] == 1
+        assert cluster.owners_of_floating_ip("floatingIp6") == cluster.owners_of_floating_ip()
         said = cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name).stdout
         assert "warning" not in said, said
         assert cluster.ssh("php1", "whoami").strip() == USER
@@ -203,4 +206,5 @@ def given_back(machines: OwnMachines, numbers: Iterable[int] = MACHINES) -> None
             number, f"dpkg-query --show --showformat='${{db:Status-Status}} ' {PACKAGES[number]}"
         )
         assert set(installed.split()) == {"installed"}
-        assert f"{machines.base}10/" not in machines.enter(number, "ip -oneline address")
+        addresses = machines.enter(number, "ip -oneline address")
+        assert f"{machines.base}10/" not in addresses and f"{machines.floating_ip6}/" not in addresses

@@ -23,12 +23,14 @@ pytestmark = pytest.mark.usefixtures("restored")
 
 
 def test_the_active_balancer_loses_power(cluster: Cluster) -> None:
-    visitor = used_session(cluster)
+    visitor, by_ipv6 = used_session(cluster), cluster.visitor6()
+    by_ipv6.visit()
     active, spare = balancers(cluster)
     cluster.lab_command("power-off", active)
-    goes_on(visitor)
-    assert cluster.owners_of_floating_ip() == [spare]
-    assert visitor.seen[-1]["balancer"] == spare
+    for each in (visitor, by_ipv6):
+        goes_on(each)
+        assert each.seen[-1]["balancer"] == spare
+    assert cluster.owners_of_floating_ip() == cluster.owners_of_floating_ip("floatingIp6") == [spare]
     cluster.lab_command("restore", active)
     whole_again(cluster)
     # The returning machine does not take the address back: that would be a second interruption.

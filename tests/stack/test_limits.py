@@ -19,6 +19,7 @@ BOX, VISITOR, OTHER, OFFICE = 1, 250, 251, 252
 SITE = {
     "index.php": "<?php echo 'here';",
     "count.php": "<?php session_start(); echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;",
+    "who.php": "<?php echo $_SERVER['REMOTE_ADDR'], ' ', $_SERVER['HTTP_HOST'];",
     "slow.php": "<?php sleep(1); echo 'slow';",
 }
 
@@ -64,6 +65,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         "limits.sessionsPerSecond": str(SESSIONS),
         "limits.connections": str(CONNECTIONS),
         "limits.requestsAtOnce": str(AT_ONCE),
+        "floatingIp6": "auto",
     }
     cluster = Cluster(folder, settings)
     network = IPv4Network(default_network(cluster.name))
@@ -142,6 +144,26 @@ def test_a_network_of_ipv6_is_one_source(site: Site) -> None:
     assert REFUSED in told
     assert site.ask_as("2001:db8:7:1::2", "index.php") == [REFUSED]
     assert site.ask_as("2001:db8:7:2::1", "index.php") == ["200"]
+
+
+def test_who_comes_by_ipv6_is_counted_by_his_network(stack: Cluster, site: Site) -> None:
+    """This box has three addresses: two of one network, and another one's."""
+    floating = stack.outputs()["floatingIp6"]
+    one, same, other = (floating.replace("::10", end) for end in ("::a1", "::a2", ":1::a1"))
+    for address in (one, same, other):
+        site.run("ip", "address", "add", f"{address}/128", "dev", f"pc-{stack.lab}", "nodad", host=BOX)
+
+    def ask(source: str, page: str, times: int = 1) -> list[str]:
+        """What is answered, with the status."""
+        command = ["curl", "--silent", "--globoff", "--noproxy", "*", "--interface", source, "--write-out"]
+        command += [" %{http_code}\\n", "--parallel", "--parallel-max", "8"]
+        return site.run(*command, *[f"http://[{floating}]/{page}"] * times, host=BOX).splitlines()
+
+    assert ask(one, "who.php") == [f"{one} [{floating}] 200"]
+    assert ask(other, "who.php") == [f"{other} [{floating}] 200"]
+    assert " 429" in ask(one, "index.php", times=BURST + 60)
+    assert ask(same, "who.php") == [" 429"]
+    assert ask(other, "who.php") == [f"{other} [{floating}] 200"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def open_again(cluster: Cluster) -> Iterator[None]:
 
 def test_the_address_is_handed_over_and_back(cluster: Cluster) -> None:
     whole_again(cluster)
-    visitor, logins = used_session(cluster), {name: cluster.enter(name, KEEPALIVED) for name in ("lb1", "lb2")}
+    visitor, by_ipv6 = used_session(cluster), cluster.visitor6()
+    by_ipv6.visit()
+    logins = {name: cluster.enter(name, KEEPALIVED) for name in ("lb1", "lb2")}
     for _ in range(2):
         active, spare = balancers(cluster)
         with visitors(cluster.outputs()["url"]) as answers:
@@ -40,8 +42,10 @@ def test_the_address_is_handed_over_and_back(cluster: Cluster) -> None:
         # No answer was an error of the site's; connections that were open at that moment ended.
         failed = {said: count for said, count in answers.items() if not said.startswith(("{", "<"))}
         assert sum(failed.values()) <= 4 and not any(re.match(r"\d{3} ", said) for said in failed), failed
-        assert cluster.owners_of_floating_ip() == [spare]
+        assert cluster.owners_of_floating_ip() == cluster.owners_of_floating_ip("floatingIp6") == [spare]
         goes_on(visitor)
+        goes_on(by_ipv6)
+        assert by_ipv6.seen[-1]["balancer"] == spare
         # Both take part again, and neither takes it back.
         wait_for("the first may hold it again", functools.partial(may_hold, cluster, active))
         time.sleep(1.5)
