@@ -22,6 +22,7 @@ from components.plan import volume_options
 from components.plan.acme_settings import HOST_NAME, HOST_NAME_RULE, AcmeSettings, read_acme
 from components.plan.application_settings import ApplicationSettings, read_application
 from components.plan.config_values import (
+    NAMESPACE,
     ConfigError,
     Reader,
     address,
@@ -220,6 +221,17 @@ def _read_upgrading(reader: Reader) -> str:
     """Checks which machine is replaced now, if any."""
     rule = "empty, or a machine's name as lb2 or php1"
     return reader.read("upgrading", matching(_MACHINE_OR_NONE), rule, "upgrading php2", "")
+
+
+def refuse_upgrading(reader: Reader, settings: Settings) -> None:
+    """Notes `upgrading` where the program makes no machine anew: there it would do nothing, in silence."""
+    if settings.upgrading:
+        reader.problems.append(
+            f"{NAMESPACE}:upgrading is {settings.upgrading}\n"
+            "    Only local machines are replaced by ones with another release of Debian. scripts/upgrade brings\n"
+            "    these to the newest packages of theirs; scripts/restore fills a new stack from a backup.\n"
+            "    Remove it: pulumi config rm upgrading"
+        )
 
 
 def _app_dir(value: Any) -> Path:

@@ -19,7 +19,7 @@ from components.plan.config_values import (
     private_network,
     switch,
 )
-from components.plan.settings import Settings
+from components.plan.settings import Settings, refuse_upgrading
 from components.substrates.aws import zones
 
 KEY = "aws"
@@ -111,6 +111,7 @@ def check_aws(reader: Reader, aws: AwsSettings, settings: Settings) -> None:
         reader.refuse("floatingIp", "absent: the cloud gives the address", "siteName www.example.org")
     if reader.values["floatingIp6"]:
         reader.refuse("floatingIp6", "absent: an Elastic IP is an IPv4 address, and moves alone", "floatingIp6 ''")
+    refuse_upgrading(reader, settings)
     if not aws.ssh_cidrs and not any(".sshCidrs" in problem for problem in reader.problems):
         reader.problems.append(
             f"{NAMESPACE}:{KEY}.sshCidrs is not set\n    It must name the networks from which you log in: this program "

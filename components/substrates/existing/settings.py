@@ -20,7 +20,7 @@ from components.plan.config_values import (
     text,
     text_as_is,
 )
-from components.plan.settings import AUTO, Settings
+from components.plan.settings import AUTO, Settings, refuse_upgrading
 from components.plan.topology import BALANCERS, MAX_PHP_NODES
 
 KEY = "existing"
@@ -230,6 +230,7 @@ def check_existing(
         owners.setdefault(machine.address, name)
     _check_network(reader, existing, settings, owners)
     _check_ipv6(reader, settings)
+    refuse_upgrading(reader, settings)
 
 
 def _lacks(reader: Reader, key: str, why: str, example: str) -> None:

@@ -50,6 +50,7 @@ def test_a_wrong_value_is_named(key: str, value: Any) -> None:
 def test_rules_about_several_keys() -> None:
     assert "aws.sshCidrs is not set" in refusal({"sshCidrs": []})
     assert "network is null" in refusal({"vpcId": "vpc-0123456789abcdef0"}).replace('""', "null")
+    assert "upgrading is php2" in refusal({}, upgrading="php2")
     assert "the cloud gives the address" in refusal({}, floatingIp="10.64.0.9", network="10.64.0.0/20")
     assert "an Elastic IP is an IPv4 address" in refusal({}, floatingIp6="2001:db8::10")
     assert "a /16 to /24" in refusal({}, network="10.64.0.0/25")

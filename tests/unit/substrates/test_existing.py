@@ -29,6 +29,7 @@ from tests.unit.graph import Graph, everything_before, graph_of
 from tests.unit.settings import read_settings, read_with_substrate
 
 OWNER = "0123456789abcdef"
+TOP = ("network", "floatingIp", "floatingIp6", "phpNodes", "profile", "upgrading")
 
 
 def key(number: int) -> str:
@@ -43,8 +44,7 @@ def values(count: int = 2, **more: Any) -> dict[str, Any]:
         "privateKeyFile": "~/.ssh/key",
         "brick": "/dev/vdb",
     }
-    tops = ("network", "floatingIp", "floatingIp6", "phpNodes", "profile")
-    top = {name: value for name, value in more.items() if name in tops}
+    top = {name: value for name, value in more.items() if name in TOP}
     below = {name: value for name, value in more.items() if name not in top}
     return {
         "substrate": "existing",
@@ -113,6 +113,7 @@ def test_as_many_nodes_as_are_listed() -> None:
         ({"floatingIp6": "2001:db8::10"}, None),
         ({"floatingIp6": "auto"}, "a free IPv6 address of a network that both balancers are in"),
         ({"phpNodes": 5}, "existing.nodes lists 2"),
+        ({"upgrading": "php2"}, "Remove it: pulumi config rm upgrading"),
     ],
 )
 def test_wrong_settings_are_refused(changed: dict[str, Any], said: str | None) -> None:
