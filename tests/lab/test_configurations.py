@@ -232,6 +232,7 @@ VALUES = {
     "RANK": "0",
     "PEER": "lb2",
     "FLOATING_IP": "198.18.7.10",
+    "FOLDER": topology.ARBITER_FOLDER,
     "ARBITER_FOLDER": topology.ARBITER_FOLDER,
     "BRICKS_OF": "lb1 lb2",
     "FIRST_BRICK_PORT": "49152",
@@ -279,6 +280,18 @@ def test_systemd_takes_it(image: Image, tmp_path: Path, file: str) -> None:
     (tmp_path / "file").write_text(text.replace("=", "s=", 1))
     done = image.run(verify, tmp_path)
     assert done.returncode != 0 and "Unknown key" in done.stdout, done.stdout
+
+
+MOST_EXPOSED = 49
+"""What `systemd-analyze security` may say of a service of ours, in tenths: below 5.0 of 10, which it calls OK."""
+
+
+@pytest.mark.parametrize("file", [file for file in UNITS if ".service" in file])
+def test_services_are_confined(image: Image, tmp_path: Path, file: str) -> None:
+    (tmp_path / UNITS[file]).write_text(unit_text(file))
+    judge = f"systemd-analyze security --no-pager --offline=yes --threshold={MOST_EXPOSED} /files/{UNITS[file]}"
+    done = image.run(judge, tmp_path)
+    assert done.returncode == 0 and "Overall exposure" in done.stdout, done.stdout
 
 
 def test_no_unit_is_left_out() -> None:

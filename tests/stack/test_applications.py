@@ -278,6 +278,10 @@ def test_workers_follow_the_release_and_end_their_work(site: Cluster, one_serves
     # One that dies is started again, and after a boot too.
     site.ssh("php2", "rm --force /tmp/worker; pkill --signal KILL --full '^php worker.php'")
     wait_for("the workers are back", lambda: workers(site, "php2") == {"begins six": 2})
+    # However the services are confined: a mail program is another user's.
+    of = ("'^php worker.php'", "'php-fpm: pool site'")
+    told = [site.ssh("php2", f"cat /proc/$(pgrep --newest --full {process})/status") for process in of]
+    assert all(re.search(r"^NoNewPrivs:\s+0\nSeccomp:\s+2$", status, re.MULTILINE) for status in told), told
 
     site.configure({"workers[0].count": "1"})
     site.up()

@@ -22,6 +22,7 @@ from components.plan.traffic import (
     STATISTICS_PORT,
 )
 from tests.commands import said
+from tests.lab.test_configurations import MOST_EXPOSED
 from tests.stack.cluster import Cluster, gluster_ports, request, stranger, wait_for
 from tests.stack.health import whole_again
 
@@ -56,6 +57,22 @@ def test_sessions_are_apart(cluster: Cluster) -> None:
         one.visit()
     other.visit()
     assert (one.count, other.count) == (3, 1)
+
+
+def test_services_are_confined(cluster: Cluster) -> None:
+    look = f"""
+        cd /etc/systemd/system
+        systemctl list-units --all --plain --no-legend 'php-cluster-*.service' | while read -r unit _; do
+            # Not what systemd-run has started for a while.
+            [[ $(systemctl show --property FragmentPath --value "$unit") == "$PWD"/* ]] || continue
+            systemd-analyze security --no-pager --threshold={MOST_EXPOSED} "$unit" >/dev/null || echo -n 'EXPOSED '
+            echo "$unit"
+        done
+        # A value that put_unit was not told.
+        grep --with-filename '@[A-Za-z_]*@' php-cluster-*.service || true"""
+    found = {machine: cluster.enter(machine, look) for machine in cluster.outputs()["machines"]}
+    assert "php-cluster-balancer" in found["lb1"] and "php-cluster-fpm@" in found["php2"]
+    assert not re.search("EXPOSED|@[A-Za-z_]+@", "".join(found.values())), found
 
 
 def brick_listing(cluster: Cluster, balancer: str) -> str:

@@ -38,7 +38,7 @@ if ! holds "$reserved_at_boot" "$line"$'\n' || [[ $(<"$reserved_ports") != "$res
 fi
 arbiter_notes
 put_file "$volume_file" 0644 "$VOLUME_FILE"
-put_unit "$unit.service" "$ARBITER_SERVICE" volume_file
+put_unit "$unit.service" "$ARBITER_SERVICE" volume_file FOLDER
 enabled_and_running "$unit" restart
 wait_until 60 "the arbiter listens" listens
 forget_steps '*-arbiter-left'

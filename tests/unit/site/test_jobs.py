@@ -14,6 +14,7 @@ from components.site.jobs import environment_file, jobs_of
 from components.site.package import Site
 from components.site.release import release_name
 from components.steps.drift import Drift
+from components.steps.host_scripts import HOST_SCRIPTS
 from components.steps.last_update import LastUpdate
 from tests.unit.graph import cluster_graph, everything_before, graph_of, machine, planned
 from tests.unit.settings import read_settings
@@ -42,6 +43,10 @@ def test_units() -> None:
     assert jobs.files["/etc/php-cluster/jobs/cron-tidy"] == "php tidy.php 'a b' 50% $HOME\n"
     assert "TimeoutStopSec=45" in jobs.files["/etc/systemd/system/php-cluster-worker-queue@.service"]
     assert "OnCalendar=*-*-* 03:00:00" in jobs.files["/etc/systemd/system/php-cluster-cron-tidy.timer"]
+    # A job may do what a page may, no more and no less.
+    limits = {line for line in (HOST_SCRIPTS / "site/confined.conf.j2").read_text().splitlines() if "=" in line}
+    assert limits and limits < set((HOST_SCRIPTS / "php/fpm@.service").read_text().splitlines())
+    assert all(limits < set(jobs.files[path].splitlines()) for path in jobs.files if path.endswith(".service"))
     variables = jobs.variables
     assert [variables[f"JOB_FILE_{index}"] for index in range(len(jobs.files))] == list(jobs.files.values())
     assert variables["JOB_FILES"].split() == list(jobs.files)
