@@ -28,6 +28,7 @@ def installed(
                 "PACKET_FILTER": packet_filter(plan, planned, settings.metrics_from),
                 "EXACT": "no" if planned.serves_gluster and names_nodes(plan) else "yes",
                 "LOG_DAYS": str(settings.log_days),
+                **({"TIME_SERVERS": " ".join(settings.time_servers)} if settings.time_servers else {}),
                 "PACKAGES": " ".join(
                     [
                         *packages_of(planned, settings.extra_packages, acme=settings.acme is not None),

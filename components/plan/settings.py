@@ -112,6 +112,7 @@ class Settings:
     protect: bool | None
     upgrading: str
     log_days: int
+    time_servers: tuple[str, ...]
     metrics_from: tuple[str, ...]
     extra_packages: tuple[str, ...]
     brick_gib: int
@@ -215,6 +216,12 @@ def _read_pem(reader: Reader, key: str, example: str) -> str | None:
 def _read_hsts(reader: Reader) -> int:
     rule = f"a whole number from 0 to {MAX_HSTS_SECONDS}"
     return reader.read("hsts", integer(0, MAX_HSTS_SECONDS), rule, "hsts 31536000", 0)
+
+
+def _read_time_servers(reader: Reader) -> tuple[str, ...]:
+    """Checks the names or addresses of time servers."""
+    rule = "a list of host names or IPv4 addresses"
+    return reader.read("timeServers", list_of(matching(HOST_NAME)), rule, "--path 'timeServers[0]' ntp.example.org", ())
 
 
 def _read_upgrading(reader: Reader) -> str:
@@ -397,6 +404,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         protect=reader.read("protect", optional_switch, "true or false", "protect false", None),
         upgrading=_read_upgrading(reader),
         metrics_from=_read_metrics(reader),
+        time_servers=_read_time_servers(reader),
         log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
         extra_packages=reader.read(
             "extraPackages", list_of(matching(_PACKAGE_NAME)), _PACKAGES_RULE, "--path 'extraPackages[0]' php-mysql", ()

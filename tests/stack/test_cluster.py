@@ -165,6 +165,19 @@ def well(cluster: Cluster) -> dict[str, Any]:
     return found
 
 
+def test_a_machine_of_its_own_would_get_chrony(cluster: Cluster) -> None:
+    """Seen only: in the lab a chrony would set the clock of the box."""
+    container, look = "/run/systemd/container", "CHECK=yes bash /var/lib/php-cluster/steps/php2-install || true"
+    try:
+        cluster.enter("php2", f"mv {container} {container}.away")
+        assert cluster.enter("php2", look).strip() == "has chrony set the clock, which nothing does"
+        with_one = f"cp /bin/sleep /run/chronyd; /run/chronyd 30 & sleep 0.2; {look}; kill %1; rm /run/chronyd"
+        assert "nothing to change" in cluster.enter("php2", with_one)
+    finally:
+        cluster.enter("php2", f"mv {container}.away {container}")
+    assert "nothing to change" in cluster.enter("php2", look)
+
+
 def test_peers_are_connected(cluster: Cluster) -> None:
     assert cluster.ssh("lb1", "gluster --mode=script peer status").count("Peer in Cluster (Connected)") == 1
 

@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# Gives a machine its packages, the names of the brick hosts, a journal, and the rules for packets from elsewhere.
+# Gives a machine its packages, the names of the brick hosts, a journal, the time, and the rules for packets from elsewhere.
 #
 # Input: PACKAGES (separated by blanks), HOST_TABLE (lines for /etc/hosts), HOST_NAME, PACKET_FILTER (nftables rules), EXACT
 # ("no": PHP nodes that these rules let in already, they still do, until packet-filter.sh runs), PACKET_FILTER_SERVICE,
-# NFTABLES_DROP_IN (unit files), LOG_DAYS.
+# NFTABLES_DROP_IN (unit files), LOG_DAYS, TIME_SERVERS (separated by blanks; not set: Debian's own).
 # Postcondition: every package is installed, every brick host's name resolves, the rules hold, now and from before any daemon
 # starts at a boot. cloud-init, if it is there, leaves the names alone. The journal outlives a power cut, for LOG_DAYS.
+# Something sets the clock: what did before, or chrony; a container has the clock of its host.
 # A second run changes nothing.
 
 if [[ $(hostname) != "$HOST_NAME" ]]; then
@@ -48,6 +49,15 @@ MaxRetentionSec=${LOG_DAYS}day
 unchanged || systemctl restart systemd-journald
 
 read -r -a packages <<<"$PACKAGES"
+# Whoever unconfigures the machine ends it.
+own_chrony=/var/lib/php-cluster/own-chrony
+# The kernel has 15 characters of a process' name.
+sets_clock() { grep --quiet --no-messages --line-regexp --extended-regexp 'chronyd|ntpd|systemd-timesyn' /proc/[0-9]*/comm; }
+if [[ ! -e $own_chrony && ! -e /run/systemd/container ]] && ! sets_clock; then
+    changing "has chrony set the clock, which nothing does"
+    : >"$own_chrony"
+fi
+[[ ! -e $own_chrony ]] || packages+=(chrony)
 # It knows some under the name of their architecture too, and fails when there is one that it does not know.
 installed=$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null) || true
 missing=()
@@ -62,6 +72,19 @@ if ((${#missing[@]} > 0)); then
     done
     apt_get install --no-install-recommends "${missing[@]}" \
         || fail "apt-get could not install ${missing[*]}"
+fi
+
+if [[ -e $own_chrony ]]; then
+    servers=/etc/chrony/sources.d/php-cluster.sources
+    read -r -a time_servers <<<"${TIME_SERVERS-}"
+    if ((${#time_servers[@]} > 0)); then
+        # Those of Debian's pool, which such a network may not reach, count less.
+        put_file "$servers" 0644 "$(printf 'server %s iburst prefer\n' "${time_servers[@]}")"$'\n'
+    elif [[ -e $servers ]]; then
+        changing "leaves the choice of time servers to Debian"
+        rm "$servers"
+    fi
+    enabled_and_running chrony restart
 fi
 
 filter=/etc/php-cluster/packet-filter.nft

@@ -22,6 +22,13 @@ PROGRAMS = {
 }
 
 
+def process(machine: Path, name: str) -> None:
+    """One that runs there, alone."""
+    comm = machine / "proc/7/comm"
+    comm.parent.mkdir(parents=True, exist_ok=True)
+    comm.write_text(f"{name}\n")
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     for name, body in PROGRAMS.items():
@@ -29,6 +36,7 @@ def machine(tmp_path: Path) -> Path:
         (tmp_path / name).chmod(0o755)
     wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
+    process(tmp_path, "systemd-timesyn")
     (wants / "php-cluster-packet-filter.service").symlink_to("../php-cluster-packet-filter.service")
     (tmp_path / "etc/hosts").write_text("127.0.1.1 old\n127.0.0.1 localhost\n")
     return tmp_path
@@ -44,7 +52,7 @@ def with_cloud_init(machine: Path) -> Path:
 
 def script(machine: Path, *files: str) -> str:
     text = "".join((PROJECT / "scripts" / file).read_text() for file in files)
-    for place in ("/etc/", "/run/php-cluster", "/var/lib/"):
+    for place in ("/etc/", "/proc/[", "/run/php-cluster", "/run/systemd/", "/var/lib/"):
         text = text.replace(place, f"{machine}{place}")
     return text.replace("root:root", f"{machine.owner()}:{machine.group()}")
 
@@ -89,6 +97,40 @@ def test_names_outlast_a_boot_with_cloud_init(machine: Path) -> None:
     (machine / "etc/hosts").write_text(rendered)
     assert rendered.endswith(OURS)
     assert install(machine) == "0 packages installed (nothing to change)\n"
+
+
+CLOCKLESS = {
+    "dpkg-query": "echo chrony installed",
+    "systemctl": "echo \"$*\" >>${0%/*}/asked; echo 'NeedDaemonReload=no ActiveState=active'",
+}
+
+
+def without_clock(machine: Path) -> None:
+    process(machine, "bash")
+    for name, body in CLOCKLESS.items():
+        (machine / name).write_text(f"#!/bin/sh\n{body}\n")
+
+
+def test_chrony_sets_a_clock_that_nobody_sets(machine: Path) -> None:
+    without_clock(machine)
+    servers = machine / "etc/chrony/sources.d/php-cluster.sources"
+    assert "has chrony set the clock, which nothing does" in install(machine)
+    assert "enable --quiet --no-reload chrony" in (machine / "asked").read_text() and not servers.exists()
+    (machine / "etc/systemd/system/multi-user.target.wants/chrony.service").symlink_to("chrony.service")
+    install(machine, TIME_SERVERS="ntp.example.org 192.0.2.1")
+    assert servers.read_text() == "server ntp.example.org iburst prefer\nserver 192.0.2.1 iburst prefer\n"
+    # It sets the clock now.
+    process(machine, "chronyd")
+    assert "nothing to change" in install(machine, TIME_SERVERS="ntp.example.org 192.0.2.1")
+    install(machine)
+    assert not servers.exists() and "nothing to change" in install(machine)
+
+
+def test_a_container_has_the_clock_of_its_host(machine: Path) -> None:
+    without_clock(machine)
+    (machine / "run/systemd").mkdir(parents=True)
+    (machine / "run/systemd/container").touch()
+    assert "chrony" not in install(machine)
 
 
 def test_cloud_init_gets_its_files_back(machine: Path) -> None:

@@ -110,6 +110,8 @@ def test_every_key_is_described() -> None:
         ("requestSeconds", 0),
         ("requestSeconds", "60s"),
         ("logDays", 0),
+        ("timeServers", "ntp.example.org"),
+        ("timeServers", ["ntp.example.org iburst"]),
         ("protect", "yes"),
         ("upgrading", "lb3"),
         ("volumeOptions", ["performance.cache-size"]),
