@@ -91,8 +91,14 @@ def alerts(query: Query) -> set[str]:
     return {each["metric"]["alertname"] for each in query("ALERTS")}
 
 
+def values(query: Query, expression: str) -> set[float]:
+    return {float(each["value"][1]) for each in query(expression)}
+
+
 SELECTORS = re.compile(r"\b(?:php_cluster|haproxy|phpfpm|node|up)(?:[_:]\w+)?(?:\{[^}]*\})?(?![\w:])")
 WITH_TLS = "php_cluster_certificate_end_timestamp_seconds"
+LASTS = "php_cluster_certificate_lifetime_seconds"
+WITHOUT_DATA = {WITH_TLS, LASTS}
 
 
 def asked_for(stack: str) -> tuple[set[str], set[str]]:
@@ -108,14 +114,14 @@ def test_what_dashboard_and_alerts_ask_for_is_there(measured: Cluster, query: Qu
     wait_for("all targets answer", lambda: len(query("up == 1")) == 8, 30)
     wait_for("one failure may come", lambda: set(survived(query).values()) == {1.0}, 60)
     shown, looked_at = asked_for(measured.name)
-    assert len(shown) > 20 and WITH_TLS in looked_at
+    assert len(shown) > 20 and looked_at > WITHOUT_DATA
 
-    def all_but_one_have_data() -> bool:
-        assert {expression for expression in shown | looked_at if not query(expression)} == {WITH_TLS}
+    def others_have_data() -> bool:
+        assert {expression for expression in shown | looked_at if not query(expression)} == WITHOUT_DATA
         return True
 
     # Rates need some seconds.
-    wait_for("they have data", all_but_one_have_data, 30)
+    wait_for("they have data", others_have_data, 30)
     # Prometheus has seen how the cluster began.
     wait_for("no alert is left", lambda: not alerts(query), 60)
     [holds] = query("php_cluster_holds_floating_ip == 1")
@@ -199,8 +205,10 @@ def test_the_certificate_that_is_served_tells_its_end(measured: Cluster, query: 
     measured.configure({"tlsCertificate": chain})
     measured.pulumi("config", "set", "--secret", "tlsKey", "--stack", measured.name, "--", key)
     measured.up()
-    ends = x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc.timestamp()
-    wait_for("it is told", lambda: {float(each["value"][1]) for each in query(WITH_TLS)} == {ends}, 30)
+    certificate = x509.load_pem_x509_certificate(chain.encode())
+    ends = certificate.not_valid_after_utc.timestamp()
+    wait_for("it is told", lambda: values(query, WITH_TLS) == {ends}, 30)
+    assert values(query, LASTS) == {ends - certificate.not_valid_before_utc.timestamp()}
     found = json.loads(measured.status("--json", "--seconds", "30").stdout)
     assert found["certificate_ends"] == {"lb1": ends, "lb2": ends}
 

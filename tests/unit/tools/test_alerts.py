@@ -40,6 +40,7 @@ WHOLE = {
     'node_filesystem_files{machine="lb1", mountpoint="/session"}': "100x90",
     'node_textfile_mtime_seconds{machine="lb1", file="/folder/php-cluster.prom"}': "0+15x90",
     'php_cluster_certificate_end_timestamp_seconds{machine="lb1"}': "9999999x90",
+    'php_cluster_certificate_lifetime_seconds{machine="lb1"}': f"{90 * 86400}x90",
     'haproxy_frontend_http_responses_total{proxy="site", code="2xx", machine="lb1"}': "0+100x90",
     'haproxy_frontend_http_responses_total{proxy="site", code="5xx", machine="lb1"}': "0x90",
 }
@@ -123,14 +124,32 @@ RAISED: dict[str, tuple[dict[str, str], set[str]]] = {
     ),
     "all workers are busy": ({'phpfpm_idle_processes{machine="php1"}': "0x90"}, {"WorkersBusy"}),
     "a certificate ends": (
-        {'php_cluster_certificate_end_timestamp_seconds{machine="lb1"}': f"{(CERTIFICATE_DAYS - 1) * 86400}x90"},
+        {
+            'php_cluster_certificate_end_timestamp_seconds{machine="lb1"}': f"{(CERTIFICATE_DAYS - 1) * 86400}x1200",
+            'php_cluster_certificate_lifetime_seconds{machine="lb1"}': f"{90 * 86400}x1200",
+        },
         {"CertificateEnds"},
+    ),
+    "a certificate of six days ends": (
+        {
+            'php_cluster_certificate_end_timestamp_seconds{machine="lb1"}': f"{2 * 86400}x1200",
+            'php_cluster_certificate_lifetime_seconds{machine="lb1"}': f"{6 * 86400}x1200",
+        },
+        {"CertificateEnds"},
+    ),
+    "a certificate of six days is new": (
+        {
+            'php_cluster_certificate_end_timestamp_seconds{machine="lb1"}': f"{5 * 86400}x1200",
+            'php_cluster_certificate_lifetime_seconds{machine="lb1"}': f"{6 * 86400}x1200",
+        },
+        set(),
     ),
     "maintenance is forgotten": ({'php_cluster_maintenance{machine="lb1"}': "1x1200"}, {"MaintenanceOn"}),
 }
 """What happens, the series that it changes, and the alerts that it raises."""
 
 WHEN = {"a heal takes long": "17m", "maintenance is forgotten": "4h5m"}
+WHEN |= {case: "1h" for case in RAISED if case.startswith("a certificate")}
 """The others are looked at after six minutes."""
 
 
