@@ -23,6 +23,9 @@ from scripts.machines import Machines, RefusalError, last_line, machines_of, par
 
 WELL, INCOMPLETE = 0, 1
 
+LAST_BACKUP = "/var/lib/php-cluster/last-backup"
+"""On the balancers: when the last backup began, of which nothing is missing, in seconds since 1970."""
+
 _HOST_SCRIPT = Path(__file__).parent / "backup_host.sh"
 
 
@@ -134,6 +137,14 @@ def back_up(machines: Machines, repository: Repository) -> tuple[Snapshot, list[
     return repository.save(parts(), counts), missing
 
 
+def tell_balancers(machines: Machines, began: float) -> None:
+    """Leaves a note of a backup where metrics and status look, which need not know this box."""
+    told = machines.run_on(machines.names(Role.LOAD_BALANCER), "tee", LAST_BACKUP, stdin=f"{int(began)}\n")
+    for name, answer in told.items():
+        if answer.returncode != 0:
+            print(f"{name} does not know of it: {last_line(answer)}", file=sys.stderr)
+
+
 def line_of(snapshot: Snapshot) -> str:
     """As a person reads it."""
     sessions, files = snapshot.counts["sessions"], snapshot.counts["files"] / 1e6
@@ -162,8 +173,11 @@ def main() -> int:
             return WELL
         with machines_of(asked.stack) as machines:
             repository.open(create=True)
+            began = time.time()
             snapshot, missing = back_up(machines, repository)
             print(line_of(snapshot))
+            if not missing:
+                tell_balancers(machines, began)
             if asked.keep:
                 repository.forget(asked.keep)
     except BackupError as problem:

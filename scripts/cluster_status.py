@@ -39,6 +39,9 @@ CERTIFICATE_DAYS = 14
 """A certificate that ends sooner is said to end: who renews by hand needs some days, and a machine does it before; of a
 certificate for less than three months, in the last sixth of its time."""
 
+BACKUP_DAYS = 2
+"""The last backup is told of when it is older: one of the nightly ones was left out."""
+
 ASKS_NOW = "/usr/lib/php-cluster/acme-certificate now"
 """Has a balancer ask its CA at once."""
 
@@ -79,6 +82,7 @@ class Report:
         certificate_lasts: How long that one holds in all, in seconds.
         certificate_of_ca: Balancer to whether the CA's certificate that it is to serve is `issued`, or `awaited`.
         certificate_failed: Balancer to when it was last refused a certificate, and why.
+        last_backup: When the last complete backup began, in seconds since 1970; None where no balancer knows of any.
         rolled_back: Release of the site to the one to which it was rolled back.
         problems: What is wrong, in sentences, and the command that mends it where there is one.
         notices: What is to be known and is no fault.
@@ -103,6 +107,7 @@ class Report:
     certificate_lasts: dict[str, int] = field(default_factory=dict)
     certificate_of_ca: dict[str, str] = field(default_factory=dict)
     certificate_failed: dict[str, dict[str, str]] = field(default_factory=dict)
+    last_backup: int | None = None
     rolled_back: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -212,6 +217,8 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             report.balancers.setdefault(machine, {})[node] = " ".join(state)
         case ["maintenance", *since]:
             report.maintenance[machine] = " ".join(since)
+        case ["backup", began]:
+            report.last_backup = max(report.last_backup or 0, int(began))
         case ["refused", count]:
             report.refused += int(count)
         case ["limited", requests, connections, *since]:
@@ -384,6 +391,8 @@ def _notices(report: Report) -> Iterator[str]:
             f"the site was rolled back from {left[:SHOWN]} to {serves[:SHOWN]}: pulumi up with another site ends it, "
             f"and so does {script('release', report.stack)} rollback {left[:SHOWN]}"
         )
+    if report.last_backup and (days := (time.time() - report.last_backup) / 86400) > BACKUP_DAYS:
+        yield f"the last complete backup is {int(days)} days old: {script('backup', report.stack)} WHERE"
     waiting = {name: machine["updates"] for name, machine in report.machines.items() if "updates" in machine}
     for name, updates in waiting.items():
         if updates["packages"]:

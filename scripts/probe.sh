@@ -24,6 +24,7 @@ if [[ -d /etc/keepalived ]]; then
     ! holds_floating_ip6 || echo "holds_floating_ip6"
     [[ ! -e /run/php-cluster/may-hold ]] || echo "may_hold $(</run/php-cluster/may-hold)"
     [[ ! -s /etc/haproxy/maintenance.map ]] || echo "maintenance $(date --reference=/etc/haproxy/maintenance.map '+%Y-%m-%d %H:%M')"
+    [[ ! -s /var/lib/php-cluster/last-backup ]] || echo "backup $(</var/lib/php-cluster/last-backup)"
     if [[ -S /run/haproxy/admin.sock ]]; then
         admin() { echo "$1" | timeout 1 socat - UNIX-CONNECT:/run/haproxy/admin.sock; }
         statistics=$(admin "show stat")

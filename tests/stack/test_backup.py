@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
 import secrets
 import subprocess
@@ -239,10 +240,12 @@ def test_a_backup_goes_over_sftp(saving: Cluster, tmp_path: Path) -> None:
     where = f"sftp://{login['user']}@{login['host']}//root/backups"
     words = ("--stack", saving.name)
     path = ["env", f"PATH={tmp_path}:/usr/bin:/bin"]
+    began = int(time.time())
     for command in (("scripts/backup", *words, where), ("scripts/restore", *words, where)):
         done = saving.run(*path, *command)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "config\n" in saving.ssh("php2", "ls /root/backups")
+    assert json.loads(saving.status("--json", "--seconds", "30").stdout)["last_backup"] >= began
     saving.ssh("php2", "rm -r /root/backups")
 
 

@@ -98,7 +98,8 @@ def values(query: Query, expression: str) -> set[float]:
 SELECTORS = re.compile(r"\b(?:php_cluster|haproxy|phpfpm|node|up)(?:[_:]\w+)?(?:\{[^}]*\})?(?![\w:])")
 WITH_TLS = "php_cluster_certificate_end_timestamp_seconds"
 LASTS = "php_cluster_certificate_lifetime_seconds"
-WITHOUT_DATA = {WITH_TLS, LASTS}
+BACKUP = "php_cluster_backup_timestamp_seconds"
+WITHOUT_DATA = {WITH_TLS, LASTS, BACKUP}
 
 
 def asked_for(stack: str) -> tuple[set[str], set[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.cluster_status import CERTIFICATE_DAYS, FULL_PERCENT
+from scripts.cluster_status import BACKUP_DAYS, CERTIFICATE_DAYS, FULL_PERCENT
 from tests.commands import PROJECT, said
 from tests.prometheus import program
 
@@ -41,6 +41,7 @@ WHOLE = {
     'node_textfile_mtime_seconds{machine="lb1", file="/folder/php-cluster.prom"}': "0+15x90",
     'php_cluster_certificate_end_timestamp_seconds{machine="lb1"}': "9999999x90",
     'php_cluster_certificate_lifetime_seconds{machine="lb1"}': f"{90 * 86400}x90",
+    'php_cluster_backup_timestamp_seconds{machine="lb1"}': "0x90",
     'haproxy_frontend_http_responses_total{proxy="site", code="2xx", machine="lb1"}': "0+100x90",
     'haproxy_frontend_http_responses_total{proxy="site", code="5xx", machine="lb1"}': "0x90",
 }
@@ -143,6 +144,10 @@ RAISED: dict[str, tuple[dict[str, str], set[str]]] = {
             'php_cluster_certificate_lifetime_seconds{machine="lb1"}': f"{6 * 86400}x1200",
         },
         set(),
+    ),
+    "no backup was made for two days": (
+        {'php_cluster_backup_timestamp_seconds{machine="lb1"}': f"-{BACKUP_DAYS * 86400}x90"},
+        {"BackupOld"},
     ),
     "maintenance is forgotten": ({'php_cluster_maintenance{machine="lb1"}': "1x1200"}, {"MaintenanceOn"}),
 }

@@ -56,6 +56,15 @@ def test_the_ipv6_address_goes_with_the_other() -> None:
     assert with_ipv6("lb2").problems == ["fd00:7::10 is held by lb2"]
 
 
+def test_an_old_backup_is_told_and_is_no_fault() -> None:
+    hour = 3600
+    told = {age: f"backup {int(time.time()) - age * hour}" for age in (20, 60)}
+    old = report({"lb1": [*SAYS["lb1"], told[60]]})
+    assert (old.notices, old.exit_code) == (["the last complete backup is 2 days old: scripts/backup WHERE"], WELL)
+    # The other one was off when the last was made.
+    assert report({"lb1": [*SAYS["lb1"], told[60]], "lb2": [*SAYS["lb2"], told[20]]}).notices == []
+
+
 def test_who_writes_the_log_is_told() -> None:
     told = report({"php1": ["log no yes 7 0 0 0"], "php2": ["log yes yes 7 2500000 3 1796068800"]})
     assert (told.problems, told.sessions) == ([], 7)
