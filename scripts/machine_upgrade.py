@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.plan.config_values import NAMESPACE
-from components.plan.debian import DEFAULT, RELEASES, Release
+from components.plan.debian import RELEASES, Release
 from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import BALANCERS, DRAIN_SECONDS, FIRST_NODE, Role
 from scripts import floating_ip_switchover
@@ -143,14 +143,14 @@ class Config:
 
     @property
     def wanted(self) -> Release | None:
-        """What all machines are to run; None where they are not made on this box, and stay at what they have.
+        """What all machines are to run; None where nothing is set or they are not made on this box: what they have.
 
         Raises:
             RefusalError: nobody knows that release.
         """
-        if self._values.get("substrate", "local") != "local":
+        number = str(self._values.get("debian") or "")
+        if not number or self._values.get("substrate", "local") != "local":
             return None
-        number = str(self._values.get("debian") or DEFAULT)
         known = {str(each): release for each, release in RELEASES.items()}
         if number not in known:
             raise RefusalError(

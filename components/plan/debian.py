@@ -34,7 +34,7 @@ class Release:
 
 
 DEFAULT = 12
-"""What machines get that the program makes."""
+"""What the machines of a new stack get."""
 
 RELEASES = {
     release.number: release

@@ -25,11 +25,15 @@ def test_sessions_go_on(fresh_backend: Path, request: pytest.FixtureRequest) -> 
         active, _ = balancers(cluster)
         goes_on_without(cluster, visitor, active)
 
+        # As a stack of the time when this release was the default, which never set it.
+        cluster.pulumi("config", "rm", "debian", "--stack", cluster.name)
+        cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
         cluster.lab_command("lose", active)
         goes_on(visitor)
         cluster.up()
         whole_again(cluster)
         goes_on(visitor)
+        assert f"VERSION_CODENAME={OTHER.suite}" in cluster.enter(active, "cat /etc/os-release")
         # The release that it was made with is the one that it keeps until scripts/upgrade is run.
         cluster.configure({"debian": str(RELEASE.number)})
         refused = cluster.pulumi("preview", "--stack", cluster.name, check=False)

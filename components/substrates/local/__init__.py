@@ -10,7 +10,7 @@ import pulumi
 
 from components.plan import topology
 from components.plan.config_values import Reader
-from components.plan.debian import DEFAULT, check_choice
+from components.plan.debian import DEFAULT, RELEASES, check_choice
 from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.steps.drift import Drift, States
@@ -23,7 +23,7 @@ from components.substrates.local.settings import Image, check_network, read_debi
 class Local:
     """The substrate `local`."""
 
-    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value, "debian": DEFAULT}
+    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value, "debian": ""}
     PROTECTED = False
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
@@ -54,7 +54,9 @@ class Local:
             ConfigError: the stack's machines run another release of Debian, and none is upgraded.
         """
         running = machines.releases_of(drift.last)
-        check_choice(self.debian, running.values(), settings.upgrading)
+        first = machines.first_release(drift.last) or RELEASES[DEFAULT]
+        debian = self.debian or max(running.values(), key=lambda release: release.number, default=first)
+        check_choice(debian, running.values(), settings.upgrading)
         running.pop(settings.upgrading, None)
-        releases = {planned.name: running.get(planned.name, self.debian) for planned in plan.machines}
+        releases = {planned.name: running.get(planned.name, debian) for planned in plan.machines}
         return machines.LocalSubstrate(settings, plan, self.image, releases, drift).machines

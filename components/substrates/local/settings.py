@@ -7,7 +7,7 @@ import ipaddress
 
 from components.plan import topology
 from components.plan.config_values import Reader, integer
-from components.plan.debian import DEFAULT, RELEASES, Release
+from components.plan.debian import RELEASES, Release
 from components.plan.settings import AUTO, Settings
 
 
@@ -25,14 +25,14 @@ def read_image(reader: Reader) -> Image:
     )
 
 
-def read_debian(reader: Reader) -> Release:
-    """Checks the key `debian`; what is wrong is noted."""
+def read_debian(reader: Reader) -> Release | None:
+    """Checks the key `debian`; what is wrong is noted. None: as the stack has it."""
     return reader.read(
         "debian",
-        lambda value: RELEASES[integer(1, 99)(value)],
+        lambda value: None if value == "" else RELEASES[integer(1, 99)(value)],
         f"one of {', '.join(map(str, RELEASES))}",
         "debian 13",
-        RELEASES[DEFAULT],
+        None,
     )
 
 

@@ -47,10 +47,11 @@ def test_a_stack_stays_at_its_release_until_it_is_upgraded(suite: str | None, de
         assert "image" in graph_of(lambda: local.create(settings, local.plan(settings), drift))
 
 
-def test_a_new_stack_has_the_release_that_is_set() -> None:
-    settings, local = read_with_substrate({"network": NETWORK, "debian": "13"})
-    graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
-    assert graph["image"].inputs["environment"]["SUITE"] == "trixie"
+@pytest.mark.parametrize(("debian", "suite"), [("12", "bookworm"), ("13", "trixie"), ("", "bookworm")])
+def test_a_new_stack_has_the_release_that_is_set_or_the_default(debian: str, suite: str) -> None:
+    graph = made({}, debian=debian)
+    assert graph["image"].inputs["environment"]["SUITE"] == suite
+    assert triggers_of(graph) == dict.fromkeys(NAMES, "")
 
 
 def made(known: dict[str, dict[str, Any]], **values: Any) -> Graph:
@@ -75,6 +76,22 @@ ON_12: dict[str, dict[str, Any]] = {"image": BOOKWORM} | {name: {"triggers": ["a
 UPGRADED = {"triggers": ["address", "key", "Debian 13"]}
 
 
+@pytest.mark.parametrize("image", [BOOKWORM, TRIXIE, {"environment": {"PACKAGES": ""}}])
+def test_a_stack_that_is_not_told_keeps_its_release(image: dict[str, Any]) -> None:
+    """The default was 12 once, and 12 is what images had before there was a choice."""
+    suite = image["environment"].get("SUITE", "bookworm")
+    before_any_machine, with_machines = made({"image": image}), made(ON_12 | {"image": image}, phpNodes=3)
+    for graph in (before_any_machine, with_machines):
+        assert graph["image"].inputs["environment"]["SUITE"] == suite
+        assert set(triggers_of(graph).values()) == {""}
+        assert set(images_of(graph).values()) == {"image"}
+
+
+def test_a_machine_that_joins_a_cluster_of_both_has_the_newer_release() -> None:
+    graph = made(ON_12 | {"image-trixie": TRIXIE, "php2-machine": UPGRADED}, phpNodes=3)
+    assert triggers_of(graph) == dict.fromkeys(NAMES, "") | dict.fromkeys(("php2-machine", "php3-machine"), "Debian 13")
+
+
 def test_the_machine_that_is_upgraded_is_replaced_and_no_other() -> None:
     graph = made(ON_12, debian=13, upgrading="php2")
     assert triggers_of(graph) == dict.fromkeys(NAMES, "") | {"php2-machine": "Debian 13"}
@@ -82,8 +99,8 @@ def test_the_machine_that_is_upgraded_is_replaced_and_no_other() -> None:
     assert graph["image-trixie"].inputs["environment"]["SUITE"] == "trixie"
 
 
-@pytest.mark.parametrize("debian", [12, 13])
-def test_a_cluster_of_both_releases_stays_as_it_is(debian: int) -> None:
+@pytest.mark.parametrize("debian", [12, 13, ""])
+def test_a_cluster_of_both_releases_stays_as_it_is(debian: int | str) -> None:
     both = ON_12 | {"image-trixie": TRIXIE, "php2-machine": UPGRADED}
     graph = made(both, debian=debian)
     assert triggers_of(graph) == dict.fromkeys(NAMES, "") | {"php2-machine": "Debian 13"}
