@@ -1,4 +1,4 @@
-"""Which release of Debian the machines of the tests run: `DEBIAN=13 scripts/test stack`; without it, the default."""
+"""Which release of Debian the machines of the tests run: `DEBIAN=12 scripts/test stack`; without it, the default."""
 
 import os
 

@@ -33,7 +33,7 @@ class Release:
         return self.gluster * 10_000
 
 
-DEFAULT = 12
+DEFAULT = 13
 """What the machines of a new stack get."""
 
 RELEASES = {

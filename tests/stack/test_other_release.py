@@ -1,4 +1,4 @@
-"""The release of Debian that the other tests do not run on; `DEBIAN=13 make stack` runs them all on that one."""
+"""The release of Debian that the other tests do not run on; `DEBIAN=12 make stack` runs them all on that one."""
 
 from pathlib import Path
 

@@ -47,7 +47,7 @@ def test_a_stack_stays_at_its_release_until_it_is_upgraded(suite: str | None, de
         assert "image" in graph_of(lambda: local.create(settings, local.plan(settings), drift))
 
 
-@pytest.mark.parametrize(("debian", "suite"), [("12", "bookworm"), ("13", "trixie"), ("", "bookworm")])
+@pytest.mark.parametrize(("debian", "suite"), [("12", "bookworm"), ("13", "trixie"), ("", "trixie")])
 def test_a_new_stack_has_the_release_that_is_set_or_the_default(debian: str, suite: str) -> None:
     graph = made({}, debian=debian)
     assert graph["image"].inputs["environment"]["SUITE"] == suite
