@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from components.substrates.local.identity import checkout_identity
 from components.substrates.ssh_keys import SEED_BYTES, private_key, public_key
+from tests.applications.packages import RELEASE
 from tests.commands import said
-from tests.release import RELEASE
 from tests.stack.cluster import Cluster, wait_for
 
 MACHINE = "db"

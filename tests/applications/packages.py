@@ -6,7 +6,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.plan.debian import RELEASES
 from tests.commands import said
+
+RELEASE = RELEASES[12]
+"""What the machines run: the applications are made for its PHP, and need a library of its that Debian 13 lacks."""
 
 CACHE = Path.home() / ".cache" / "php-cluster" / "applications"
 _MOST_LINKS = 40

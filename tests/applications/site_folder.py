@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.applications.database import Database
-from tests.applications.packages import copied, unpacked
+from tests.applications.packages import RELEASE, copied, unpacked
 from tests.commands import PROJECT
 
 OWN_FILES = Path(__file__).parent / "site"
@@ -126,6 +126,7 @@ def settings_for(folder: Path, database: Database) -> Settings:
     return Settings(
         {
             "phpNodes": "2",
+            "debian": str(RELEASE.number),
             "appDir": str(folder),
             "appEnvironment.DB_HOST": database.address,
             "appEnvironment.DB_USER": database.user,
