@@ -55,9 +55,13 @@ def test_sessions_are_in_the_log_and_nowhere_else(cluster: Cluster) -> None:
 
 
 def test_status_tells_who_writes(cluster: Cluster) -> None:
-    wait_for("all is well", lambda: cluster.run("scripts/status", "--stack", cluster.name).returncode == 0)
-    said = cluster.run("scripts/status", "--stack", cluster.name).stdout
-    assert f"log of sessions: written by {writer(cluster)} since 2" in said, said
+    def well() -> str:
+        status = cluster.status()
+        assert status.returncode == 0, status.stdout
+        return status.stdout
+
+    said = wait_for("all is well", well)
+    assert f"log of sessions: written by {writer(cluster)}" in said, said
 
 
 def test_one_session_is_exported_and_all_are_counted(cluster: Cluster) -> None:
