@@ -40,6 +40,7 @@ from components.plan.config_values import (
     text,
     text_as_is,
 )
+from components.plan.debian import RELEASES, Release
 from components.plan.limits import Limits, read_limits
 from components.plan.path_patterns import pattern_text
 from components.plan.shared_paths import SharedPaths, read_shared_paths
@@ -110,6 +111,7 @@ class Settings:
     php_workers: int
     request_seconds: int
     protect: bool | None
+    debian: Release | None
     upgrading: str
     log_days: int
     time_servers: tuple[str, ...]
@@ -222,6 +224,14 @@ def _read_time_servers(reader: Reader) -> tuple[str, ...]:
     """Checks the names or addresses of time servers."""
     rule = "a list of host names or IPv4 addresses"
     return reader.read("timeServers", list_of(matching(HOST_NAME)), rule, "--path 'timeServers[0]' ntp.example.org", ())
+
+
+def _read_debian(reader: Reader) -> Release | None:
+    """Checks which release new machines get. None: as the stack has it."""
+    rule = f"one of {', '.join(map(str, RELEASES))}"
+    return reader.read(
+        "debian", lambda value: None if value == "" else RELEASES[integer(1, 99)(value)], rule, "debian 13", None
+    )
 
 
 def _read_upgrading(reader: Reader) -> str:
@@ -402,6 +412,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
             "requestSeconds", integer(1, 3600), "a whole number from 1 to 3600", "requestSeconds 60", 60
         ),
         protect=reader.read("protect", optional_switch, "true or false", "protect false", None),
+        debian=_read_debian(reader),
         upgrading=_read_upgrading(reader),
         metrics_from=_read_metrics(reader),
         time_servers=_read_time_servers(reader),

@@ -79,6 +79,10 @@ class LastUpdate:
         """The environment of a command that was run on this box."""
         return self._outputs(name).get("environment") or {}
 
+    def tags(self, name: str) -> Mapping[str, str]:
+        """The tags of a thing of a cloud."""
+        return self._outputs(name).get("tags") or {}
+
     def triggers(self, name: str) -> Sequence[str]:
         """What would have replaced a command by being another one."""
         return self._outputs(name).get("triggers") or []

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from components.plan.settings import Settings, SubstrateSettings
 from components.plan.topology import Topology
 from components.steps.drift import Drift, States
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.substrates.aws import Aws
 from components.substrates.existing import Existing
@@ -31,7 +32,7 @@ class Substrate(SubstrateSettings, Protocol[P]):
 
     PROTECTED: bool
 
-    def plan(self, settings: Settings) -> P:
+    def plan(self, settings: Settings, last: LastUpdate) -> P:
         """Plans the cluster.
 
         Raises:

@@ -85,6 +85,7 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
     made = stack.events("up")
     assert {"lb1-machine", "php2-machine", "volume-start", "lb1-keepalived"} <= made.steps().keys()
     assert "vpc" not in made.steps(), "what had been made was made again"
+    assert images_of(stack) == {"debian-13-amd64-20260901-3"}
 
     # Every machine was reached, and told its own steps.
     told = {(one["machine"], one["step"]) for one in world.tell("steps")}
@@ -147,6 +148,16 @@ def test_a_cluster_lives_in_the_cloud(stack: AwsCluster) -> None:
     assert_schema(stack.log)
 
 
+def images_of(stack: AwsCluster) -> set[str]:
+    """The names of the images that the stack's machines were made from."""
+    mine = [{"Name": "tag:php-cluster:stack", "Values": [stack.name]}]
+    names: list[str] = stack.world.python(f"""
+made = [i["ImageId"] for r in ec2.describe_instances(Filters={mine})["Reservations"] for i in r["Instances"]]
+result = [image["Name"] for image in ec2.describe_images(ImageIds=made)["Images"]]
+""")
+    return set(names)
+
+
 def test_balancers_route_in_a_vpc_that_exists(stack: AwsCluster) -> None:
     """What the usual stack has otherwise: the network, two zones, the way out, the profile, and protected machines."""
     world = stack.world
@@ -159,7 +170,10 @@ def test_balancers_route_in_a_vpc_that_exists(stack: AwsCluster) -> None:
     stack.set("aws.terminationProtection", "true")
     stack.set("profile", "article")
     stack.set("phpNodes", "3")
+    stack.set("debian", "12")
     made = stack.events("up").steps()
+    assert images_of(stack) == {"debian-12-amd64-20260601-2"}
+    stack.unset("debian")
     assert not {"vpc", "gateway"} & made.keys() and not [name for name in made if "nat" in name]
     told = {(one["machine"], one["step"]) for one in world.tell("steps")}
     assert {("lb1", "lb1-router"), ("lb2", "lb2-router"), ("php3", "php3-mount")} <= told

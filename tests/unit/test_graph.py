@@ -147,7 +147,7 @@ def test_one_node_collects(safe: Graph) -> None:
 
 def test_local_machines() -> None:
     settings, local = read_with_substrate({"network": NETWORK, "phpNodes": 2})
-    graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
+    graph = graph_of(lambda: local.create(settings, local.plan(settings, LastUpdate()), Drift(LastUpdate())))
     for name in ("lb1", "lb2", "php1", "php2"):
         node = graph[f"{name}-machine"]
         assert {"image", "network", f"{name}-host-key", "login-key"} <= everything_before(graph, f"{name}-machine")

@@ -14,8 +14,10 @@ import pulumi
 from components.plan.config_values import Reader
 from components.plan.settings import Settings
 from components.steps.drift import Drift, States
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.substrates.aws import zones
+from components.substrates.aws.release import release_of
 from components.substrates.aws.settings import KEY, check_aws, read_aws
 
 
@@ -32,15 +34,17 @@ class Aws:
         """Notes what breaks rules about several keys at once."""
         check_aws(reader, self.settings, settings)
 
-    def plan(self, settings: Settings) -> zones.CloudTopology:
+    def plan(self, settings: Settings, last: LastUpdate) -> zones.CloudTopology:
         """Plans the cluster over the configured zones, or over those that the account has.
 
         Raises:
-            ConfigError: the account, as far as it may be asked, has not what the settings name.
+            ConfigError: the account, as far as it may be asked, has not what the settings name; or the machines run
+                another release of Debian.
         """
         from components.substrates.aws import account  # noqa: PLC0415 - see above
 
-        region = account.look_up(self.settings, settings.network, settings.php_nodes)
+        debian = release_of(settings.debian, last)
+        region = account.look_up(self.settings, settings.network, settings.php_nodes, debian)
         network = settings.network or zones.default_network(pulumi.get_stack())
         return zones.plan(network, region, settings.php_nodes, settings.profile)
 

@@ -16,6 +16,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.plan.config_values import NAMESPACE, ConfigError
+from components.plan.debian import Release
 from components.substrates.aws import zones
 from components.substrates.aws.advice import advice
 from components.substrates.aws.names import STACK_TAG
@@ -31,7 +32,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 
 
-def look_up(wanted: AwsSettings, network: str | None, php_nodes: int) -> zones.Region:
+def look_up(wanted: AwsSettings, network: str | None, php_nodes: int, debian: Release) -> zones.Region:
     """Looks up what the settings leave open, and checks what they name.
 
     Raises:
@@ -48,8 +49,9 @@ def look_up(wanted: AwsSettings, network: str | None, php_nodes: int) -> zones.R
     result = zones.Region(
         region,
         found.zones(wanted.zones),
-        found.images(wanted.ami, {wanted.balancer_type, wanted.node_type}),
+        found.images(wanted.ami, {wanted.balancer_type, wanted.node_type}, debian),
         found.gateway(wanted.vpc_id, network, php_nodes),
+        debian,
     )
     if problems:
         raise ConfigError("The settings do not fit the account; nothing was changed.\n\n" + "\n\n".join(problems))
@@ -86,7 +88,7 @@ class _NoAccount:
             )
         return tuple(wanted)
 
-    def images(self, wanted: str | None, types: set[str]) -> dict[str, str]:
+    def images(self, wanted: str | None, types: set[str], debian: Release) -> dict[str, str]:
         if not wanted:
             self.problems.append(
                 _problem("ami", "not set", "set where no account may be asked", "ami ami-0123456789abcdef0")
@@ -124,10 +126,10 @@ class _Account(_NoAccount):
             self.problems.append(f"aws:region is {self.region}, which has fewer than two zones for this account")
         return tuple(wanted or there[:3])
 
-    def images(self, wanted: str | None, types: set[str]) -> dict[str, str]:
-        return {kind: image for kind in sorted(types) if (image := self._image(wanted, kind))}
+    def images(self, wanted: str | None, types: set[str], debian: Release) -> dict[str, str]:
+        return {kind: image for kind in sorted(types) if (image := self._image(wanted, kind, debian))}
 
-    def _image(self, wanted: str | None, kind: str) -> str | None:
+    def _image(self, wanted: str | None, kind: str, debian: Release) -> str | None:
         known = self._ask(
             lambda: aws.ec2.get_instance_type(instance_type=kind), absent="InvalidInstanceType|no EC2 Instance Type"
         )
@@ -140,7 +142,7 @@ class _Account(_NoAccount):
         architectures = known.supported_architectures
         if wanted is None:
             architecture = next(one for one in architectures if one in _DEBIAN_ARCHITECTURES)
-            return self._newest_debian(_DEBIAN_ARCHITECTURES[architecture])
+            return self._newest_image(debian, _DEBIAN_ARCHITECTURES[architecture])
         image = self._look_up_image([("image-id", wanted)], owners=None)
         if image is None:
             self.problems.append(
@@ -154,10 +156,12 @@ class _Account(_NoAccount):
         return wanted
 
     @functools.cache  # noqa: B019 - lives as long as the program, which is one look at the account
-    def _newest_debian(self, architecture: str) -> str | None:
-        image = self._look_up_image([("name", f"debian-12-{architecture}-*")], owners=[DEBIAN])
+    def _newest_image(self, debian: Release, architecture: str) -> str | None:
+        image = self._look_up_image([("name", f"debian-{debian.number}-{architecture}-*")], owners=[DEBIAN])
         if image is None:
-            self.problems.append(f"Debian publishes no image of release 12 for {architecture} in {self.region}")
+            self.problems.append(
+                f"Debian publishes no image of release {debian.number} for {architecture} in {self.region}"
+            )
         return image.id if image else None
 
     def _look_up_image(self, filters: Sequence[tuple[str, str]], owners: list[str] | None) -> Any:

@@ -71,6 +71,7 @@ class AwsSubstrate(pulumi.ComponentResource):
             subnet_id=self._network.subnet_id(planned),
             groups=self._groups.of(planned),
             image=self._plan.region.images[self._instance_type(planned)],
+            debian=self._plan.region.debian,
             before=before,
         )
 

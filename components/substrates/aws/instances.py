@@ -10,12 +10,14 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_command as command
 
+from components.plan.debian import Release
 from components.plan.topology import PlannedMachine, Role
 from components.steps.drift import Drift
 from components.steps.machine import ElasticIp, Machine
 from components.steps.remote import FIRST_DIAL_ERROR_LIMIT, with_scripts
 from components.substrates.aws.cloud_init import user_data
 from components.substrates.aws.names import tags
+from components.substrates.aws.release import release_tag
 from components.substrates.aws.settings import AwsSettings
 from components.substrates.ssh_keys import KeyPair, key_pair
 
@@ -43,6 +45,7 @@ class Place:
         subnet_id: Its subnet.
         groups: Its security groups.
         image: What it starts from.
+        debian: The release that it runs.
         before: What must be there before it boots.
     """
 
@@ -50,6 +53,7 @@ class Place:
     subnet_id: pulumi.Output[str]
     groups: Sequence[pulumi.Output[str]]
     image: str
+    debian: Release
     before: Sequence[pulumi.Resource]
 
 
@@ -217,7 +221,7 @@ class AwsMachine(pulumi.ComponentResource):
             user_data=pulumi.Output.all(host_key.private, host_key.public).apply(
                 lambda keys: user_data(planned.role, keys[0], keys[1])
             ),
-            tags=tags(planned.name, role=planned.role.value),
+            tags=tags(planned.name, role=planned.role.value) | release_tag(place.debian),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*place.before, *([interface.association] if interface else [])],

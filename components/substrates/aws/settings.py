@@ -80,7 +80,7 @@ def read_aws(top: Reader) -> AwsSettings:
             (),
         ),
         ami=reader.read(
-            "ami", optional(matching(_AMI)), "the id of an image of Debian 12", "ami ami-0123456789abcdef0", None
+            "ami", optional(matching(_AMI)), "the id of an image of Debian", "ami ami-0123456789abcdef0", None
         ),
         balancer_type=reader.read(
             "balancerType", matching(_INSTANCE_TYPE), "an EC2 instance type", "balancerType t3.medium", ""

@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from components.plan.debian import Release
 from components.plan.topology import (
     FIRST_PHP_OFFSET,
     FLOATING_IP_OFFSET,
@@ -54,12 +55,14 @@ class Region:
         zones: Two or three availability zones of it.
         images: Instance type to the image that its machines start from.
         gateway: Internet gateway of an existing VPC; None where the stack makes its own.
+        debian: The release that its machines run.
     """
 
     name: str
     zones: tuple[str, ...]
     images: Mapping[str, str]
     gateway: str | None
+    debian: Release
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from components.plan.config_values import Reader
 from components.plan.settings import Settings
 from components.plan.topology import Topology, machines_at
 from components.steps.drift import Drift, States
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.substrates.existing import machines
 from components.substrates.existing.settings import KEY, check_existing, read_existing
@@ -32,7 +33,7 @@ class Existing:
         """Notes what breaks rules about several keys at once."""
         check_existing(reader, self.settings, settings, secret_keys)
 
-    def plan(self, settings: Settings) -> Topology:
+    def plan(self, settings: Settings, last: LastUpdate) -> Topology:
         """Plans the cluster on the configured addresses."""
         nodes = [node.address for node in self.settings.nodes]
         balancers = [balancer.address for balancer in self.settings.balancers]

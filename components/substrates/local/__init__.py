@@ -14,26 +14,27 @@ from components.plan.debian import DEFAULT, RELEASES, check_choice
 from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.steps.drift import Drift, States
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.substrates.local import machines
 from components.substrates.local.identity import default_network, default_network6
-from components.substrates.local.settings import Image, check_network, read_debian, read_image
+from components.substrates.local.settings import Image, check_network, read_image
 
 
 class Local:
     """The substrate `local`."""
 
-    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value, "debian": ""}
+    KEYS: Mapping[str, Any] = {"image": Image.PREBUILT.value}
     PROTECTED = False
 
     def __init__(self, reader: Reader, *, chosen: bool) -> None:
-        self.image, self.debian = read_image(reader), read_debian(reader)
+        self.image = read_image(reader)
 
     def check(self, reader: Reader, settings: Settings, secret_keys: Collection[str]) -> None:
         """Notes what breaks rules about several keys at once."""
         check_network(reader, settings)
 
-    def plan(self, settings: Settings) -> Topology:
+    def plan(self, settings: Settings, last: LastUpdate) -> Topology:
         """Plans the cluster in the configured network, or in the stack's own."""
         network = settings.network or default_network(pulumi.get_stack())
         planned = topology.plan(network, settings.php_nodes, settings.profile, settings.floating_ip)
@@ -55,7 +56,7 @@ class Local:
         """
         running = machines.releases_of(drift.last)
         first = machines.first_release(drift.last) or RELEASES[DEFAULT]
-        debian = self.debian or max(running.values(), key=lambda release: release.number, default=first)
+        debian = settings.debian or max(running.values(), key=lambda release: release.number, default=first)
         check_choice(debian, running.values(), settings.upgrading)
         running.pop(settings.upgrading, None)
         releases = {planned.name: running.get(planned.name, debian) for planned in plan.machines}

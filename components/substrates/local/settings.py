@@ -6,8 +6,7 @@ import enum
 import ipaddress
 
 from components.plan import topology
-from components.plan.config_values import Reader, integer
-from components.plan.debian import RELEASES, Release
+from components.plan.config_values import Reader
 from components.plan.settings import AUTO, Settings
 
 
@@ -22,17 +21,6 @@ def read_image(reader: Reader) -> Image:
     """Checks the key `image`; what is wrong is noted."""
     return reader.read(
         "image", Image, f"one of {', '.join(image.value for image in Image)}", "image prebuilt", Image.PREBUILT
-    )
-
-
-def read_debian(reader: Reader) -> Release | None:
-    """Checks the key `debian`; what is wrong is noted. None: as the stack has it."""
-    return reader.read(
-        "debian",
-        lambda value: None if value == "" else RELEASES[integer(1, 99)(value)],
-        f"one of {', '.join(map(str, RELEASES))}",
-        "debian 13",
-        None,
     )
 
 

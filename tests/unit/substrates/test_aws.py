@@ -8,6 +8,8 @@ import pulumi
 import pytest
 
 from components.cluster import PhpCluster
+from components.plan.config_values import ConfigError
+from components.plan.debian import DEFAULT, RELEASES
 from components.plan.topology import Profile
 from components.site.package import Site
 from components.steps.drift import Drift
@@ -45,7 +47,8 @@ def cloud(
     )
     pulumi.runtime.set_all_config(WITHOUT_ACCOUNT)
     left = {name: node.inputs for name, node in (known or {}).items() if node.type.startswith("aws:")}
-    drift, plan = Drift(LastUpdate(left)), aws.plan(settings)
+    drift = Drift(LastUpdate(left))
+    plan = aws.plan(settings, drift.last)
 
     def program() -> None:
         machines = aws.create(settings, plan, drift)
@@ -394,8 +397,28 @@ def test_one_more_node_is_one_more_machine() -> None:
     assert {name for name in before if before[name].inputs != after[name].inputs} == set()
 
 
+def told_releases(graph: Graph) -> set[str | None]:
+    return {node["tags"].get("php-cluster:debian") for node in of_type(graph, "Instance").values()}
+
+
+def test_machines_tell_their_release_and_a_stack_keeps_it(usual: Graph) -> None:
+    """Those of the time when there was no choice tell none: they have Debian 12, and stay as they are."""
+    assert told_releases(usual) == {"13"}
+    of_12 = cloud(debian=12)
+    assert told_releases(of_12) == {None}
+    assert told_releases(cloud(known=of_12, phpNodes=4)) == {None}
+    assert told_releases(cloud(known=usual, phpNodes=4)) == {"13"}
+
+
+@pytest.mark.parametrize(("made", "wanted"), [(12, 13), (13, 12)])
+def test_another_release_is_refused(made: int, wanted: int) -> None:
+    known = cloud(debian=made)
+    with pytest.raises(ConfigError, match=rf"debian is {wanted}, and .*(?s:.*)Example: .* debian {made}"):
+        cloud(known=known, debian=wanted)
+
+
 def region(names: list[str]) -> zones.Region:
-    return zones.Region("eu-central-1", tuple(names), {}, gateway=None)
+    return zones.Region("eu-central-1", tuple(names), {}, gateway=None, debian=RELEASES[DEFAULT])
 
 
 def test_a_machines_place_follows_from_its_name_alone() -> None:

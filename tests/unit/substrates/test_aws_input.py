@@ -9,6 +9,7 @@ import pulumi
 import pytest
 
 from components.plan.config_values import ConfigError
+from components.steps.last_update import LastUpdate
 from components.substrates.aws.advice import advice
 from tests.commands import PROJECT
 from tests.unit.graph import graph_of
@@ -78,7 +79,7 @@ def test_a_local_stack_needs_nothing_of_the_cloud() -> None:
 def planning(aws_settings: dict[str, Any], config: dict[str, str]) -> Callable[[], object]:
     settings, aws = read_with_substrate({"substrate": "aws", "aws": {**SETTINGS, **aws_settings}})
     pulumi.runtime.set_all_config(config)
-    return lambda: graph_of(lambda: aws.plan(settings))
+    return lambda: graph_of(lambda: aws.plan(settings, LastUpdate()))
 
 
 @pytest.mark.parametrize(

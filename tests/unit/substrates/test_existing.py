@@ -143,7 +143,7 @@ def test_a_host_key_is_a_whole_key() -> None:
 
 def planned(**more: Any) -> tuple[Settings, ExistingSettings, Topology]:
     settings, substrate = read(values(**more))
-    return settings, substrate.settings, substrate.plan(settings)
+    return settings, substrate.settings, substrate.plan(settings, LastUpdate())
 
 
 WELL = """clock 1000.5

@@ -39,7 +39,7 @@ def refusal(**values: Any) -> str:
 @pytest.fixture(scope="module")
 def graph() -> Graph:
     settings, substrate = read(substrate="incus", network=NETWORK, phpNodes=3, incus={"pool": "fast"})
-    plan = substrate.plan(settings)
+    plan = substrate.plan(settings, LastUpdate())
 
     def program() -> None:
         drift = Drift(LastUpdate())

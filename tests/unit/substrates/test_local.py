@@ -16,7 +16,7 @@ from tests.unit.settings import read_with_substrate
 
 def packages_of_image(**values: Any) -> list[str]:
     settings, local = read_with_substrate({"network": NETWORK, "extraPackages": ["php-mysql"], **values})
-    graph = graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate())))
+    graph = graph_of(lambda: local.create(settings, local.plan(settings, LastUpdate()), Drift(LastUpdate())))
     packages: str = graph["image"].inputs["environment"]["PACKAGES"]
     return packages.split()
 
@@ -42,9 +42,9 @@ def test_a_stack_stays_at_its_release_until_it_is_upgraded(suite: str | None, de
     settings, local = read_with_substrate({"network": NETWORK, "debian": debian})
     if refused:
         with pytest.raises(ConfigError, match=rf"debian is {debian}, and the machines .*(?s:\n.*)scripts/upgrade"):
-            local.create(settings, local.plan(settings), drift)
+            local.create(settings, local.plan(settings, drift.last), drift)
     else:
-        assert "image" in graph_of(lambda: local.create(settings, local.plan(settings), drift))
+        assert "image" in graph_of(lambda: local.create(settings, local.plan(settings, drift.last), drift))
 
 
 @pytest.mark.parametrize(("debian", "suite"), [("12", "bookworm"), ("13", "trixie"), ("", "trixie")])
@@ -56,7 +56,7 @@ def test_a_new_stack_has_the_release_that_is_set_or_the_default(debian: str, sui
 
 def made(known: dict[str, dict[str, Any]], **values: Any) -> Graph:
     settings, local = read_with_substrate({"network": NETWORK, **values})
-    return graph_of(lambda: local.create(settings, local.plan(settings), Drift(LastUpdate(known))))
+    return graph_of(lambda: local.create(settings, local.plan(settings, LastUpdate()), Drift(LastUpdate(known))))
 
 
 def triggers_of(graph: Graph) -> dict[str, str]:

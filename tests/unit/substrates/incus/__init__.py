@@ -18,6 +18,7 @@ from components.plan.config_values import Reader, matching
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Topology
 from components.steps.drift import Drift, States
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import with_scripts
 from components.substrates.ssh_keys import KeyPair, key_pair
@@ -42,7 +43,7 @@ class Incus:
         if settings.network is None:
             reader.refuse("network", "that of the bridge", "network 198.18.5.0/24")
 
-    def plan(self, settings: Settings) -> Topology:
+    def plan(self, settings: Settings, last: LastUpdate) -> Topology:
         """Plans the cluster in the bridge's network."""
         return topology.plan(settings.network or "", settings.php_nodes, settings.profile, settings.floating_ip)
 
