@@ -224,6 +224,17 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
         case ["limited", requests, connections, *since]:
             refused = {"requests": int(requests), "connections": int(connections)}
             report.limited[machine] = {**refused, "since": " ".join(since)}
+        case ["peer", name, *state]:
+            report.peers.setdefault(machine, {})[name] = " ".join(state)
+        case own:
+            _note_volume(report, machine, own)
+            _note_certificate(report, machine, own)
+            _note_own(report.machines[machine], own)
+
+
+def _note_volume(report: Report, machine: str, fact: Sequence[str]) -> None:
+    """The same of a fact that is about the bricks, or the sessions on them."""
+    match fact:
         case ["sessions", count]:
             report.sessions = max(report.sessions or 0, int(count))
         case ["log", ("yes" | "no") as writes, linked, stored, size, segments, since, *trouble]:
@@ -231,8 +242,6 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
             known |= {"bytes": int(size), "segments": int(segments), "since": int(since)}
             report.log[machine] = known
             report.sessions = max(report.sessions or 0, int(stored))
-        case ["peer", name, *state]:
-            report.peers.setdefault(machine, {})[name] = " ".join(state)
         case ["brick" | "files_brick" as what, name, pending, *state]:
             bricks = report.bricks if what == "brick" else report.files_bricks
             # Whoever reaches it knows better than whoever does not.
@@ -240,9 +249,6 @@ def note(report: Report, machine: str, fact: Sequence[str]) -> None:
                 bricks[name] = {"state": " ".join(state), "to_heal": pending}
         case ["arbiter_outdated", number]:
             report.outdated.append(BALANCERS[int(number)])
-        case own:
-            _note_certificate(report, machine, own)
-            _note_own(report.machines[machine], own)
 
 
 def _note_certificate(report: Report, machine: str, fact: Sequence[str]) -> None:

@@ -226,6 +226,12 @@ def _read_time_servers(reader: Reader) -> tuple[str, ...]:
     return reader.read("timeServers", list_of(matching(HOST_NAME)), rule, "--path 'timeServers[0]' ntp.example.org", ())
 
 
+def _read_extra_packages(reader: Reader) -> tuple[str, ...]:
+    """Checks which packages of Debian the site wants."""
+    wanted = list_of(matching(_PACKAGE_NAME))
+    return reader.read("extraPackages", wanted, _PACKAGES_RULE, "--path 'extraPackages[0]' php-mysql", ())
+
+
 def _read_debian(reader: Reader) -> Release | None:
     """Checks which release new machines get. None: as the stack has it."""
     rule = f"one of {', '.join(map(str, RELEASES))}"
@@ -417,9 +423,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         metrics_from=_read_metrics(reader),
         time_servers=_read_time_servers(reader),
         log_days=reader.read("logDays", integer(1, 365), "a whole number from 1 to 365", "logDays 14", 14),
-        extra_packages=reader.read(
-            "extraPackages", list_of(matching(_PACKAGE_NAME)), _PACKAGES_RULE, "--path 'extraPackages[0]' php-mysql", ()
-        ),
+        extra_packages=_read_extra_packages(reader),
         brick_gib=reader.read("brickGiB", integer(1, 1024), "a whole number from 1 to 1024", "brickGiB 2", 2),
         volume_options=reader.read(
             "volumeOptions",

@@ -139,5 +139,5 @@ def test_only_balancers_have_ipv6_and_only_if_it_is_wanted() -> None:
         "lb2-machine": {"GATEWAY6": f"{base}1", "ADDRESS6": f"{base}12"},
     }
     settings, local = read_with_substrate({"network": NETWORK, "floatingIp6": "auto"})
-    assert local.plan(settings).floating_ip6 == f"{base}10"
+    assert local.plan(settings, LastUpdate()).floating_ip6 == f"{base}10"
     assert default_network6("one") != default_network6("another")
