@@ -140,9 +140,12 @@ def test_behind_a_proxy_the_visitor_counts_whom_it_names(site: Site) -> None:
 
 
 def test_a_network_of_ipv6_is_one_source(site: Site) -> None:
-    told = site.ask_as("2001:db8:7:1::1", "index.php", times=BURST + 60, at_once=8)
-    assert REFUSED in told
-    assert site.ask_as("2001:db8:7:1::2", "index.php") == [REFUSED]
+    def is_one_source() -> bool:
+        assert REFUSED in site.ask_as("2001:db8:7:1::1", "index.php", times=BURST + 60, at_once=8)
+        # On a slow box the first one's requests may be forgotten by now.
+        return site.ask_as("2001:db8:7:1::2", "index.php") == [REFUSED]
+
+    wait_for("another address of the network is refused, too", is_one_source)
     assert site.ask_as("2001:db8:7:2::1", "index.php") == ["200"]
 
 
@@ -161,8 +164,12 @@ def test_who_comes_by_ipv6_is_counted_by_his_network(stack: Cluster, site: Site)
 
     assert ask(one, "who.php") == [f"{one} [{floating}] 200"]
     assert ask(other, "who.php") == [f"{other} [{floating}] 200"]
-    assert " 429" in ask(one, "index.php", times=BURST + 60)
-    assert ask(same, "who.php") == [" 429"]
+
+    def is_one_source() -> bool:
+        assert " 429" in ask(one, "index.php", times=BURST + 60)
+        return ask(same, "who.php") == [" 429"]
+
+    wait_for("another address of the network is refused, too", is_one_source)
     assert ask(other, "who.php") == [f"{other} [{floating}] 200"]
 
 
