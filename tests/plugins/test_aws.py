@@ -381,6 +381,7 @@ def test_names_that_the_account_does_not_have_are_refused_together(stack: AwsClu
     stack.set("aws.zones[0]", "eu-central-1a")
     stack.set("aws.zones[1]", "eu-central-1x")
     stack.set("aws.ami", "ami-0aaaaaaaaaaaaaaa3")
+    stack.set("debian", "13")
     stack.set("aws.nodeType", "t9.nano")
     said = refused(stack)
     assert "aws.zones is eu-central-1x" in said and "among eu-central-1a, eu-central-1b" in said
@@ -417,6 +418,7 @@ ec2.create_subnet(VpcId=result, CidrBlock="10.7.0.0/24")
     )
     stack.set("aws.vpcId", vpc)
     stack.set("aws.ami", "ami-0123456789abcdef0")
+    stack.set("debian", "13")
     said = refused(stack)
     assert "overlaps 10.7.0.0/24" in said and "give the VPC one more network" in said
     assert f"aws.vpcId is {vpc}, which has no internet gateway" in said and "attach-internet-gateway" in said

@@ -43,7 +43,7 @@ class Aws:
         """
         from components.substrates.aws import account  # noqa: PLC0415 - see above
 
-        debian = release_of(settings.debian, last)
+        debian = release_of(settings.debian, last, own_image=self.settings.ami is not None)
         region = account.look_up(self.settings, settings.network, settings.php_nodes, debian)
         network = settings.network or zones.default_network(pulumi.get_stack())
         return zones.plan(network, region, settings.php_nodes, settings.profile)

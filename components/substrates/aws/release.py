@@ -17,14 +17,25 @@ def release_tag(release: Release) -> dict[str, str]:
     return {} if release == WITHOUT_TAG else {DEBIAN_TAG: str(release.number)}
 
 
-def release_of(wanted: Release | None, last: LastUpdate) -> Release:
+def release_of(wanted: Release | None, last: LastUpdate, *, own_image: bool) -> Release:
     """What the machines run that are there, or what new ones are to run.
 
+    Args:
+        wanted: The key `debian`.
+        last: What the last update left.
+        own_image: Whether the machines' image is chosen by `aws.ami`: nobody else knows its release.
+
     Raises:
-        ConfigError: they run another one than is wanted.
+        ConfigError: they run another one than is wanted, or nothing tells which one.
     """
     machines = last.machines_with("machine")
     if not machines:
+        if wanted is None and (own_image or last.machines_with("brick-volume")):
+            why = "aws.ami is an image of your own" if own_image else "bricks are left whose machines are gone"
+            raise ConfigError(
+                f"{NAMESPACE}:debian is not set, and {why}: say which release of Debian its machines run.\n"
+                f"    Example: pulumi config set debian {DEFAULT}"
+            )
         return wanted or RELEASES[DEFAULT]
     running = RELEASES[int(last.tags(f"{machines[0]}-machine").get(DEBIAN_TAG, WITHOUT_TAG.number))]
     if wanted not in (None, running):

@@ -17,6 +17,7 @@ from components.steps.last_update import LastUpdate
 from components.substrates.aws import zones
 from components.substrates.aws.floating_address import move_policy
 from components.substrates.aws.instances import brick_device
+from components.substrates.aws.release import release_of
 from tests.aws_schema import problems_of_inputs
 from tests.unit.graph import Graph, everything_before, graph_of
 from tests.unit.settings import read_with_substrate
@@ -40,6 +41,7 @@ def cloud(
             "substrate": "aws",
             "network": "10.64.0.0/20",
             "phpNodes": 3,
+            "debian": DEFAULT,
             "aws": {**SETTINGS, **(aws_settings or {})},
             **values,
         },
@@ -406,8 +408,22 @@ def test_machines_tell_their_release_and_a_stack_keeps_it(usual: Graph) -> None:
     assert told_releases(usual) == {"13"}
     of_12 = cloud(debian=12)
     assert told_releases(of_12) == {None}
-    assert told_releases(cloud(known=of_12, phpNodes=4)) == {None}
-    assert told_releases(cloud(known=usual, phpNodes=4)) == {"13"}
+    assert told_releases(cloud(known=of_12, phpNodes=4, debian="")) == {None}
+    assert told_releases(cloud(known=usual, phpNodes=4, debian="")) == {"13"}
+
+
+@pytest.mark.parametrize(
+    ("bricks", "own_image", "said"),
+    [(False, True, "image of your own"), (True, False, "bricks are left"), (False, False, "")],
+)
+def test_a_release_that_nobody_can_know_is_asked_for(*, bricks: bool, own_image: bool, said: str) -> None:
+    last = LastUpdate({"lb1-brick-volume": {}} if bricks else {})
+    assert release_of(RELEASES[12], last, own_image=own_image) == RELEASES[12]
+    if not said:
+        assert release_of(None, last, own_image=own_image) == RELEASES[DEFAULT]
+        return
+    with pytest.raises(ConfigError, match=rf"debian is not set.*{said}(?s:.*)Example: pulumi config set debian 13"):
+        release_of(None, last, own_image=own_image)
 
 
 @pytest.mark.parametrize(("made", "wanted"), [(12, 13), (13, 12)])

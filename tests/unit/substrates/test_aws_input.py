@@ -77,7 +77,7 @@ def test_a_local_stack_needs_nothing_of_the_cloud() -> None:
 
 
 def planning(aws_settings: dict[str, Any], config: dict[str, str]) -> Callable[[], object]:
-    settings, aws = read_with_substrate({"substrate": "aws", "aws": {**SETTINGS, **aws_settings}})
+    settings, aws = read_with_substrate({"substrate": "aws", "debian": 13, "aws": {**SETTINGS, **aws_settings}})
     pulumi.runtime.set_all_config(config)
     return lambda: graph_of(lambda: aws.plan(settings, LastUpdate()))
 

@@ -29,7 +29,7 @@ from tests.unit.graph import Graph, everything_before, graph_of
 from tests.unit.settings import read_settings, read_with_substrate
 
 OWNER = "0123456789abcdef"
-TOP = ("network", "floatingIp", "floatingIp6", "phpNodes", "profile", "upgrading")
+TOP = ("network", "floatingIp", "floatingIp6", "phpNodes", "profile", "upgrading", "debian")
 
 
 def key(number: int) -> str:
@@ -113,6 +113,7 @@ def test_as_many_nodes_as_are_listed() -> None:
         ({"floatingIp6": "2001:db8::10"}, None),
         ({"floatingIp6": "auto"}, "a free IPv6 address of a network that both balancers are in"),
         ({"phpNodes": 5}, "existing.nodes lists 2"),
+        ({"debian": 13}, "absent: your machines keep the release that they have"),
         ({"upgrading": "php2"}, "Remove it: pulumi config rm upgrading"),
     ],
 )
