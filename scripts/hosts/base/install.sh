@@ -51,13 +51,20 @@ unchanged || systemctl restart systemd-journald
 read -r -a packages <<<"$PACKAGES"
 # Whoever unconfigures the machine ends it.
 own_chrony=/var/lib/php-cluster/own-chrony
-# The kernel has 15 characters of a process' name.
-sets_clock() { grep --quiet --no-messages --line-regexp --extended-regexp 'chronyd|ntpd|systemd-timesyn' /proc/[0-9]*/comm; }
-if [[ ! -e $own_chrony && ! -e /run/systemd/container ]] && ! sets_clock; then
+# The kernel has 15 characters of a process' name. VMware's tools run whether or not they set the clock; they say which.
+sets_clock() {
+    grep --quiet --no-messages --line-regexp --extended-regexp 'chronyd|ntpd|systemd-timesyn|phc2sys|ptp4l|timemaster' /proc/[0-9]*/comm \
+        || { grep --quiet --no-messages --line-regexp vmtoolsd /proc/[0-9]*/comm && vmware-toolbox-cmd timesync status >/dev/null 2>&1; }
+}
+# wants_chrony: nothing sets the clock, or nothing did before the chrony that is ours.
+wants_chrony=no
+if [[ -e $own_chrony ]]; then
+    wants_chrony=yes
+elif [[ ! -e /run/systemd/container ]] && ! sets_clock; then
     changing "has chrony set the clock, which nothing does"
-    : >"$own_chrony"
+    wants_chrony=yes
 fi
-[[ ! -e $own_chrony ]] || packages+=(chrony)
+[[ $wants_chrony == no ]] || packages+=(chrony)
 # It knows some under the name of their architecture too, and fails when there is one that it does not know.
 installed=$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null) || true
 missing=()
@@ -66,15 +73,23 @@ for package in "${packages[@]}"; do
 done
 if ((${#missing[@]} > 0)); then
     changing "installs ${missing[*]}"
-    apt_get update || fail "apt-get update failed; can this machine reach its package mirror?"
+    why=''
+    [[ $wants_chrony == no || " ${missing[*]} " != *' chrony '* ]] || why=" (chrony is wanted because nothing sets this machine's clock)"
+    apt_get update || fail "apt-get update failed; can this machine reach its package mirror?$why"
     for package in "${missing[@]}"; do
         apt-cache show "$package" >/dev/null 2>&1 || fail "there is no Debian package named $package"
     done
+    if [[ -n $why ]]; then
+        # First and alone: it runs then, and the next look would take it for another's if apt failed with one of the rest.
+        apt_get install --no-install-recommends chrony || fail "apt-get could not install chrony$why"
+        : >"$own_chrony"
+    fi
     apt_get install --no-install-recommends "${missing[@]}" \
         || fail "apt-get could not install ${missing[*]}"
 fi
 
-if [[ -e $own_chrony ]]; then
+if [[ $wants_chrony == yes ]]; then
+    [[ -e $own_chrony ]] || : >"$own_chrony"
     servers=/etc/chrony/sources.d/php-cluster.sources
     read -r -a time_servers <<<"${TIME_SERVERS-}"
     if ((${#time_servers[@]} > 0)); then

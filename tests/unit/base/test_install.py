@@ -57,14 +57,18 @@ def script(machine: Path, *files: str) -> str:
     return text.replace("root:root", f"{machine.owner()}:{machine.group()}")
 
 
-def install(machine: Path, **variables: str) -> str:
+def run_install(machine: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **{"STEP": "lb1-install", "PATH": f"{machine}:{os.environ['PATH']}", "HOST_NAME": "lb1", "HOST_TABLE": TABLE},
         **{"PACKAGES": "", "PACKET_FILTER": "", "EXACT": "yes", "PACKET_FILTER_SERVICE": "", "NFTABLES_DROP_IN": ""},
         **{"LOG_DAYS": "14", **variables},
     }
     text = script(machine, "hosts/steps/lib.sh", "hosts/base/lib.sh", "hosts/base/install.sh")
-    done = subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+
+
+def install(machine: Path, **variables: str) -> str:
+    done = run_install(machine, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -124,6 +128,38 @@ def test_chrony_sets_a_clock_that_nobody_sets(machine: Path) -> None:
     assert "nothing to change" in install(machine, TIME_SERVERS="ntp.example.org 192.0.2.1")
     install(machine)
     assert not servers.exists() and "nothing to change" in install(machine)
+
+
+@pytest.mark.parametrize("name", ["chronyd", "ntpd", "systemd-timesyn", "phc2sys", "ptp4l", "timemaster"])
+def test_a_clock_that_is_set_gets_no_second_hand(machine: Path, name: str) -> None:
+    without_clock(machine)
+    process(machine, name)
+    assert "chrony" not in install(machine)
+
+
+@pytest.mark.parametrize("status", [0, 69])
+def test_tools_of_vmware_say_whether_they_set_the_clock(machine: Path, status: int) -> None:
+    without_clock(machine)
+    process(machine, "vmtoolsd")
+    (machine / "vmware-toolbox-cmd").write_text(f'#!/bin/sh\n[ "$*" = "timesync status" ] && exit {status}\n')
+    (machine / "vmware-toolbox-cmd").chmod(0o755)
+    assert ("has chrony set the clock" in install(machine)) == (status != 0)
+
+
+def test_chrony_is_ours_when_it_is_there(machine: Path) -> None:
+    without_clock(machine)
+    ours = machine / "var/lib/php-cluster/own-chrony"
+    for name, body in {"dpkg-query": "true", "apt-cache": "true", "apt-get": "echo E: no route >&2; exit 1"}.items():
+        (machine / name).write_text(f"#!/bin/sh\n{body}\n")
+        (machine / name).chmod(0o755)
+    done = run_install(machine)
+    assert done.returncode == 1 and "chrony is wanted because nothing sets this machine's clock" in done.stderr
+    assert not ours.exists()
+    # With another package that cannot be installed it is ours all the same.
+    (machine / "apt-get").write_text('#!/bin/sh\ncase "$*" in *nginx*) exit 1 ;; esac\n')
+    done = run_install(machine, PACKAGES="nginx")
+    assert done.returncode == 1 and "apt-get could not install nginx chrony" in done.stderr
+    assert ours.exists()
 
 
 def test_a_container_has_the_clock_of_its_host(machine: Path) -> None:
