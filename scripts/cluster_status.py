@@ -35,9 +35,9 @@ MOST_SKEW_SECONDS = 0.5
 FULL_PERCENT = 90
 """From here on a disk is said to fill: it takes some days yet, and a brick without room refuses sessions."""
 
-CERTIFICATE_DAYS = 14
-"""A certificate that ends sooner is said to end: who renews by hand needs some days, and a machine does it before; of a
-certificate for less than three months, in the last sixth of its time."""
+CERTIFICATE_DAYS, CERTIFICATE_SHARE, RENEWAL_SECONDS = 14, 1 / 3, 1800
+"""A certificate that ends sooner is said to end, as alert and status page have it: who renews by hand needs some days;
+of one for less than six weeks, in the last third of its time. A balancer has half an hour then to get the next one."""
 
 BACKUP_DAYS = 2
 """The last backup is told of when it is older: one of the nightly ones was left out."""
@@ -383,7 +383,8 @@ def certificate_problems(report: Report) -> Iterator[str]:
         yield f"{name} got no certificate at {failed['when']}: {failed['why']}; {mend}"
     for name, ends in report.certificate_ends.items():
         left = ends - time.time()
-        if left < min(CERTIFICATE_DAYS * 86400, report.certificate_lasts[name] / 6):
+        early = min(CERTIFICATE_DAYS * 86400, report.certificate_lasts[name] * CERTIFICATE_SHARE)
+        if left < max(0, early - RENEWAL_SECONDS):
             what = f"ends in {int(left // 86400)} days" if left >= 0 else "has ended"
             mend = "set tlsCertificate and tlsKey anew, and pulumi up"
             if name in report.certificate_of_ca:

@@ -6,7 +6,7 @@ const PAUSE_MS = 2000;
 const PATIENCE_MS = 5000;
 const DAY = 24 * 3600;
 const FULL = 0.9; // as scripts/status has it, and the days of a certificate
-const CERTIFICATE_DAYS = 14;
+const CERTIFICATE_DAYS = 14, CERTIFICATE_SHARE = 1 / 3, RENEWAL_SECONDS = 1800;
 const MOUNT_SECONDS = 10; // as the alert PhpClusterMountSilent
 const NOTED_SECONDS = 30; // between two looks of a balancer, and some: shorter gaps are none
 const SHOWN_CHANGES = 100;
@@ -112,6 +112,12 @@ function daysOfCertificate(told, now) {
   return ends === undefined ? undefined : Math.floor((ends - now) / 86400);
 }
 
+// Whether one that ends is not renewed: with a third of its time left a balancer asks for the next one, and has half an hour.
+function isOverdue(told, now) {
+  const [ends, lasts] = ["end_timestamp", "lifetime"].map((what) => told.machine?.sum(`php_cluster_certificate_${what}_seconds`));
+  return ends - now < Math.max(0, Math.min(CERTIFICATE_DAYS * 86400, lasts * CERTIFICATE_SHARE) - RENEWAL_SECONDS);
+}
+
 const pendingOf = (told) => Object.values(told.changes?.pending ?? {}).reduce((sum, count) => sum + count, 0);
 
 // How many more failures each part survives, where that is known.
@@ -151,7 +157,7 @@ function faultsOf(name, machines, now) {
     if (each.value) faults.push(`the arbiter takes the brick of ${each.labels.brick} for outdated`);
   for (const place of ["/", "/session"])
     if (used(told, place) > FULL) faults.push(`${place} on ${name} is ${percent(used(told, place))} full`);
-  if (daysOfCertificate(told, now) < CERTIFICATE_DAYS) faults.push(`the certificate of ${name} ends in ${daysOfCertificate(told, now)} days`);
+  if (isOverdue(told, now)) faults.push(`the certificate of ${name} ends in ${daysOfCertificate(told, now)} days`);
   return faults;
 }
 

@@ -15,6 +15,7 @@ from components.balancer.status_page import page_values
 from components.plan import topology
 from components.plan.topology import Profile
 from components.steps.host_scripts import HOST_SCRIPTS
+from scripts.cluster_status import CERTIFICATE_DAYS, CERTIFICATE_SHARE, RENEWAL_SECONDS
 
 PLAN = topology.plan("198.18.7.0/24", 2, Profile.SAFE)
 FOLDER = HOST_SCRIPTS / "balancer"
@@ -39,6 +40,11 @@ def test_the_page_fits_into_one_answer_and_asks_nobody_else(kind: str) -> None:
     # HAProxy sends what fits into its buffer of 32 KiB, with the headers.
     assert len(text.encode()) < 30_000
     assert re.findall(r"https?://[^\"` ]+", text) == (["http://www.w3.org/2000/svg"] * text.count("w3.org"))
+
+
+def test_a_certificate_ends_for_the_page_when_it_does_for_status() -> None:
+    said = f"CERTIFICATE_DAYS = {CERTIFICATE_DAYS}, CERTIFICATE_SHARE = 1 / 3, RENEWAL_SECONDS = {RENEWAL_SECONDS};"
+    assert f"const {said}" in (FOLDER / "status-page.js").read_text() and CERTIFICATE_SHARE == 1 / 3
 
 
 def test_it_is_told_to_those_who_may_ask_for_metrics_and_to_nobody_else() -> None:

@@ -168,12 +168,24 @@ def test_balancers_alone_are_judged_too() -> None:
     assert "scripts/ssh php1 systemctl start php-cluster-collect" in made.problems[0]
 
 
-def test_a_certificate_of_days_ends_in_the_last_sixth_of_them() -> None:
-    week = 7 * 86400
-    for left, is_said in ((week / 5, False), (week / 6.5, True)):
-        found = report({"lb2": [f"certificate_ends {int(time.time() + left)} {week}"]})
-        assert bool(found.problems) is is_said
-        assert f"certificate: lb2 {int(left // 86400)} days left" in cluster_status.screen(found)
+@pytest.mark.parametrize(
+    ("days", "left", "is_said"),
+    [
+        (7, 7 * 86400 / 3 - 60, False),  # it is about to be renewed
+        (7, 7 * 86400 / 3 - 1900, True),
+        (90, 14 * 86400 + 60, False),
+        (90, 14 * 86400 - 1900, True),
+        (1 / 360, 60, False),
+        (1 / 360, -60, True),
+    ],
+)
+def test_a_certificate_that_is_not_renewed_in_its_last_third_is_told_of(
+    days: float, left: float, is_said: bool
+) -> None:
+    lasts = int(days * 86400)
+    found = report({"lb2": [f"certificate_ends {int(time.time() + left)} {lasts}"]})
+    assert bool(found.problems) is is_said
+    assert f"certificate: lb2 {int(left // 86400)} days left" in cluster_status.screen(found)
 
 
 def test_clocks_that_may_agree_are_well() -> None:
