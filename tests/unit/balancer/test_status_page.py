@@ -148,4 +148,9 @@ def test_it_keeps_a_day_and_so_many() -> None:
     old = [[NOW - changes.DAY - 1, "peer", "up", "down"], [NOW - 60, "peer", "down", "up"]]
     assert after(known({}, changes=old), {}) == old[1:]
     many = [[NOW - 500 + each, "peer", "up", "down"] for each in range(450)]
-    assert after(known({}, changes=many), {}) == many[-changes.MOST :]
+    kept = many[1 - changes.MOST :]
+    first = [kept[0][0], "watched", "no", "yes"]
+    assert after(known({}, changes=many), {}) == [first, *kept]
+    # One more cuts again, and the line that says so goes along.
+    again = after(known({"peer": "up"}, changes=[first, *kept]), {"peer": "down"})
+    assert again == [[kept[1][0], "watched", "no", "yes"], *kept[1:], [NOW, "peer", "up", "down"]]
