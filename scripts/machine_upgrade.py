@@ -142,16 +142,28 @@ class Config:
         self._values = {key.removeprefix(f"{NAMESPACE}:"): one.get("value") for key, one in told.items()}
 
     @property
-    def wanted(self) -> Release | None:
-        """What all machines are to run; None where nothing is set or they are not made on this box: what they have.
+    def is_local(self) -> bool:
+        """Whether the machines are made on this box: no others are replaced."""
+        return str(self._values.get("substrate", "local")) == "local"
+
+    def wanted(self, facts: Facts) -> Release | None:
+        """What all machines are to run: what is set, or else what they have. None: they are not made on this box.
 
         Raises:
-            RefusalError: nobody knows that release.
+            RefusalError: nobody knows that release, or nothing is set and they run two.
         """
-        number = str(self._values.get("debian") or "")
-        if not number or self._values.get("substrate", "local") != "local":
+        if not self.is_local:
             return None
         known = {str(each): release for each, release in RELEASES.items()}
+        number = str(self._values.get("debian") or "")
+        if not number:
+            running = sorted(set(facts.releases.values()))
+            if len(running) > 1:
+                raise RefusalError(
+                    f"machines run Debian {' and '.join(map(str, running))}, and nothing says which all are to run: "
+                    f"pulumi config set debian {running[-1]}"
+                )
+            number = str(running[0])
         if number not in known:
             raise RefusalError(
                 f"debian is {number}, and must be one of {', '.join(known)}: pulumi config set debian {max(known)}"
@@ -291,15 +303,14 @@ def next_machine(machines: Machines, config: Config) -> str | None:
     """Replaces the next machine, if there is one, and returns its name when all is well with it.
 
     Raises:
-        RefusalError: the release is older than the pool's op-version allows.
+        RefusalError: the release is older than the pool's op-version allows, or nobody has said which.
         UpgradeError: it failed, or all was not well before.
     """
-    if (wanted := config.wanted) is None:
+    if not config.is_local:
         return None
     report, facts = wait_until_well(machines), ask(machines)
-    active = active_in(report)
-    left = facts.left(wanted, active)
-    if not left:
+    active, wanted = active_in(report), config.wanted(facts)
+    if not wanted or not (left := facts.left(wanted, active)):
         return None
     if facts.op_version > wanted.op_version:
         raise RefusalError(
@@ -372,8 +383,10 @@ def wait_for_boot(machines: Machines, name: str, before: str) -> None:
 
 def finish(machines: Machines, config: Config) -> None:
     """Raises Gluster's op-version to that of the release which all machines run."""
-    wanted = config.wanted
-    if wanted and ask(machines).op_version < wanted.op_version:
+    if not config.is_local:
+        return
+    wanted = config.wanted(facts := ask(machines))
+    if wanted and facts.op_version < wanted.op_version:
         _have(machines, BALANCERS[:1], f"raise_op_version {wanted.op_version}")
         wait_until_well(machines)
         _say(f"Gluster's op-version is {wanted.op_version}")
@@ -382,7 +395,8 @@ def finish(machines: Machines, config: Config) -> None:
 def preview(machines: Machines, config: Config) -> None:
     """Says what is to be done, in its order."""
     active = next(iter(examine(machines, LOOK_SECONDS).floating_ip["owners"]), BALANCERS[0])
-    facts, updates, wanted = ask(machines), ask_updates(machines), config.wanted
+    facts = ask(machines)
+    wanted, updates = config.wanted(facts), ask_updates(machines)
     replaced = facts.left(wanted, active) if wanted else []
     for name in in_order(facts.releases, active):
         to = f", replaced by Debian {wanted.number}" if wanted and name in replaced else f": {updates[name]}"

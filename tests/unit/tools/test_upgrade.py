@@ -1,14 +1,18 @@
 """scripts/upgrade: which machine comes next, and what it reads from what machines say."""
 
+import json
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from components.plan.config_values import NAMESPACE
 from components.plan.debian import RELEASES
+from scripts import machine_upgrade
 from scripts.cluster_status import Report, judge
-from scripts.machine_upgrade import HOST_SCRIPT, Facts, Updates, alone, hindrances, parse, parse_updates
-from scripts.machines import RefusalError
+from scripts.machine_upgrade import HOST_SCRIPT, Config, Facts, Updates, alone, hindrances, parse, parse_updates
+from scripts.machines import Machines, RefusalError
 
 D12, D13 = RELEASES[12], RELEASES[13]
 
@@ -40,6 +44,38 @@ def test_facts_are_read_from_what_machines_say() -> None:
         "php1": "release 12\n",
     }
     assert parse(said) == Facts({"lb1": 12, "lb2": 13, "php1": 12}, 100000, nfs=True)
+
+
+def config(monkeypatch: pytest.MonkeyPatch, **values: str) -> Config:
+    told = json.dumps({f"{NAMESPACE}:{key}": {"value": value} for key, value in values.items()})
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, told, ""))
+    return Config("dev")
+
+
+def test_without_a_wish_all_are_to_run_what_all_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = config(monkeypatch)
+    all_13 = facts(**dict.fromkeys(facts().releases, 13))
+    assert [nothing.wanted(each) for each in (facts(), all_13)] == [D12, D13]
+    # An upgrade that was stopped, and whose wish was taken back.
+    with pytest.raises(RefusalError, match=r"run Debian 12 and 13, .*: pulumi config set debian 13$"):
+        nothing.wanted(facts(php2=13))
+    assert config(monkeypatch, debian="12").wanted(facts(php2=13)) == D12
+    with pytest.raises(RefusalError, match="debian is 11, and must be one of 12, 13"):
+        config(monkeypatch, debian="11").wanted(facts())
+    assert config(monkeypatch, debian="13", substrate="aws").wanted(facts()) is None
+
+
+@pytest.mark.parametrize(("op_version", "raised"), [(100000, True), (110000, False)])
+def test_the_op_version_is_raised_without_a_wish(
+    monkeypatch: pytest.MonkeyPatch, op_version: int, raised: bool
+) -> None:
+    all_13 = Facts(dict.fromkeys(facts().releases, 13), op_version, nfs=False)
+    calls: list[str] = []
+    monkeypatch.setattr(machine_upgrade, "ask", lambda _: all_13)
+    monkeypatch.setattr(machine_upgrade, "_have", lambda _machines, _names, call: calls.append(call))
+    monkeypatch.setattr(machine_upgrade, "wait_until_well", lambda _: None)
+    machine_upgrade.finish(cast(Machines, None), config(monkeypatch))
+    assert calls == ["raise_op_version 110000"] * raised
 
 
 def test_an_op_version_is_that_of_the_release() -> None:
