@@ -3,7 +3,7 @@
 
 set -euo pipefail
 export LC_ALL=C
-GLUSTERD=/var/lib/glusterd BRICK_DISK=/session
+GLUSTERD=/var/lib/glusterd BRICK_DISK=/session LAST_BACKUP=/var/lib/php-cluster/last-backup
 BRICKS_GO_ON=/run/systemd/system/glusterd.service.d/php-cluster-bricks-go-on.conf
 
 fail() {
@@ -77,7 +77,8 @@ resume_daemon() {
 daemon_answers() { gluster --mode=script pool list >/dev/null 2>&1; }
 
 # On a balancer that others do without: it takes leave, and what Gluster knows goes with the brick's disk to the machine that comes
-# in its place (gluster/brick.sh): GlusterFS 11 that joins a pool of 10 as a stranger would get no volume.
+# in its place (gluster/brick.sh): GlusterFS 11 that joins a pool of 10 as a stranger would get no volume. So does the note of the
+# last backup, which nobody would miss any more once both balancers are new.
 leave() {
     local kept=$BRICK_DISK/kept
     systemctl stop keepalived php-cluster-balancer haproxy
@@ -87,6 +88,7 @@ leave() {
     rm -rf "$kept.new" "$kept"
     mkdir --mode=700 "$kept.new"
     tar --create --file "$kept.new/glusterd.tar" --directory "$GLUSTERD" glusterd.info peers vols
+    [[ ! -e $LAST_BACKUP ]] || cp "$LAST_BACKUP" "$kept.new/last-backup"
     sync --file-system "$kept.new"
     mv "$kept.new" "$kept"
     sync --file-system "$BRICK_DISK"

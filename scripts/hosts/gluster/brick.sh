@@ -6,7 +6,8 @@
 # Postcondition: BRICK_DISK is mounted, now and after a reboot; BRICK exists on it; glusterd runs, never before the mount,
 # and with the identity by which the pool knows a machine of this name, if it knows one.
 # A second run changes nothing. A disk that holds a file system is never formatted. One with sessions that an earlier stack on
-# this machine left (scripts/existing/leave) is taken over, with the identity and the volume that Gluster knows them by.
+# this machine left (scripts/existing/leave) is taken over, with the identity and the volume that Gluster knows them by; so is what
+# a balancer left that scripts/upgrade replaces, with its note of the last backup.
 
 # take_old_place: a machine that comes in place of a lost one gets its identity and its peers from one that knew it. Under a
 # new identity the pool would take it for a stranger, and wait for the old one for ever.
@@ -69,6 +70,7 @@ if [[ -f $kept/glusterd.tar ]]; then
     mkdir -p /var/lib/glusterd
     rm -rf /var/lib/glusterd/{glusterd.info,peers,vols}
     tar --extract --file "$kept/glusterd.tar" --directory /var/lib/glusterd
+    [[ ! -e $kept/last-backup ]] || install -D --mode=644 "$kept/last-backup" /var/lib/php-cluster/last-backup
     rm -r "$kept"
 fi
 
