@@ -19,6 +19,8 @@ put_unit "$unit@.service" "$TELLS_CHANGES" FLOATING_IP
 put_unit "$unit.socket" "$CHANGES_SOCKET"
 put_unit "$unit.timer" "$CHANGES_TIMER"
 reread_if_changed "$unit".{service,socket,timer}
+# The timer's Requires= starts the socket, and leaves one alone that listens as it did before.
+unchanged || systemctl try-restart "$unit.socket" || fail "$unit.socket does not restart"
 enabled_and_running "$unit.timer" restart
 forget_steps '*-status-page-left'
 report "the status page is there"
