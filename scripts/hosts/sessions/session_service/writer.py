@@ -209,11 +209,14 @@ class Writer:
 
     def _look(self) -> None:
         """That nobody else writes, and the bricks have what was written."""
-        number = self.segment.number
+        self._must_be_last(self.segment.number)
+        self.segment.check()
+
+    def _must_be_last(self, number: int) -> None:
+        """That nobody else writes."""
         if self._volume.exists(number + 1):
             raise DeposedError(f"segment {number + 1} is there")
         self._must_be_there(number)
-        self.segment.check()
 
     def _must_be_there(self, number: int) -> None:
         """That no segment has followed this one and gone again: whoever removes one has removed those before it."""
@@ -544,8 +547,7 @@ class Writer:
     def _examine(self) -> None:
         if self._segment is None:
             return
-        if self._volume.exists(self._segment.number + 1):
-            raise DeposedError(f"segment {self._segment.number + 1} is there")
+        self._must_be_last(self._segment.number)
         now = clock.monotonic()
         if now >= self._rolls_at and self._segment.misses_brick():
             # A brick that is back gets the new segment at once, and heals the old one, which nobody holds open then.
