@@ -15,6 +15,7 @@
 
 set -euo pipefail
 SESSIONS=/media/sessions FILES=/media/files SERVICE=/run/php-cluster-session-log/socket
+LOG_UNIT=/etc/systemd/system/php-cluster-session-log.service
 arriving=$FILES/.restoring
 
 fail() {
@@ -35,7 +36,11 @@ run_php() {
         -r "${program#<?php}" -- "$@"
 }
 
-has_log() { [[ -d $SESSIONS/log ]]; }
+# has_log: what the node has tells it. While its bricks heal, the volume may deny what is in it.
+has_log() {
+    [[ -e $LOG_UNIT ]] || return
+    [[ -d $SESSIONS/log ]] || fail "the log of sessions cannot be read now"
+}
 
 # run_log MODULE WORD…: a program of the session service, by the user who has the log.
 run_log() {

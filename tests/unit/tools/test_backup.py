@@ -1,6 +1,7 @@
 """Backups in a real repository: what counts as one, and what a program that breaks off leaves."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import IO
 
 import pytest
 
+from components.plan.settings import PROJECT_FOLDER
 from scripts.backup_cluster import archive, line_of
 from scripts.backup_repository import LAST_FILE, BackupError, Repository, from_caller, snapshots_in
 from scripts.machines import RefusalError
@@ -112,3 +114,39 @@ def test_what_ends_too_early_is_not_unpacked(repository: Repository, tmp_path: P
     repository.save(iter([archive({"cluster/stack.json": b"state", "site/index.php": b""})]), {})
     with pytest.raises(BackupError, match="ends too early"):
         unpack(repository, repository.find(""), tmp_path / "new")
+
+
+@pytest.mark.parametrize("words", [("ready",), ("export", "sessions"), ("import", "check"), ("import", "sessions")])
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ("unit", "the log of sessions cannot be read now"),
+        ("", "the files"),
+        ("unit log", "the log"),
+    ],
+)
+def test_whether_sessions_are_a_log_is_not_asked_of_a_volume_that_may_be_denied(
+    words: tuple[str, ...], there: str, said: str, tmp_path: Path
+) -> None:
+    text = (PROJECT_FOLDER / "scripts/backup_host.sh").read_text()
+    for path in ("/media/sessions", "/etc/systemd/system", "/proc/self/mounts"):
+        text = text.replace(path, str(tmp_path) + path)
+        (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "proc/self/mounts").write_text(f"x {tmp_path}/media/sessions fuse.glusterfs x\n")
+    (tmp_path / "etc/systemd/system").mkdir()
+    (tmp_path / "media/sessions").mkdir()
+    if "unit" in there:
+        (tmp_path / "etc/systemd/system/php-cluster-session-log.service").touch()
+    if "log" in there:
+        (tmp_path / "media/sessions/log").mkdir()
+    # In the place of what both kinds of sessions are read with.
+    stubs = 'run_php() { [[ $1 == echo* ]] || fail "the files"; }\nrun_log() { fail "the log"; }\n'
+    text = text.replace('\ncase "$1 ', f'\n{stubs}\ncase "$1 ')
+    programs = {**os.environ, "EXPORT_PHP": "export", "IMPORT_PHP": "import"}
+    done = subprocess.run(
+        ["bash", "-c", text, "bash", *words], capture_output=True, text=True, check=False, env=programs
+    )
+    if words == ("ready",) and not there:
+        assert (done.returncode, done.stdout) == (0, "")
+    else:
+        assert done.returncode == 1 and done.stdout == "" and said in done.stderr, done.stderr
