@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,20 +107,38 @@ def test_what_is_newer_stays(tmp_path: Path, sockets: Path) -> None:
         async with cluster(tmp_path / "volume", sockets) as (node, place):
             worker = await node.worker()
             versions = {}
-            for id in (b"same", b"used", b"ended", b"older"):
+            for id in (b"same", b"used", b"ended", b"short"):
                 await worker.take(id)
                 versions[id] = await worker.store(id, 0, b"1")
             backup, _ = await exported(place)
             await worker.store(b"used", versions[b"used"], b"2")
             await worker.store(b"ended", versions[b"ended"], b"", kind=Kind.ENDED)
-            await worker.store(b"older", versions[b"older"], b"0", lifetime=900)
+            await worker.store(b"short", versions[b"short"], b"2", lifetime=900)
             for id in versions:
                 worker.release(id)
-            counts, lines = await restored(place, backup)
-            assert counts == {"already": 1, "newer": 2, "restored": 1}
-            assert lines == sorted(f"newer {log_name(id)}" for id in (b"used", b"ended"))
-            found = [(await worker.take(id)).data for id in (b"same", b"used", b"ended", b"older")]
-            assert found == [b"1", b"2", b"", b"1"]
+            # The second one is a session.gc_maxlifetime that was raised since.
+            for lifetime in (LIFETIME, 2 * LIFETIME):
+                counts, lines = await restored(replace(place, lifetime=lifetime), backup)
+                assert counts == {"already": 1, "newer": 3}
+                assert lines == sorted(f"newer {log_name(id)}" for id in (b"used", b"ended", b"short"))
+            found = [(await worker.take(id)).data for id in versions]
+            assert found == [b"1", b"2", b"", b"2"]
+
+    run(scenario)
+
+
+def test_what_is_older_is_replaced(tmp_path: Path, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path / "volume", sockets) as (node, place):
+            worker = await node.worker()
+            await worker.take(b"s")
+            await worker.store(b"s", 0, b"1", lifetime=900)
+            worker.release(b"s")
+            entry = tarfile.TarInfo("sessions/sess_s")
+            entry.size, entry.mtime = 1, int(time.time()) + 10
+            backup = entry.tobuf() + b"2".ljust(tarfile.BLOCKSIZE, b"\0") + BEHIND
+            assert await restored(place, backup) == ({"restored": 1}, [])
+            assert (await worker.take(b"s")).data == b"2"
 
     run(scenario)
 

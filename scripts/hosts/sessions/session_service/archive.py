@@ -225,7 +225,7 @@ class Restoration:
             return "expired"
         held = wire.held(service.ask(wire.take_body(wire.Take(_WAIT_MILLISECONDS, _PLACES, id))))
         try:
-            if (result := self._compared(held, data, ends)) == "restored" and self._stores:
+            if (result := self._compared(held, data, time, ends)) == "restored" and self._stores:
                 lives = max(1, round(ends - clock.time()))
                 asked = wire.Store(Kind.STORED, held.version, os.urandom(8), lives, id, data)
                 service.ask(wire.store_body(asked))
@@ -234,14 +234,15 @@ class Restoration:
         return result
 
     @staticmethod
-    def _compared(held: wire.Held, data: bytes, ends: int) -> str:
+    def _compared(held: wire.Held, data: bytes, time: int, ends: int) -> str:
         if held.version == 0:
             return "restored"
-        ends_here = clock.time() - held.age / 1000 + held.lifetime
-        is_older = held.kind == Kind.STORED and ends_here < ends - _CLOSE_SECONDS
-        if is_older:
-            return "restored"
-        return "already" if held.kind == Kind.STORED and held.data == data else "newer"
+        if held.kind == Kind.STORED and held.data == data:
+            return "already"
+        changed = clock.time() - held.age / 1000
+        # By the ends alone, what was stored after the backup would be older once gc_maxlifetime was raised.
+        is_older = max(changed - time, changed + held.lifetime - ends) < -_CLOSE_SECONDS
+        return "restored" if held.kind == Kind.STORED and is_older else "newer"
 
     def _restore_key(self, key: bytes) -> None:
         """Gives the cluster the key. PHP's processes have read the one of before, and are to start anew."""
