@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.plan.topology import MOUNT_POINT, Role
-from components.sessions.log import SOCKET
+from components.sessions.log import SOCKET, UNIT
 from scripts.backup_cluster import exported, ready_node
 from scripts.backup_repository import BackupError
 from scripts.cluster_status import writer_line
@@ -22,7 +22,8 @@ WELL, INCOMPLETE = 0, 1
 _PREFIX = "sessions/sess_"
 
 _KNOWS = f"""\
-[[ -S {SOCKET} ]] || {{ echo null; exit 0; }}
+[[ -e {UNIT} ]] || {{ echo null; exit 0; }}
+[[ -S {SOCKET} ]] || {{ echo "its session service is down" >&2; exit 1; }}
 PYTHONPATH=/usr/lib/php-cluster PYTHONDONTWRITEBYTECODE=1 exec python3 -m session_service.ask {SOCKET}"""
 
 _FILES = r"""
@@ -93,16 +94,18 @@ def _show_files(machines: Machines) -> int:
 def show(machines: Machines) -> int:
     """Prints what there is to tell; the exit status."""
     known: dict[str, Mapping[str, Any]] = {}
-    problems = []
+    problems, has_files = [], False
     for name, answer in machines.run_on(machines.names(Role.PHP), "bash", "-s", stdin=_KNOWS, seconds=15).items():
         if answer.returncode != 0:
             problems.append(f"{name}: {last_line(answer)}")
         elif (told := json.loads(answer.stdout)) is not None:
             known[name] = told
+        else:
+            has_files = True
     status = WELL
     if known:
         print(*log_lines(known, _oldest(machines, known)), sep="\n")
-    else:
+    elif has_files:
         status = _show_files(machines)
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -14,6 +14,8 @@ from components.steps.last_update import LastUpdate
 KEY = "sessionStore"
 SOCKET = "/run/php-cluster-session-log/socket"
 """Where PHP asks its node's service."""
+UNIT = "/etc/systemd/system/php-cluster-session-log.service"
+"""A node that has it keeps sessions in the log."""
 
 SOURCES = tuple(
     sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (HOST_SCRIPTS / "sessions" / "session_service").glob("*.py"))

@@ -1,10 +1,16 @@
 """What scripts/sessions makes of what session services tell."""
 
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.cluster_sessions import export, log_lines
+from components.plan.topology import Role
+from components.sessions.log import SOCKET, UNIT
+from scripts.cluster_sessions import INCOMPLETE, WELL, export, log_lines, show
 from scripts.machines import Machines, RefusalError
 
 FOLLOWS: dict[str, Any] = {"writes": False, "linked": True, "stored": 7, "memory": 26_000_000, "trouble": ""}
@@ -42,3 +48,38 @@ def test_a_log_that_nobody_writes_and_full_bricks_are_told() -> None:
 def test_what_is_no_hash_is_refused(wanted: str, tmp_path: Any) -> None:
     with pytest.raises(RefusalError, match="is no hash of a session"):
         export(Machines("dev", {}, tmp_path, 5), wanted)
+
+
+class Nodes(Machines):
+    """Two PHP nodes and a balancer, whose programs run here; a service that is not up is down."""
+
+    def __init__(self, folder: Path, *, has_log: bool, up: Mapping[str, Mapping[str, Any]]) -> None:
+        roles = {"lb1": Role.LOAD_BALANCER, "php1": Role.PHP, "php2": Role.PHP}
+        super().__init__("dev", {"machines": {name: {"role": role.value} for name, role in roles.items()}}, folder, 5)
+        self._unit, self._up = folder / "unit", up
+        if has_log:
+            self._unit.touch()
+
+    def run(self, name: str, *words: str, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        if name in self._up:
+            return subprocess.CompletedProcess(words, 0, json.dumps(self._up[name]), "")
+        if words[0] != "bash":
+            return subprocess.CompletedProcess(words, 1, "", "no segment")
+        if name == "lb1":
+            return subprocess.CompletedProcess(words, 0, "0 0 0 0", "")
+        text = stdin.replace(UNIT, str(self._unit)).replace(SOCKET, str(self._unit.with_name("socket")))
+        return subprocess.run(words, input=text, capture_output=True, text=True, check=False, timeout=seconds)
+
+
+def test_services_that_are_down_make_a_log_no_store_of_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert show(Nodes(tmp_path, has_log=False, up={})) == WELL
+    assert capsys.readouterr().out.startswith("sessions: 0, a file each")
+    assert show(Nodes(tmp_path, has_log=True, up={})) == INCOMPLETE
+    down = [f"{name}: its session service is down" for name in ("php1", "php2")]
+    told = capsys.readouterr()
+    assert (told.out, told.err.splitlines()) == ("", down)
+    assert show(Nodes(tmp_path, has_log=True, up={"php1": {**FOLLOWS, "linked": False}})) == INCOMPLETE
+    told = capsys.readouterr()
+    assert told.out.startswith("! nobody writes the log") and told.err.splitlines() == down[1:]
