@@ -8,6 +8,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from components.plan.topology import MOUNT_POINT, Role
@@ -122,13 +123,13 @@ def export(machines: Machines, wanted: str) -> int:
         raise RefusalError(f"{wanted} is no hash of a session, as logs name it: 0123456789ab")
     found = []
     try:
-        with (
-            exported(machines, ready_node(machines), "sessions", wanted) as (stream, _),
-            tarfile.open(fileobj=stream, mode="r|") as archive,
-        ):
-            for entry in archive:
-                if entry.name.startswith(_PREFIX) and (file := archive.extractfile(entry)) is not None:
-                    found.append(file.read())
+        with exported(machines, ready_node(machines), "sessions", wanted) as (stream, _):
+            # A node that fails has told no archive, or a part of one, and says why at the end.
+            with suppress(tarfile.ReadError), tarfile.open(fileobj=stream, mode="r|") as archive:
+                for entry in archive:
+                    if entry.name.startswith(_PREFIX) and (file := archive.extractfile(entry)) is not None:
+                        found.append(file.read())
+            stream.read()
     except BackupError as problem:
         print(problem, file=sys.stderr)
         return INCOMPLETE

@@ -10,6 +10,7 @@ import pytest
 
 from components.plan.topology import Role
 from components.sessions.log import SOCKET, UNIT
+from scripts.backup_cluster import archive
 from scripts.cluster_sessions import INCOMPLETE, WELL, export, log_lines, show
 from scripts.machines import Machines, RefusalError
 
@@ -48,6 +49,22 @@ def test_a_log_that_nobody_writes_and_full_bricks_are_told() -> None:
 def test_what_is_no_hash_is_refused(wanted: str, tmp_path: Any) -> None:
     with pytest.raises(RefusalError, match="is no hash of a session"):
         export(Machines("dev", {}, tmp_path, 5), wanted)
+
+
+@pytest.mark.parametrize("told", [b"", archive({"sessions/sess_a": b"x" * 5000}).read()[:2000], b"x" * 500_000])
+def test_what_keeps_a_node_from_telling_a_session_is_said(
+    told: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "told").write_bytes(told)
+    fails = f"[[ $1 != ready ]] || exit 0; cat {tmp_path}/told; echo 'php1: it has no room' >&2; exit 1"
+
+    class Failing(Machines):
+        def command(self, name: str, *words: str) -> list[str]:
+            return ["bash", "-c", fails, "bash", *words[4:]]
+
+    machines = Failing("dev", {"machines": {"php1": {"role": Role.PHP.value}}}, tmp_path, 5)
+    assert export(machines, "0123456789ab") == INCOMPLETE
+    assert capsys.readouterr().err == "php1 has not told all of its sessions: php1: it has no room\n"
 
 
 class Nodes(Machines):
