@@ -26,6 +26,9 @@ WELL, INCOMPLETE = 0, 1
 LAST_BACKUP = "/var/lib/php-cluster/last-backup"
 """On the balancers: when the last backup began, of which nothing is missing, in seconds since 1970."""
 
+_WRITER_SECONDS = 15
+"""When the writer of a log has ended, another one writes after less."""
+
 _HOST_SCRIPT = Path(__file__).parent / "backup_host.sh"
 
 
@@ -45,19 +48,26 @@ def on_node(machines: Machines, node: str, *words: str, keep_newer: bool = False
 def ready_node(machines: Machines) -> str:
     """The first PHP node that has the sessions mounted; of a log the one that writes, which knows all of it at once.
 
+    Where nobody says that he writes, one that follows: it can store sessions, and refuses to export them.
+
     Raises:
         RefusalError: none has.
     """
-    problems, following = [], []
-    for node in machines.names(Role.PHP):
-        command = on_node(machines, node, "ready")
-        answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if answer.returncode == 0 and not answer.stdout:
-            return node
-        if answer.returncode == 0:
-            following.append(node)
-            continue
-        problems.append(f"{node}: {last_line(answer)}")
+    deadline = time.monotonic() + _WRITER_SECONDS
+    while True:
+        problems, following = [], []
+        for node in machines.names(Role.PHP):
+            command = on_node(machines, node, "ready")
+            answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+            if answer.returncode == 0 and not answer.stdout:
+                return node
+            if answer.returncode == 0:
+                following.append(node)
+                continue
+            problems.append(f"{node}: {last_line(answer)}")
+        if time.monotonic() > deadline:
+            break
+        time.sleep(1)
     if following:
         return following[0]
     raise RefusalError(f"no PHP node is ready: {'; '.join(problems)}")

@@ -146,19 +146,20 @@ class ServingNode:
     Attributes:
         node: The service.
         socket: Where workers ask.
+        folder: Where the log is.
     """
 
     def __init__(self, folder: Folder, number: int, sockets: Path, *, port: int) -> None:
         writes = number <= 3
         self.identity = Identity(f"php{number}", f"127.0.0.{number + 1}", port, number - 1 if writes else None)
         self.socket = sockets / f"php{number}"
-        self._folder = folder
+        self.folder = folder
         self.node: Node
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> ServingNode:
         """Starts it."""
-        self.node = Node(self._folder.volume(), self.identity)
+        self.node = Node(self.folder.volume(), self.identity)
         self._servers = await listen(self.node, str(self.socket), self.identity)
         self._tasks = [
             asyncio.create_task(self.node.run()),

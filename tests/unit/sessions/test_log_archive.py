@@ -18,6 +18,7 @@ from scripts.backup_repository import LAST_FILE
 from scripts.hosts.sessions.session_service import writer
 from scripts.hosts.sessions.session_service.archive import (
     KEY,
+    FollowsError,
     Place,
     Restoration,
     UnreadableError,
@@ -26,7 +27,7 @@ from scripts.hosts.sessions.session_service.archive import (
     log_name,
 )
 from scripts.hosts.sessions.session_service.records import Kind
-from tests.unit.sessions.log_on_disk import Folder, ServingNode, run, short_folder
+from tests.unit.sessions.log_on_disk import Folder, ServingNode, run, short_folder, until
 
 PORT = 18418
 LIFETIME = 1000
@@ -185,6 +186,27 @@ def test_it_is_as_of_one_moment_while_the_log_is_written_and_cleaned(
             for task in counting:
                 task.cancel()
             await asyncio.gather(*counting, return_exceptions=True)
+
+    run(scenario)
+
+
+def test_who_follows_tells_no_sessions_and_stores_some(tmp_path: Path, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path / "volume", sockets) as (writing, place):
+            worker = await writing.worker()
+            await worker.take(b"s")
+            await worker.store(b"s", 0, b"1")
+            worker.release(b"s")
+            backup, _ = await exported(place)
+            follower = await ServingNode(writing.folder, 2, sockets, port=PORT).start()
+            try:
+                await until(lambda: follower.node.is_linked)
+                behind = replace(place, socket=str(follower.socket))
+                with pytest.raises(FollowsError, match="another node writes"):
+                    await exported(behind)
+                assert await restored(behind, backup) == ({"already": 1}, [])
+            finally:
+                await follower.kill()
 
     run(scenario)
 

@@ -10,9 +10,10 @@ from typing import IO
 import pytest
 
 from components.plan.settings import PROJECT_FOLDER
-from scripts.backup_cluster import archive, line_of
+from components.plan.topology import Role
+from scripts.backup_cluster import archive, line_of, ready_node
 from scripts.backup_repository import LAST_FILE, BackupError, Repository, from_caller, snapshots_in
-from scripts.machines import RefusalError
+from scripts.machines import Machines, RefusalError
 from scripts.restore_cluster import unpack
 
 
@@ -150,3 +151,20 @@ def test_whether_sessions_are_a_log_is_not_asked_of_a_volume_that_may_be_denied(
         assert (done.returncode, done.stdout) == (0, "")
     else:
         assert done.returncode == 1 and done.stdout == "" and said in done.stderr, done.stderr
+
+
+def test_the_node_that_writes_a_log_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """php2 writes when it is asked for the third time."""
+    monkeypatch.setattr("scripts.backup_cluster._WRITER_SECONDS", 1)
+    monkeypatch.setattr("scripts.backup_cluster.time.sleep", lambda _: None)
+
+    class Nodes(Machines):
+        def command(self, name: str, *words: str) -> list[str]:
+            asked = tmp_path / name
+            says = {"php1": "echo follows", "php2": f"[[ $(wc -l <{asked}) == 3 ]] || {{ echo none >&2; exit 1; }}"}
+            return ["bash", "-c", f"echo >>{asked}; {says[name]}"]
+
+    machines = Nodes("dev", {"machines": {name: {"role": Role.PHP.value} for name in ("php1", "php2")}}, tmp_path, 5)
+    assert ready_node(machines) == "php2"
+    # Nobody writes any more: who follows can still store.
+    assert ready_node(machines) == "php1"

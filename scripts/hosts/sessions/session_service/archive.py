@@ -61,6 +61,10 @@ class UnreadableError(Exception):
     """The archive is not whole."""
 
 
+class FollowsError(Exception):
+    """Another node writes the log, and may have acknowledged what this one does not know yet."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where sessions are.
@@ -85,6 +89,8 @@ def log_name(id: bytes) -> str:
 def _sessions(place: Place) -> Iterator[tuple[int, Tail, Iterator[Record]]]:
     """The log's time, and what is known at a confirmed place."""
     told = statistics(place.socket)
+    if not told["writes"]:
+        raise FollowsError("another node writes the log of sessions, or none: try again")
     segment, offset, chain = told["position"]
     known, volume = Position(segment, offset, bytes.fromhex(chain)), Volume(place.folder)
     for look in range(_LOOKS):
@@ -105,7 +111,11 @@ def _sessions(place: Place) -> Iterator[tuple[int, Tail, Iterator[Record]]]:
 
 
 def export(place: Place, wanted: str, into: IO[bytes]) -> dict[str, int]:
-    """Writes the archive, and counts what is in it."""
+    """Writes the archive, and counts what is in it.
+
+    Raises:
+        FollowsError: This node does not write the log.
+    """
     counts = {"sessions": 0, "expired": 0, "unread": 0}
     with _sessions(place) as (told, tail, records):
         log_now, now = max(told, tail.time), clock.time()
@@ -273,5 +283,5 @@ def main(what: str, socket: str, folder: str, lifetime: str, wanted: str = "") -
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (OSError, LogError, UnreadableError) as problem:
+    except (OSError, LogError, UnreadableError, FollowsError) as problem:
         sys.exit(str(problem))
