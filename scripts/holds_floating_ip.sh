@@ -8,7 +8,7 @@ holds_floating_ip() {
     if [[ -e /usr/lib/php-cluster/elastic-ip ]]; then
         [[ $(timeout 2 /usr/lib/php-cluster/elastic-ip holder) == "$(hostname)" ]]
     else
-        ip -oneline address | grep --quiet --fixed-strings " $FLOATING_IP/"
+        [[ -n $(ip -4 address show to "$FLOATING_IP") ]]
     fi
 }
 

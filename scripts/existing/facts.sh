@@ -34,8 +34,8 @@ fi
 kept_below() {
     if [[ -f $1/kept/of ]]; then
         echo "brick_kept $(<"$1/kept/of")"
-        ! tar --extract --to-stdout --wildcards --file "$1/kept/glusterd.tar" 'vols/*/info' | grep --quiet --line-regexp server.ssl=on \
-            || echo "brick_kept_tls yes"
+        ! grep --quiet --line-regexp server.ssl=on \
+            <<<"$(tar --extract --to-stdout --wildcards --file "$1/kept/glusterd.tar" 'vols/*/info')" || echo "brick_kept_tls yes"
     elif [[ -d $1/brick ]]; then
         echo "brick_unknown $1/brick"
     fi
@@ -81,8 +81,8 @@ done
 for file in /etc/keepalived/keepalived.conf /etc/haproxy/haproxy.cfg; do
     [[ -f $file ]] || continue
     # Debian's own file is nobody's work.
-    ! dpkg-query --show --showformat='${Conffiles}\n' "$(basename "$(dirname "$file")")" 2>/dev/null \
-        | grep --quiet " $file $(md5sum <"$file" | cut --delimiter ' ' --fields 1)" || continue
+    ! grep --quiet " $file $(md5sum <"$file" | cut --delimiter ' ' --fields 1)" \
+        <<<"$(dpkg-query --show --showformat='${Conffiles}\n' "$(basename "$(dirname "$file")")" 2>/dev/null)" || continue
     echo "foreign $file"
 done
 for folder in /srv/site /session /media/sessions /media/files; do

@@ -21,5 +21,5 @@ install --directory --owner=redis --group=redis --mode=750 "$folder"
 chown redis:redis "/etc/redis/redis-$NAME.conf"
 systemctl restart "redis-server@$NAME"
 if [[ $SETTINGS == *replicaof* ]]; then
-    timeout 30 bash -c "until redis-cli -p $PORT info replication | grep --quiet master_link_status:up; do sleep 0.1; done"
+    timeout 30 bash -c "until [[ \$(redis-cli -p $PORT info replication) == *master_link_status:up* ]]; do sleep 0.1; done"
 fi

@@ -27,7 +27,7 @@ CERTIFICATE_PATH=$CERTIFICATE_PATH
 # placeholder: what visitors get until the CA has certified the names: the site's own certificate of before, if it had one.
 placeholder() {
     local own=/etc/haproxy/php-cluster.pem name=${NAMES%% *}
-    if openssl x509 -in "$own" -noout -checkend 0 -checkhost "$name" 2>/dev/null | grep --quiet 'does match'; then
+    if [[ $(openssl x509 -in "$own" -noout -checkend 0 -checkhost "$name" 2>/dev/null) == *"does match"* ]]; then
         cat "$own"
         return
     fi

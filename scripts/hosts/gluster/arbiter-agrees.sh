@@ -10,8 +10,8 @@
 nobody_is_outdated() {
     local host number=0 found=0
     for host in $BRICKS_OF; do
-        if getfattr --absolute-names --dump --encoding=hex --match="trusted.afr.*-client-$number$" "$FOLDER/trusted.afr.$VOLUME-ta-2".* 2>/dev/null \
-            | grep --quiet '=0x0*[1-9a-f]'; then
+        if grep --quiet '=0x0*[1-9a-f]' <<<"$(getfattr --absolute-names --dump --encoding=hex --match="trusted.afr.*-client-$number$" \
+            "$FOLDER/trusted.afr.$VOLUME-ta-2".* 2>/dev/null)"; then
             echo "the brick of $host is outdated for the arbiter"
             found=1
         fi

@@ -15,7 +15,7 @@ belong_together() {
     [[ $(stat --format='%a %U' "$key" 2>/dev/null) == "600 root" ]] \
         && public=$(openssl pkey -in "$key" -pubout 2>/dev/null) \
         && [[ $(openssl x509 -in "$certificate" -noout -pubkey -subject -nameopt RFC2253 2>/dev/null) == *"$public"* ]] \
-        && openssl x509 -in "$certificate" -noout -subject -nameopt RFC2253 | grep --quiet --line-regexp "subject=CN=$NAME"
+        && [[ $(openssl x509 -in "$certificate" -noout -subject -nameopt RFC2253) == "subject=CN=$NAME" ]]
 }
 
 # issue: a certificate of the key in $work, signed by itself. It is trusted by those who have it, so it needs no authority
