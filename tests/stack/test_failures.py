@@ -107,13 +107,15 @@ def test_ended_workers_do_not_take_the_mount_with_them(cluster: Cluster) -> None
     """A signal to a process that asks for a lock can stop a mount (gluster/glusterfs#4371): not for good here."""
     visitor = used_session(cluster)
     session = visitor.cookie.partition("=")[2]
-    cluster.enter("php1", f"systemd-run --quiet --unit hold --collect flock /media/sessions/sess_{session} sleep 60")
+    holds = "sh -c 'touch /run/held; exec sleep 60'"
+    cluster.enter("php1", f"systemd-run --quiet --unit hold --collect flock /media/sessions/sess_{session} {holds}")
+    wait_for("the session is held", lambda: cluster.enter("php1", "find /run -maxdepth 1 -name held"))
     under_way = "ss --no-header --unix state established src '/run/php-cluster/site-*' | wc --lines"
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(request, visitor.url, {"Cookie": visitor.cookie}, 60) for _ in range(8)]
         wait_for("requests wait for the session", lambda: int(cluster.enter("php2", under_way)) >= 3)
         cluster.enter("php2", "pkill --signal QUIT --full 'php-fpm: pool site'")
-        cluster.enter("php1", "systemctl stop hold")
+        cluster.enter("php1", "systemctl stop hold; rm /run/held")
         answers = [answer.result().status for answer in waiting]
     assert answers.count(200) >= 3, answers
     for _ in range(4):
