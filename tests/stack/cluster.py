@@ -269,4 +269,11 @@ def standing(stack: Cluster, session: pytest.Session) -> Iterator[Cluster]:
         if session.testsfailed:
             stack.save_journals()
         stack.remove()
-    assert leftovers(stack.lab) == []
+
+    def is_gone() -> bool:
+        left = leftovers(stack.lab)
+        assert left == [], left
+        return True
+
+    # A machine of another cluster that boots has this one's mounts for a moment.
+    wait_for("nothing of it is left", is_gone, 60)
