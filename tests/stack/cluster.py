@@ -259,6 +259,17 @@ def leftovers(lab: str) -> list[str]:
     return found
 
 
+def nothing_is_left(*labs: str) -> None:
+    """Waits until that is so: a machine of another cluster that boots has these labs' mounts for a moment."""
+
+    def is_gone() -> bool:
+        left = [each for lab in labs for each in leftovers(lab)]
+        assert left == [], left
+        return True
+
+    wait_for("nothing of it is left", is_gone, 60)
+
+
 @contextlib.contextmanager
 def standing(stack: Cluster, session: pytest.Session) -> Iterator[Cluster]:
     """The stack, up as long as the block lasts; journals stay when a test has failed, and nothing else is left."""
@@ -269,11 +280,4 @@ def standing(stack: Cluster, session: pytest.Session) -> Iterator[Cluster]:
         if session.testsfailed:
             stack.save_journals()
         stack.remove()
-
-    def is_gone() -> bool:
-        left = leftovers(stack.lab)
-        assert left == [], left
-        return True
-
-    # A machine of another cluster that boots has this one's mounts for a moment.
-    wait_for("nothing of it is left", is_gone, 60)
+    nothing_is_left(stack.lab)

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.commands import said
-from tests.stack.cluster import Cluster, leftovers, wait_for
+from tests.stack.cluster import Cluster, nothing_is_left, wait_for
 
 # A step of each kind in the order in which they come, and how the run ends there: Ctrl-C, or a loss of power.
 MOMENTS = [
@@ -96,4 +96,4 @@ def test_up_goes_on_wherever_it_was_stopped(fresh_backend: Path) -> None:
         stack.pulumi("preview", "--expect-no-changes", "--stack", stack.name)
     finally:
         stack.remove()
-    assert leftovers(stack.lab) == []
+    nothing_is_left(stack.lab)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.commands import another_checkout
-from tests.stack.cluster import Cluster, leftovers
+from tests.stack.cluster import Cluster, nothing_is_left
 
 
 def test_clusters_do_not_know_of_each_other(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_clusters_do_not_know_of_each_other(tmp_path: Path) -> None:
             assert [visitor.visit()["counter"] for _ in range(visits)] == list(range(1, visits + 1))
 
         namesake.destroy()
-        assert leftovers(namesake.lab) == []
+        nothing_is_left(namesake.lab)
         for stack, visitor in zip(stacks[:2], visitors[:2], strict=True):
             before = visitor.count
             assert visitor.visit()["counter"] == before + 1
@@ -35,11 +35,11 @@ def test_clusters_do_not_know_of_each_other(tmp_path: Path) -> None:
 
         # The state of one is lost: only names are left.
         first.lab_command("sweep")
-        assert leftovers(first.lab) == []
+        nothing_is_left(first.lab)
         assert visitors[1].visit()["counter"] == 5
         first.pulumi("stack", "rm", "--yes", "--force", first.name)
         stacks.remove(first)
     finally:
         for stack in stacks:
             stack.remove()
-    assert [leftovers(stack.lab) for stack in (first, second, namesake)] == [[], [], []]
+    nothing_is_left(*(stack.lab for stack in (first, second, namesake)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.commands import said
-from tests.stack.cluster import Cluster, Visitor, leftovers, wait_for
+from tests.stack.cluster import Cluster, Visitor, nothing_is_left, wait_for
 from tests.stack.health import outdated_for_arbiter, pending_heals
 from tests.stack.test_interrupted import steps
 
@@ -162,4 +162,4 @@ def test_profiles_change_without_losing_a_session(fresh_backend: Path) -> None:
     finally:
         cluster.save_journals()
         cluster.remove()
-    assert leftovers(cluster.lab) == []
+    nothing_is_left(cluster.lab)
