@@ -29,7 +29,6 @@ ACME_PATH = "/etc/haproxy/acme.pem"
 
 _STEP = "certificate"
 _ASKED = "certificate-asked"
-_LEFT = "certificate-left"
 
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Of the group of P-256 (FIPS 186-4, D.1.2.3); a private key is a number from 1 to one less."""
@@ -136,11 +135,6 @@ def certificate_left(
     host: Host, last: LastUpdate, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
 ) -> None:
     """Has a balancer ask for nothing any more, if it did, `after` the steps since which it serves something else."""
-    if last.has(f"{host.name}-{_STEP}", f"{host.name}-{_LEFT}"):
-        host.step(
-            f"{host.name}-{_LEFT}",
-            "balancer/acme-leave.sh",
-            parent=parent,
-            variables={"CERTIFICATE_PATH": ACME_PATH},
-            after=after,
-        )
+    host.step_left(
+        _STEP, "balancer/acme-leave.sh", last, parent=parent, variables={"CERTIFICATE_PATH": ACME_PATH}, after=after
+    )

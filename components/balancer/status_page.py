@@ -17,7 +17,6 @@ from components.steps.last_update import LastUpdate
 PAGE_FOLDER = "/usr/lib/php-cluster/status-page"
 
 _STEP = "status-page"
-_LEFT = "status-page-left"
 
 
 def page_values(plan: Topology, index: int) -> dict[str, Any]:
@@ -68,11 +67,5 @@ def page_ready(host: Host, plan: Topology, *, parent: pulumi.Resource) -> pulumi
 
 def page_left(host: Host, last: LastUpdate, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> None:
     """Has a balancer note nothing any more, if it did, `after` the steps since which HAProxy serves no page."""
-    if last.has(f"{host.name}-{_STEP}", f"{host.name}-{_LEFT}"):
-        host.step(
-            f"{host.name}-{_LEFT}",
-            "balancer/status-page-leave.sh",
-            parent=parent,
-            variables={"PAGE_FOLDER": PAGE_FOLDER},
-            after=after,
-        )
+    variables = {"PAGE_FOLDER": PAGE_FOLDER}
+    host.step_left(_STEP, "balancer/status-page-leave.sh", last, parent=parent, variables=variables, after=after)

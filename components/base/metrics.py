@@ -15,7 +15,6 @@ EXPORTER_QUESTION = "/metrics?" + "&".join(
 """What the status page asks a machine's exporter for: a tenth of what it has."""
 
 _TOLD = "metrics"
-_LEFT = "metrics-left"
 
 
 def metrics_told(host: Host, plan: Topology, *, parent: pulumi.Resource) -> None:
@@ -44,5 +43,4 @@ def metrics_told(host: Host, plan: Topology, *, parent: pulumi.Resource) -> None
 
 def metrics_left(host: Host, last: LastUpdate, *, parent: pulumi.Resource) -> None:
     """Has a machine tell nothing any more, if it did."""
-    if last.has(f"{host.name}-{_TOLD}", f"{host.name}-{_LEFT}"):
-        host.step(f"{host.name}-{_LEFT}", "base/metrics-leave.sh", parent=parent)
+    host.step_left(_TOLD, "base/metrics-leave.sh", last, parent=parent)

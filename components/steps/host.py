@@ -9,6 +9,7 @@ import pulumi
 import pulumi_command as command
 
 from components.plan.topology import PlannedMachine
+from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
 from components.steps.remote import remote_copy, remote_step
 
@@ -64,6 +65,26 @@ class Host:
             limit_seconds=limit_seconds,
             quiet=quiet,
         )
+
+    def step_left(
+        self,
+        step: str,
+        script: str,
+        last: LastUpdate,
+        *,
+        parent: pulumi.Resource,
+        variables: Mapping[str, pulumi.Input[str]] | None = None,
+        after: Sequence[pulumi.Resource] | None = None,
+    ) -> None:
+        """Takes back what the machine's step of this name has set up, if `last` has left it, or this step.
+
+        Args:
+            step: Its name, without that of the machine.
+            after: The steps to wait for in place of `ready`.
+        """
+        done, left = f"{self.name}-{step}", f"{self.name}-{step}-left"
+        if last.has(done, left):
+            self.step(left, script, parent=parent, variables=variables, after=after)
 
     def copy(
         self, name: str, source: pulumi.Asset, remote_path: str, *, parent: pulumi.Resource, needed_by: str
