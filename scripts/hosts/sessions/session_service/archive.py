@@ -30,7 +30,7 @@ import time as clock
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -93,21 +93,17 @@ def _sessions(place: Place) -> Iterator[tuple[int, Tail, Iterator[Record]]]:
         raise FollowsError("another node writes the log of sessions, or none: try again")
     segment, offset, chain = told["position"]
     known, volume = Position(segment, offset, bytes.fromhex(chain)), Volume(place.folder)
-    for look in range(_LOOKS):
-        found = sessions_at(volume, known)
-        try:
-            tail, records = found.__enter__()
-        except LogError:
-            # Read while it was written, or a segment has just been removed.
-            if look == _LOOKS - 1:
-                raise
-            clock.sleep(0.2)
-            continue
-        try:
-            yield told["time"], tail, records
-        finally:
-            found.__exit__(None, None, None)
-        return
+    with ExitStack() as opened:
+        for look in range(_LOOKS):
+            try:
+                tail, records = opened.enter_context(sessions_at(volume, known))
+                break
+            except LogError:
+                # Read while it was written, or a segment has just been removed.
+                if look == _LOOKS - 1:
+                    raise
+                clock.sleep(0.2)
+        yield told["time"], tail, records
 
 
 def export(place: Place, wanted: str, into: IO[bytes]) -> dict[str, int]:
