@@ -17,6 +17,7 @@ from typing import IO, cast
 
 from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import Role
+from components.sessions.log import SOCKET, UNIT
 from components.steps.host_scripts import HOST_SCRIPTS
 from scripts.backup_repository import LAST_FILE, BackupError, Repository, Snapshot
 from scripts.machines import Machines, RefusalError, last_line, machines_of, parser_for, says_why
@@ -37,6 +38,8 @@ def on_node(machines: Machines, node: str, *words: str, keep_newer: bool = False
     variables = {
         "EXPORT_PHP": (HOST_SCRIPTS / "sessions" / "export_sessions.php").read_text(),
         "IMPORT_PHP": (HOST_SCRIPTS / "sessions" / "import_sessions.php").read_text(),
+        "SERVICE": SOCKET,
+        "LOG_UNIT": UNIT,
         "LAST": LAST_FILE,
         "KEEP_NEWER": "yes" if keep_newer else "no",
     }

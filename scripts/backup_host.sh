@@ -10,12 +10,11 @@
 #   import files        puts the files of standard input, a whole backup, into their places
 #   ready               whether this node has what is to be saved, or the place for it; "follows": of a log another one knows more
 #
-# Input: EXPORT_PHP, IMPORT_PHP (programs), LAST (of a backup's files), KEEP_NEWER ("yes": a file that is newer here stays; else it is an
+# Input: EXPORT_PHP, IMPORT_PHP (programs), SERVICE, LOG_UNIT (socket and unit of the session service), LAST (of a backup's files), KEEP_NEWER ("yes": a file that is newer here stays; else it is an
 # error, and nothing was changed).
 
 set -euo pipefail
-SESSIONS=/media/sessions FILES=/media/files SERVICE=/run/php-cluster-session-log/socket
-LOG_UNIT=/etc/systemd/system/php-cluster-session-log.service
+SESSIONS=/media/sessions FILES=/media/files
 arriving=$FILES/.restoring
 
 fail() {

@@ -11,6 +11,7 @@ import pytest
 
 from components.plan.settings import PROJECT_FOLDER
 from components.plan.topology import Role
+from components.sessions.log import SOCKET
 from scripts.backup_cluster import archive, line_of, ready_node
 from scripts.backup_repository import LAST_FILE, BackupError, Repository, from_caller, snapshots_in
 from scripts.machines import Machines, RefusalError
@@ -130,20 +131,20 @@ def test_whether_sessions_are_a_log_is_not_asked_of_a_volume_that_may_be_denied(
     words: tuple[str, ...], there: str, said: str, tmp_path: Path
 ) -> None:
     text = (PROJECT_FOLDER / "scripts/backup_host.sh").read_text()
-    for path in ("/media/sessions", "/etc/systemd/system", "/proc/self/mounts"):
+    for path in ("/media/sessions", "/proc/self/mounts"):
         text = text.replace(path, str(tmp_path) + path)
         (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "proc/self/mounts").write_text(f"x {tmp_path}/media/sessions fuse.glusterfs x\n")
-    (tmp_path / "etc/systemd/system").mkdir()
     (tmp_path / "media/sessions").mkdir()
     if "unit" in there:
-        (tmp_path / "etc/systemd/system/php-cluster-session-log.service").touch()
+        (tmp_path / "unit").touch()
     if "log" in there:
         (tmp_path / "media/sessions/log").mkdir()
     # In the place of what both kinds of sessions are read with.
     stubs = 'run_php() { [[ $1 == echo* ]] || fail "the files"; }\nrun_log() { fail "the log"; }\n'
     text = text.replace('\ncase "$1 ', f'\n{stubs}\ncase "$1 ')
     programs = {**os.environ, "EXPORT_PHP": "export", "IMPORT_PHP": "import"}
+    programs |= {"SERVICE": SOCKET, "LOG_UNIT": str(tmp_path / "unit")}
     done = subprocess.run(
         ["bash", "-c", text, "bash", *words], capture_output=True, text=True, check=False, env=programs
     )
