@@ -1,6 +1,5 @@
 """The session service of a node, as a test's own process in the image, on a folder in place of the mounted volume."""
 
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.hosts.sessions.session_service import wire
+from scripts.hosts.sessions.session_service.ask import Connection, statistics
 from tests.commands import PROJECT
 from tests.lab.conftest import Image
 from tests.stack.cluster import wait_for
@@ -28,36 +28,15 @@ connected = 1
 """What a Gluster mount says of a brick that has the service's segment open and locked."""
 
 
-class Worker:
+class Worker(Connection):
     """A connection as one of PHP's workers has it."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.settimeout(30)
-        self._connection.connect(str(path))
-
-    def ask(self, body: bytes) -> bytes:
-        """The answer's body."""
-        self.tell(body)
-        length, _ = wire.FRAME.unpack(self._bytes(wire.FRAME.size))
-        return self._bytes(length)
-
-    def tell(self, body: bytes) -> None:
-        """What has no answer."""
-        self._connection.sendall(wire.FRAME.pack(len(body), 0) + body)
-
-    def _bytes(self, count: int) -> bytes:
-        found = bytearray()
-        while len(found) < count:
-            part = self._connection.recv(count - len(found))
-            if not part:
-                raise ConnectionResetError
-            found += part
-        return bytes(found)
+        super().__init__(str(path), 30)
 
     def other_end(self) -> int:
         """The process that listens there."""
-        pid, _user, _group = struct.unpack("3i", self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        pid, _user, _group = struct.unpack("3i", self._service.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return int(pid)
 
     def take(self, session: str) -> wire.Held:
@@ -66,7 +45,7 @@ class Worker:
 
     def close(self) -> None:
         """Gives back all turns."""
-        self._connection.close()
+        self._service.close()
 
 
 class Service:
@@ -147,14 +126,7 @@ class Service:
 
     def statistics(self) -> dict[str, object]:
         """What it tells people."""
-        worker = Worker(self.path)
-        try:
-            body = worker.ask(bytes([wire.STATISTICS]))
-        finally:
-            worker.close()
-        assert body[0] == wire.TOLD, body
-        told: dict[str, object] = json.loads(body[1:])
-        return told
+        return statistics(str(self.path))
 
     def held(self, session: str) -> wire.Held:
         """What is stored of a session that nobody has."""

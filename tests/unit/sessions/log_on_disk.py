@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ from scripts.hosts.sessions.session_service.begin import begin
 from scripts.hosts.sessions.session_service.node import Identity, Node, listen
 from scripts.hosts.sessions.session_service.records import Kind
 from scripts.hosts.sessions.session_service.volume import Volume
+
+# Another run of these tests may be under way.
+with socket.create_server(("127.0.0.1", 0)) as free:
+    PORT: int = free.getsockname()[1]
 
 GRAPH = "first"
 BRICKS = ("sessions-client-0", "sessions-client-1")

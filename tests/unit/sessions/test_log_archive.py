@@ -7,7 +7,7 @@ import io
 import tarfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,18 +27,11 @@ from scripts.hosts.sessions.session_service.archive import (
     log_name,
 )
 from scripts.hosts.sessions.session_service.records import Kind
-from tests.unit.sessions.log_on_disk import Folder, ServingNode, run, short_folder, until
+from tests.unit.sessions.log_on_disk import PORT, Folder, ServingNode, Worker, run, until
 
-PORT = 18418
 LIFETIME = 1000
 BEHIND = tarfile.TarInfo(LAST_FILE).tobuf()
 """A backup goes on behind its sessions."""
-
-
-@pytest.fixture
-def sockets(tmp_path: Path) -> Iterator[Path]:
-    with short_folder(tmp_path) as folder:
-        yield folder
 
 
 @asynccontextmanager
@@ -47,11 +40,19 @@ async def cluster(path: Path, sockets: Path) -> AsyncIterator[tuple[ServingNode,
     folder = Folder(path)
     node = await ServingNode(folder, 1, sockets, port=PORT).start()
     try:
-        while not node.node.is_linked:
-            await asyncio.sleep(0.01)
+        await until(lambda: node.node.is_linked)
         yield node, Place(str(node.socket), str(path), LIFETIME)
     finally:
         await node.kill()
+
+
+async def stored(node: ServingNode, lifetime: int = LIFETIME) -> Worker:
+    """A session `s` of a worker that has ended with it."""
+    worker = await node.worker()
+    await worker.take(b"s")
+    await worker.store(b"s", 0, b"1", lifetime=lifetime)
+    worker.release(b"s")
+    return worker
 
 
 async def exported(place: Place, wanted: str = "") -> tuple[bytes, dict[str, int]]:
@@ -131,10 +132,7 @@ def test_what_is_newer_stays(tmp_path: Path, sockets: Path) -> None:
 def test_what_is_older_is_replaced(tmp_path: Path, sockets: Path) -> None:
     async def scenario() -> None:
         async with cluster(tmp_path / "volume", sockets) as (node, place):
-            worker = await node.worker()
-            await worker.take(b"s")
-            await worker.store(b"s", 0, b"1", lifetime=900)
-            worker.release(b"s")
+            worker = await stored(node, 900)
             entry = tarfile.TarInfo("sessions/sess_s")
             entry.size, entry.mtime = 1, int(time.time()) + 10
             backup = entry.tobuf() + b"2".ljust(tarfile.BLOCKSIZE, b"\0") + BEHIND
@@ -193,10 +191,7 @@ def test_it_is_as_of_one_moment_while_the_log_is_written_and_cleaned(
 def test_who_follows_tells_no_sessions_and_stores_some(tmp_path: Path, sockets: Path) -> None:
     async def scenario() -> None:
         async with cluster(tmp_path / "volume", sockets) as (writing, place):
-            worker = await writing.worker()
-            await worker.take(b"s")
-            await worker.store(b"s", 0, b"1")
-            worker.release(b"s")
+            await stored(writing)
             backup, _ = await exported(place)
             follower = await ServingNode(writing.folder, 2, sockets, port=PORT).start()
             try:
@@ -214,10 +209,7 @@ def test_who_follows_tells_no_sessions_and_stores_some(tmp_path: Path, sockets: 
 def test_a_backup_that_ends_too_early_is_none(tmp_path: Path, sockets: Path) -> None:
     async def scenario() -> None:
         async with cluster(tmp_path / "volume", sockets) as (node, place):
-            worker = await node.worker()
-            await worker.take(b"s")
-            await worker.store(b"s", 0, b"1")
-            worker.release(b"s")
+            await stored(node)
             backup, _ = await exported(place)
             for part in (backup[:700], backup[: -len(BEHIND)], b""):
                 with pytest.raises(UnreadableError, match="the backup"):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,17 +16,7 @@ import pytest
 from scripts.hosts.sessions.session_service import node as service_of_node
 from scripts.hosts.sessions.session_service import replay, wire, writer
 from scripts.hosts.sessions.session_service.records import Kind
-from tests.unit.sessions.log_on_disk import BRICKS, Folder, ServingNode, Worker, run, short_folder, until
-
-# Another run of these tests may be under way.
-with socket.create_server(("127.0.0.1", 0)) as listener:
-    PORT = listener.getsockname()[1]
-
-
-@pytest.fixture
-def sockets(tmp_path: Path) -> Iterator[Path]:
-    with short_folder(tmp_path) as folder:
-        yield folder
+from tests.unit.sessions.log_on_disk import BRICKS, PORT, Folder, ServingNode, Worker, run, until
 
 
 @pytest.fixture
