@@ -20,6 +20,8 @@ def release_tag(release: Release) -> dict[str, str]:
 def release_of(wanted: Release | None, last: LastUpdate, *, own_image: bool) -> Release:
     """What the machines run that are there, or what new ones are to run.
 
+    Bricks without machines may be those of a first update that stopped. That no machine was ever reached tells it.
+
     Args:
         wanted: The key `debian`.
         last: What the last update left.
@@ -30,7 +32,7 @@ def release_of(wanted: Release | None, last: LastUpdate, *, own_image: bool) -> 
     """
     machines = last.machines_with("machine")
     if not machines:
-        if wanted is None and (own_image or last.machines_with("brick-volume")):
+        if wanted is None and (own_image or last.machines_with("install")):
             why = "aws.ami is an image of your own" if own_image else "bricks are left whose machines are gone"
             raise ConfigError(
                 f"{NAMESPACE}:debian is not set, and {why}: say which release of Debian its machines run.\n"
