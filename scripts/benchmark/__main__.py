@@ -16,7 +16,7 @@ from pathlib import Path
 
 from components.plan.settings import PROJECT_FOLDER
 from components.substrates.local.settings import Image
-from scripts.benchmark import calls, collector, emulated_aws, floor, picture, report, session_log, timeline
+from scripts.benchmark import beside, calls, collector, emulated_aws, floor, picture, report, session_log, timeline
 from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.stack import BenchStack, Update
@@ -47,7 +47,7 @@ def _substrates(text: str) -> list[str]:
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | calls | collector | log")
+    commands = parser.add_subparsers(required=True, metavar="up | change | sessions | beside | calls | collector | log")
     up = commands.add_parser("up", help="whole clusters, beside the same steps by plain SSH; what AWS is asked for")
     up.set_defaults(measure=measure_up)
     up.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
@@ -70,6 +70,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     change.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8], help="PHP nodes (default: 2,4,8)")
     change.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
     sessions.add_to(commands)
+    beside.add_to(commands)
     calls.add_to(commands)
     collector.add_to(commands)
     session_log.add_to(commands)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from components.plan.settings import PROJECT_FOLDER
 from scripts.benchmark.timeline import Event
 from scripts.stack import Stack, StackError
 
@@ -40,13 +41,18 @@ class BenchStack(Stack):
         folder: A temporary folder for whatever belongs to the stack.
     """
 
-    def __init__(self, config: Mapping[str, str], variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, str],
+        variables: Mapping[str, str] | None = None,
+        checkout: Path = PROJECT_FOLDER,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="php-cluster-"))
         # Without it the engine does not know the option --event-log.
         variables = {"PULUMI_DEBUG_COMMANDS": "true", **(variables or {})}
         name = f"bench-{secrets.token_hex(3)}"
         try:
-            super().__init__(self.folder / "state", config, name, variables=variables)
+            super().__init__(self.folder / "state", config, name, checkout, variables=variables)
         except BaseException:
             self.remove()
             raise

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from components.php.mount import fstab_line, mount_options
 from components.plan import topology
 from components.plan.topology import Profile
 from components.plan.volume_options import SAFE_OPTIONS
+from scripts.benchmark import beside
 from scripts.benchmark.sessions import command, measure, operations, picture, report
 from scripts.benchmark.sessions.load import Run
 from scripts.benchmark.sessions.measure import READ, WRITE, Counted, Sample, part_of
@@ -216,3 +218,26 @@ def test_the_command_prints_and_keeps_what_was_measured(
     assert len(json.loads((tmp_path / "out" / "sessions.json").read_text())["runs"]) == len(samples)
     with pytest.raises(SystemExit):
         parser.parse_args(["sessions", "--stores", "memcached"])
+
+
+def test_two_clusters_are_compared_round_by_round() -> None:
+    samples = [
+        sample(name, speed, latency)
+        for name, speed, latency in (
+            (beside.HERE, 100, 50),
+            (beside.THERE, 200, 50),
+            (beside.THERE, 400, 100),
+            (beside.HERE, 800, 150),
+            (beside.HERE, 300, 20),
+            (beside.THERE, 300, 10),
+        )
+    ]
+    said = beside.comparison(samples).splitlines()
+    assert [re.split("  +", line)[-2] for line in said] == [
+        "here by there",
+        "1.000 (0.500-2.000)",
+        "1.500 (1.000-2.000)",
+        "1.000 (1.000-1.000)",  # CPU time
+        "1.000 (1.000-1.000)",  # of bricks
+        "1.000 (1.000-1.000)",  # of what no part has
+    ]
