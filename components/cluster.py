@@ -255,8 +255,18 @@ class PhpCluster(pulumi.ComponentResource):
             metrics=bool(settings.metrics_from),
             acme_thumbprint=acme.thumbprint if acme else "",
             hsts_seconds=settings.hsts_seconds,
+            http3_secret=self._http3_secret(),
         )
         return LoadBalancerPair("load-balancers", args, opts=pulumi.ResourceOptions(parent=self)).serving
+
+    def _http3_secret(self) -> pulumi.Output[str] | None:
+        """What both balancers have alike where visitors may speak HTTP/3."""
+        if not self._settings.http3:
+            return None
+        drawn = random.RandomPassword(
+            "http3-secret", length=48, special=False, opts=pulumi.ResourceOptions(parent=self)
+        )
+        return pulumi.Output.secret(drawn.result)
 
     def _revoke(
         self, storage: _Storage, tls: GlusterTls | None, drained: Sequence[pulumi.Resource]

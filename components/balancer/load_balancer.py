@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -61,6 +62,17 @@ TLS12_CIPHERS = (
 )
 """What visitors may speak: Mozilla's intermediate profile, version 5.7."""
 
+HTTP3_SECONDS = 3600
+"""How long a browser remembers that there is HTTP/3, and tries it first after it is gone."""
+
+QUIC_BACKLOG = 256
+"""How many QUIC connections may be in their handshake, or wait to be accepted, at one address: half of it each, and the
+others try again, or go by TCP. Nobody counts them to a frontend yet, so they have places of their own, of two files
+each: all together stay below 20,000, which is all that some containers allow."""
+
+QUIC_BUFFERS = 15
+"""How many buffers of an answer may wait for a visitor's acknowledgement: as many bytes as by HAProxy's defaults."""
+
 TLS_PATH = "/etc/haproxy/php-cluster.pem"
 
 MAINTENANCE_MAP = "/etc/haproxy/maintenance.map"
@@ -80,12 +92,46 @@ PRIORITIES = (150, 100)
 """VRRP priorities of lb1 and lb2: they differ so that a simultaneous start has one winner."""
 
 
+_CONSTANTS: Mapping[str, Any] = {
+    "members_port": MEMBERS_PORT,
+    "statistics_port": STATISTICS_PORT,
+    "inner_port": INNER_PORT,
+    "statistics_user": STATISTICS_USER,
+    "tls13_ciphers": TLS13_CIPHERS,
+    "tls12_ciphers": TLS12_CIPHERS,
+    "header_kib": HEADER_KIB,
+    "claims": CLAIMS,
+    "window": WINDOW,
+    "maintenance_map": MAINTENANCE_MAP,
+    "maintenance_page": MAINTENANCE_PAGE,
+}
+"""What every configuration has alike, by the template's words."""
+
+
 @dataclass(frozen=True)
 class Certificate:
     """A certificate chain and its private key, both in PEM."""
 
     chain: str
     key: pulumi.Output[str]
+
+
+@dataclass(frozen=True)
+class Http3:
+    """What a balancer takes HTTP/3 with.
+
+    Attributes:
+        addresses: Where. A socket of all addresses would answer from the machine's own what has no connection yet, or
+            none any more.
+        secret: What both balancers have alike, so that one tells the other's visitors that their connection is gone.
+        seconds, backlog, buffers: See above.
+    """
+
+    addresses: Sequence[str]
+    secret: str
+    seconds: int = HTTP3_SECONDS
+    backlog: int = QUIC_BACKLOG
+    buffers: int = QUIC_BUFFERS
 
 
 def haproxy_configuration(
@@ -105,6 +151,7 @@ def haproxy_configuration(
     metrics: bool = False,
     acme_thumbprint: str = "",
     hsts_seconds: int = 0,
+    http3: Http3 | None = None,
 ) -> str:
     """The text of haproxy.cfg for the load balancer with this index (0 or 1).
 
@@ -115,36 +162,27 @@ def haproxy_configuration(
     """
     return render(
         "balancer/haproxy.cfg.j2",
+        **_CONSTANTS,
         name=plan.balancers[index].name,
         address=plan.balancers[index].address,
         peer=plan.balancers[1 - index],
         ipv6=plan.floating_ip6 is not None,
         php_nodes=plan.php_nodes,
-        members_port=MEMBERS_PORT,
-        statistics_port=STATISTICS_PORT,
         **(page_values(plan, index) if metrics else {"metrics_port": 0}),
         certificate_path=ACME_PATH if acme_thumbprint else TLS_PATH if tls else "",
-        tls13_ciphers=TLS13_CIPHERS,
-        tls12_ciphers=TLS12_CIPHERS,
         acme_thumbprint=acme_thumbprint,
         hsts_seconds=hsts_seconds,
-        statistics_user=STATISTICS_USER,
+        http3=http3,
         statistics_password=statistics_password,
         request_seconds=request_seconds,
         trusted_proxies=trusted_proxies,
         proxy_protocol=proxy_protocol,
-        inner_port=INNER_PORT,
-        header_kib=HEADER_KIB,
-        claims=CLAIMS,
         session_cookie=session_cookie,
         at_once=at_once,
         **_places(len(plan.php_nodes), workers, limits),
         limits=limits,
-        window=WINDOW,
         # A proxy that names the visitor in a header asks for many; one that speaks the PROXY protocol is never seen.
         unlimited=[*limits.exempt, *(() if proxy_protocol else trusted_proxies)],
-        maintenance_map=MAINTENANCE_MAP,
-        maintenance_page=MAINTENANCE_PAGE,
         # Who watches the site goes on watching it; where that is its first page, visitors ask for it too.
         open_path="" if health_path.partition("?")[0] == "/" else health_path.partition("?")[0],
     )
@@ -212,6 +250,7 @@ class LoadBalancerPairArgs:
         metrics: Whether somebody collects HAProxy's metrics.
         acme_thumbprint: Of the account with a CA; empty without one.
         hsts_seconds: For how long browsers are to ask by https only; 0 leaves it to them.
+        http3_secret: Of `Http3`; None without HTTP/3.
     """
 
     plan: Topology
@@ -230,6 +269,15 @@ class LoadBalancerPairArgs:
     metrics: bool = False
     acme_thumbprint: pulumi.Input[str] = ""
     hsts_seconds: int = 0
+    http3_secret: pulumi.Output[str] | None = None
+
+    def http3(self, index: int, secret: str | None) -> Http3 | None:
+        """That of the balancer with this index (0 or 1), with the secret as it is known by now."""
+        if secret is None:
+            return None
+        elastic = self.hosts[index].machine.elastic_ip
+        addresses = [elastic.local_address if elastic else self.plan.floating_ip, self.plan.floating_ip6]
+        return Http3([address for address in addresses if address], secret)
 
 
 class LoadBalancerPair(pulumi.ComponentResource):
@@ -250,7 +298,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
             pem = certificate.key.apply(lambda key: f"{chain.rstrip()}\n{key.rstrip()}\n")
 
         def configuration(index: int) -> pulumi.Output[str]:
-            return pulumi.Output.all(args.statistics_password, args.acme_thumbprint).apply(
+            return pulumi.Output.all(args.statistics_password, args.acme_thumbprint, args.http3_secret).apply(
                 lambda known: haproxy_configuration(
                     args.plan,
                     index,
@@ -267,6 +315,7 @@ class LoadBalancerPair(pulumi.ComponentResource):
                     metrics=args.metrics,
                     acme_thumbprint=known[1],
                     hsts_seconds=args.hsts_seconds,
+                    http3=args.http3(index, known[2]),
                 )
             )
 

@@ -5,7 +5,7 @@ A *release* alone, everywhere else, is one of the site (components/site/release.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from components.plan.config_values import NAMESPACE, ConfigError
@@ -20,12 +20,14 @@ class Release:
         suite: Its name in Debian's archive.
         php: The PHP that it ships.
         gluster: The major version of the GlusterFS that it ships.
+        quic: Whether its HAProxy speaks QUIC.
     """
 
     number: int
     suite: str
     php: str
     gluster: int
+    quic: bool
 
     @property
     def op_version(self) -> int:
@@ -39,10 +41,12 @@ DEFAULT = 13
 RELEASES = {
     release.number: release
     for release in (
-        Release(12, "bookworm", php="8.2", gluster=10),
-        Release(13, "trixie", php="8.4", gluster=11),
+        Release(12, "bookworm", php="8.2", gluster=10, quic=False),
+        Release(13, "trixie", php="8.4", gluster=11, quic=True),
     )
 }
+
+FIRST_WITH_QUIC = min(release.number for release in RELEASES.values() if release.quic)
 
 
 def check_choice(wanted: Release, running: Collection[Release], upgrading: str) -> None:
@@ -63,3 +67,21 @@ def check_choice(wanted: Release, running: Collection[Release], upgrading: str) 
             f"    scripts/upgrade replaces them one at a time, while the site is served.\n"
             f"    To leave them as they are: pulumi config set debian {made.number}"
         )
+
+
+def check_http3(balancers: Mapping[str, Release]) -> None:
+    """Refuses HTTP/3 where a balancer's HAProxy does not speak QUIC.
+
+    Args:
+        balancers: What each is to run, by name.
+
+    Raises:
+        ConfigError: with the first that does not.
+    """
+    for name, release in balancers.items():
+        if not release.quic:
+            raise ConfigError(
+                f"{NAMESPACE}:http3 is true, and {name} runs Debian {release.number}; nothing was changed.\n"
+                f"    It must be false: HAProxy speaks HTTP/3 since Debian {FIRST_WITH_QUIC}.\n"
+                f"    Example: pulumi config set http3 false"
+            )

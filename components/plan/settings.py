@@ -97,6 +97,7 @@ class Settings:
     tls_key: str | None
     acme: AcmeSettings | None
     hsts_seconds: int
+    http3: bool
     trusted_proxies: tuple[str, ...]
     proxy_protocol: bool
     limits: Limits
@@ -311,6 +312,13 @@ def _check_hsts(reader: Reader, settings: Settings) -> None:
         reader.refuse("hsts", "0, or visitors need a way by https: acme.email, tlsCertificate, or a proxy's", "hsts 0")
 
 
+def _check_http3(reader: Reader, settings: Settings) -> None:
+    if settings.http3 and not settings.tls:
+        reader.refuse("http3", "false without a certificate: acme.email, or tlsCertificate and tlsKey", "http3 false")
+    if settings.http3 and settings.proxy_protocol:
+        reader.refuse("http3", "false with proxyProtocol, which no QUIC connection can begin with", "http3 false")
+
+
 def _check_folders(reader: Reader, settings: Settings) -> None:
     """What each release has of its own, and what all of them share, lie apart."""
     for writable in map(PurePosixPath, settings.application.writable_dirs):
@@ -361,6 +369,7 @@ def read_settings(
     _check_tls(reader, settings, secret_keys)
     _check_acme(reader, settings)
     _check_hsts(reader, settings)
+    _check_http3(reader, settings)
     _check_folders(reader, settings)
     _check_session_store(reader, settings)
     if settings.proxy_protocol and not settings.trusted_proxies:
@@ -397,6 +406,7 @@ def _read_all(reader: Reader, defaults: Mapping[str, Any]) -> Settings:
         tls_key=_read_pem(reader, "tlsKey", "--secret tlsKey < key.pem"),
         acme=read_acme(reader),
         hsts_seconds=_read_hsts(reader),
+        http3=reader.read("http3", switch, "true or false", "http3 true", False),
         trusted_proxies=reader.read(
             "trustedProxies", list_of(any_network), _PROXIES_RULE, "--path 'trustedProxies[0]' 203.0.113.0/24", ()
         ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from components.plan.topology import FIRST_NODE, LOG_WRITERS, PlannedMachine, Role
 
-TCP = "tcp"
+TCP, UDP = "tcp", "udp"
 VRRP = "112"
 """An IP protocol, not a port."""
 
@@ -96,7 +96,7 @@ class Flow:
         target: Who takes them.
         why: What they are for.
         ports: First and last; None for a protocol without ports.
-        protocol: `TCP`, or the number of an IP protocol.
+        protocol: `TCP`, `UDP`, or the number of an IP protocol.
     """
 
     name: str
@@ -130,11 +130,13 @@ def _measured(target: Party, what: str) -> Iterable[Flow]:
 SESSIONS = _flow("sessions", Party.NODES, Party.WRITERS, SESSIONS_PORT, "sessions, with `sessionStore` `log`")
 
 HTTPS = _flow("web-443", Party.VISITORS, Party.BALANCERS, HTTPS_PORT, "the site, with a certificate")
+HTTP3 = Flow("web-443-udp", Party.VISITORS, Party.BALANCERS, "the site, with `http3`", (HTTPS_PORT, HTTPS_PORT), UDP)
 CERTIFICATE = _flow("certificate", Party.BALANCERS, Party.BALANCERS, HTTPS_PORT, "the CA's certificate, `acme`")
 
 FLOWS = (
     _flow("web-80", Party.VISITORS, Party.BALANCERS, HTTP_PORT, "the site"),
     HTTPS,
+    HTTP3,
     _flow("ssh", Party.OPERATORS, Party.BALANCERS, SSH_PORT, "the steps of `pulumi up`"),
     _flow("ssh", Party.OPERATORS, Party.NODES, SSH_PORT, "the steps of `pulumi up`"),
     _flow("statistics", Party.OPERATORS, Party.BALANCERS, STATISTICS_PORT, "HAProxy's statistics page"),
@@ -160,14 +162,21 @@ FLOWS = (
 
 
 def flows(
-    *, tls: bool = True, acme: bool = True, arbiter: bool = True, log: bool = True, metrics: bool = True
+    *,
+    tls: bool = True,
+    http3: bool = True,
+    acme: bool = True,
+    arbiter: bool = True,
+    log: bool = True,
+    metrics: bool = True,
 ) -> tuple[Flow, ...]:
-    """The flows of a cluster: of one without a certificate, a CA's, an arbiter, a log of sessions or metrics, those
-    that are left."""
+    """The flows of a cluster: of one without a certificate, HTTP/3, a CA's certificate, an arbiter, a log of sessions
+    or metrics, those that are left."""
     return tuple(
         flow
         for flow in FLOWS
         if (tls or flow is not HTTPS)
+        and (http3 or flow is not HTTP3)
         and (acme or flow is not CERTIFICATE)
         and (log or flow is not SESSIONS)
         and (arbiter or Party.ARBITER not in (flow.source, flow.target))
@@ -179,7 +188,7 @@ def ports_between(
     source: PlannedMachine, target: PlannedMachine, *, acme: bool = False, log: bool = False
 ) -> tuple[int, ...]:
     """TCP ports of a machine that another one has to reach; of a range its first one."""
-    found = flows(acme=acme, arbiter=target.is_arbiter, log=log)
+    found = flows(http3=False, acme=acme, arbiter=target.is_arbiter, log=log)
     return tuple(flow.ports[0] for flow in found if flow.ports and flow.is_between(source, target))
 
 
@@ -189,7 +198,7 @@ def ports_listened(machine: PlannedMachine, *, metrics: bool, log: bool = False)
     others = [(SSH_PORT, SSH_PORT), (EXPORTER_PORT, EXPORTER_PORT), BRICK_PORTS]
     taken = [
         flow.ports[0]
-        for flow in flows(arbiter=machine.is_arbiter, log=log, metrics=metrics)
+        for flow in flows(http3=False, arbiter=machine.is_arbiter, log=log, metrics=metrics)
         if flow.target.includes(machine) and flow.ports and flow.ports not in others
     ]
     return tuple(dict.fromkeys([*taken, *(TRIAL_PORTS if machine.role is Role.PHP else ())]))
@@ -206,7 +215,7 @@ def guarded_ports(machine: PlannedMachine) -> Mapping[frozenset[Party], tuple[tu
     """Ranges of TCP ports of a machine that only machines of the cluster may reach, by those that may."""
     sources: dict[tuple[int, int], frozenset[Party]] = {}
     for flow in FLOWS:
-        if flow.ports and flow.target.includes(machine):
+        if flow.ports and flow.protocol == TCP and flow.target.includes(machine):
             sources[flow.ports] = sources.get(flow.ports, frozenset()) | {flow.source}
     return {
         parties: tuple(ports for ports, those in sources.items() if those == parties)

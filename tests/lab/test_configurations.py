@@ -12,6 +12,7 @@ from components.balancer.load_balancer import (
     MAINTENANCE_MAP,
     MAINTENANCE_PAGE,
     TLS_PATH,
+    Http3,
     haproxy_configuration,
     keepalived_configuration,
 )
@@ -54,6 +55,7 @@ def haproxy(
     acme_thumbprint: str = "",
     limits: Limits = USUAL,
     plan: Topology = PLAN,
+    http3: Http3 | None = None,
 ) -> str:
     return haproxy_configuration(
         plan,
@@ -67,6 +69,7 @@ def haproxy(
         acme_thumbprint=acme_thumbprint,
         hsts_seconds=300 if tls else 0,
         limits=limits,
+        http3=http3,
     )
 
 
@@ -93,6 +96,7 @@ JUDGES = {
     "haproxy with a CA's certificate": f"cp /files/pem {ACME_PATH}; {HAPROXY}",
     "haproxy with an office": HAPROXY,
     "haproxy with IPv6": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
+    "haproxy with HTTP/3": f"cp /files/pem {TLS_PATH}; {HAPROXY}",
     "keepalived": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "keepalived with IPv6": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
     "keepalived with an Elastic IP": f"{KEEPALIVED} keepalived --use-file=/files/file --config-test",
@@ -120,6 +124,9 @@ TEXTS: dict[str, Callable[[], str]] = {
     ),
     "haproxy with an office": lambda: haproxy(tls=False, proxies=PROXIES, limits=OFFICE),
     "haproxy with IPv6": lambda: haproxy(tls=True, proxies=PROXIES, plan=WITH_IPV6),
+    "haproxy with HTTP/3": lambda: haproxy(
+        tls=True, proxies=PROXIES, plan=WITH_IPV6, http3=Http3(("198.18.7.10", "2001:db8::10"), "s" * 48)
+    ),
     "keepalived": lambda: keepalived_configuration(PLAN, 0, "host0"),
     "keepalived with IPv6": lambda: keepalived_configuration(WITH_IPV6, 0, "host0"),
     "keepalived with an Elastic IP": lambda: keepalived_configuration(PLAN, 0, "host0", ELASTIC_ADDRESSES),
@@ -150,6 +157,7 @@ MISTAKES = {
     "haproxy with a CA's certificate": ("lf-string", "lf-strings"),
     "haproxy with an office": ("acl unlimited src 192", "acl unlimited scr 192"),
     "haproxy with IPv6": ("bind :::443 v6only", "bind :::443 v6onyl"),
+    "haproxy with HTTP/3": ("alpn h3", "alpn h3 transparence"),
     "keepalived": ("unicast_peer {", "unicast_pear {"),
     "keepalived with IPv6": ("2001:db8::10/128", "2001:db8::10:/128"),
     "keepalived with an Elastic IP": ("vrrp_notify_fifo", "vrrp_notify_fifi"),
@@ -167,7 +175,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("kind", JUDGES)
+@pytest.mark.parametrize("kind", [kind for kind in JUDGES if RELEASE.quic or kind != "haproxy with HTTP/3"])
 def test_daemons_take_it(image: Image, tmp_path: Path, kind: str) -> None:
     (tmp_path / "pem").write_text("".join(self_signed()))
     text = TEXTS[kind]()

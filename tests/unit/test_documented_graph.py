@@ -55,6 +55,9 @@ CERTIFICATE = {"acme": {"email": "admin@example.org"}, "siteName": "www.example.
 IPV6 = {"floatingIp6": "auto"}
 
 
+HTTP3 = {"http3": True}
+
+
 @pytest.mark.parametrize(
     ("tables", "values"),
     [
@@ -63,6 +66,7 @@ IPV6 = {"floatingIp6": "auto"}
         (3, APPLICATION | METRICS),
         (4, APPLICATION | METRICS | CERTIFICATE),
         (5, APPLICATION | METRICS | CERTIFICATE | IPV6),
+        (6, APPLICATION | METRICS | CERTIFICATE | IPV6 | HTTP3),
     ],
 )
 def test_every_step_is_there_with_what_it_waits_for(tables: int, values: dict[str, Any]) -> None:

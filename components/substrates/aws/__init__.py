@@ -12,7 +12,9 @@ from typing import Any
 import pulumi
 
 from components.plan.config_values import Reader
+from components.plan.debian import check_http3
 from components.plan.settings import Settings
+from components.plan.topology import BALANCERS
 from components.steps.drift import Drift, States
 from components.steps.last_update import LastUpdate
 from components.steps.machine import Machine
@@ -39,11 +41,13 @@ class Aws:
 
         Raises:
             ConfigError: the account, as far as it may be asked, has not what the settings name; or the machines run
-                another release of Debian.
+                another release of Debian, or one whose HAProxy lacks what the settings ask for.
         """
         from components.substrates.aws import account  # noqa: PLC0415 - see above
 
         debian = release_of(settings.debian, last, own_image=self.settings.ami is not None)
+        if settings.http3:
+            check_http3(dict.fromkeys(BALANCERS, debian))
         region = account.look_up(self.settings, settings.network, settings.php_nodes, debian)
         network = settings.network or zones.default_network(pulumi.get_stack())
         return zones.plan(network, region, settings.php_nodes, settings.profile)

@@ -40,6 +40,7 @@ class AwsSubstrate(pulumi.ComponentResource):
             self._network.vpc_id,
             aws_settings,
             tls=settings.tls,
+            http3=settings.http3,
             acme=settings.acme is not None,
             log=settings.session_store is SessionStore.LOG,
             # Once there they stay: an arbiter that leaves is in use until it has left.

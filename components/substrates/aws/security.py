@@ -29,7 +29,7 @@ class Conversation:
         name: What it is for.
         source: A group, or a network.
         target: A group, or a network.
-        protocol: `tcp`, or the number of an IP protocol.
+        protocol: `tcp`, `udp`, or the number of an IP protocol.
         ports: First and last; None for a protocol without ports.
     """
 
@@ -45,11 +45,11 @@ _TARGETS = {Party.INTERNET: EVERYWHERE, Party.WRITERS: NODES}
 
 
 def conversations(
-    settings: AwsSettings, *, tls: bool, acme: bool, arbiter: bool, log: bool, metrics_from: Sequence[str]
+    settings: AwsSettings, *, tls: bool, http3: bool, acme: bool, arbiter: bool, log: bool, metrics_from: Sequence[str]
 ) -> tuple[Conversation, ...]:
     """All that a cluster has to say: the flows of plan/traffic.py, between groups and networks."""
     found: list[Conversation] = []
-    for flow in flows(tls=tls, acme=acme, arbiter=arbiter, log=log, metrics=bool(metrics_from)):
+    for flow in flows(tls=tls, http3=http3, acme=acme, arbiter=arbiter, log=log, metrics=bool(metrics_from)):
         target = _TARGETS.get(flow.target, flow.target.value)
         for rule, source in _sources(flow, settings, metrics_from).items():
             found.append(Conversation(rule, source, target, flow.protocol, flow.ports))
@@ -90,6 +90,7 @@ class SecurityGroups(pulumi.ComponentResource):
         settings: AwsSettings,
         *,
         tls: bool,
+        http3: bool,
         acme: bool,
         arbiter: bool,
         log: bool,
@@ -109,7 +110,9 @@ class SecurityGroups(pulumi.ComponentResource):
             for group in ([BALANCERS, NODES, ARBITER] if arbiter else [BALANCERS, NODES])
         }
         self.rules = []
-        for each in conversations(settings, tls=tls, acme=acme, arbiter=arbiter, log=log, metrics_from=metrics_from):
+        for each in conversations(
+            settings, tls=tls, http3=http3, acme=acme, arbiter=arbiter, log=log, metrics_from=metrics_from
+        ):
             if each.target in self._groups:
                 self.rules.append(
                     self._rule(aws.vpc.SecurityGroupIngressRule, f"{each.name}-in", each.target, each.source, each)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
-from components.plan.debian import RELEASES
+from components.plan.debian import FIRST_WITH_QUIC, RELEASES
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.substrates.clocks import furthest_apart
@@ -164,6 +164,9 @@ class Judge:
         if identifier != "debian" or version not in map(str, RELEASES):
             called, supported = " ".join(pretty) or identifier, " or ".join(map(str, RELEASES))
             self.refuse(name, f"it runs {called}", "", f"must be a machine with Debian {supported}.")
+        elif self.settings.http3 and planned.role is Role.LOAD_BALANCER and not RELEASES[int(version)].quic:
+            wanted = f"must be false: HAProxy speaks HTTP/3 since Debian {FIRST_WITH_QUIC}."
+            self.refuse(name, f"it runs Debian {version}", f"{NAMESPACE}:http3", wanted)
         if facts.one("architecture") not in ARCHITECTURES:
             self.refuse(
                 name,

@@ -10,7 +10,7 @@ import pulumi
 
 from components.plan import topology
 from components.plan.config_values import Reader
-from components.plan.debian import DEFAULT, RELEASES, check_choice
+from components.plan.debian import DEFAULT, RELEASES, check_choice, check_http3
 from components.plan.settings import Settings
 from components.plan.topology import Topology
 from components.steps.drift import Drift, States
@@ -52,7 +52,8 @@ class Local:
         that is upgraded now.
 
         Raises:
-            ConfigError: the stack's machines run another release of Debian, and none is upgraded.
+            ConfigError: the stack's machines run another release of Debian, and none is upgraded; or one whose HAProxy
+                lacks what the settings ask for.
         """
         running = machines.releases_of(drift.last)
         first = machines.first_release(drift.last) or RELEASES[DEFAULT]
@@ -60,4 +61,6 @@ class Local:
         check_choice(debian, running.values(), settings.upgrading)
         running.pop(settings.upgrading, None)
         releases = {planned.name: running.get(planned.name, debian) for planned in plan.machines}
+        if settings.http3:
+            check_http3({balancer.name: releases[balancer.name] for balancer in plan.balancers})
         return machines.LocalSubstrate(settings, plan, self.image, releases, drift).machines

@@ -93,6 +93,8 @@ def test_every_key_is_described() -> None:
         ("trustedProxies", ["203.0.113.7"]),
         ("trustedProxies", ["203.0.113.7/24"]),
         ("trustedProxies", ["0.0.0.0/0"]),
+        ("http3", "on"),
+        ("http3", True),
         ("proxyProtocol", "yes"),
         ("proxyProtocol", True),
         ("denyPaths", ["a b"]),
@@ -291,6 +293,17 @@ def test_a_ca_needs_a_name_and_no_other_certificate() -> None:
     )
     assert "php-cluster:tlsCertificate is" in said and "php-cluster:tlsKey is [secret]" in said
     assert said.count("empty when acme.email is set") == 2
+
+
+def test_http3_needs_a_certificate_and_visitors_themselves() -> None:
+    asked = {"siteName": "www.example.org", "acme": ACME, "http3": True}
+    assert read_settings(asked).http3 and not read_settings({}).http3
+    assert "acme.email, or tlsCertificate" in refusal({"http3": True})
+    proxies = {"trustedProxies": ["203.0.113.0/24"]}
+    assert read_settings(asked | proxies).http3
+    assert "php-cluster:http3 is True\n    It must be false with proxyProtocol" in refusal(
+        asked | proxies | {"proxyProtocol": True}
+    )
 
 
 def test_hsts_needs_a_way_by_https() -> None:

@@ -21,10 +21,12 @@ from components.plan.traffic import (
     CERTIFICATE,
     FLOWS,
     GLUSTERD_PORT,
+    HTTP3,
     HTTPS,
     METRICS_PORT,
     SESSIONS,
     SSH_PORT,
+    TCP,
     TRIAL_PORTS,
     VRRP,
     Flow,
@@ -78,11 +80,14 @@ def lets_in(rules: str, address: str, port: int) -> bool:
 
 
 def takes(machine: PlannedMachine, port: int) -> list[Flow]:
-    """The flows to a port of a machine."""
+    """The flows to a TCP port of a machine."""
     return [
         flow
         for flow in FLOWS
-        if flow.target.includes(machine) and flow.ports and flow.ports[0] <= port <= flow.ports[1]
+        if flow.target.includes(machine)
+        and flow.ports
+        and flow.protocol == TCP
+        and flow.ports[0] <= port <= flow.ports[1]
     ]
 
 
@@ -120,11 +125,13 @@ def test_a_packet_filter_takes_vrrp_from_the_other_balancer_alone() -> None:
 
 
 @pytest.mark.parametrize("egress", Egress)
-@pytest.mark.parametrize(("tls", "acme"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("tls", "http3", "acme"), [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
+)
 @pytest.mark.parametrize(("arbiter", "log"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("metrics_from", [(), ("10.1.0.0/16", "10.2.0.0/16")])
 def test_security_groups_open_what_the_table_names(
-    *, egress: Egress, tls: bool, acme: bool, arbiter: bool, log: bool, metrics_from: tuple[str, ...]
+    *, egress: Egress, tls: bool, http3: bool, acme: bool, arbiter: bool, log: bool, metrics_from: tuple[str, ...]
 ) -> None:
     web, ssh = ("198.51.100.0/24", "192.0.2.0/24"), ("203.0.113.0/28",)
     settings = AwsSettings(None, (), None, "", "", web, ssh, egress, termination_protection=False)
@@ -132,7 +139,7 @@ def test_security_groups_open_what_the_table_names(
     for flow in FLOWS:
         if (flow is HTTPS and not tls) or (flow is CERTIFICATE and not acme) or (flow is SESSIONS and not log):
             continue
-        if flow.target is Party.ARBITER and not arbiter:
+        if (flow is HTTP3 and not http3) or (flow.target is Party.ARBITER and not arbiter):
             continue
         sources: tuple[str, ...] = (flow.source.value,)
         targets = ["nodes" if flow is SESSIONS else flow.target.value]
@@ -149,7 +156,9 @@ def test_security_groups_open_what_the_table_names(
             if flow.source is Party.NODES and egress is Egress.BALANCERS:
                 targets.append("balancers")
         expected |= {(source, target, flow.protocol, flow.ports) for source in sources for target in targets}
-    found = conversations(settings, tls=tls, acme=acme, arbiter=arbiter, log=log, metrics_from=metrics_from)
+    found = conversations(
+        settings, tls=tls, http3=http3, acme=acme, arbiter=arbiter, log=log, metrics_from=metrics_from
+    )
     assert {(said.source, said.target, said.protocol, said.ports) for said in found} == expected
     assert len({said.name for said in found}) == len(found) == len(expected)
 
@@ -218,7 +227,7 @@ def test_docs_list_the_table() -> None:
     sources: dict[tuple[str, str, str], list[str]] = {}
     for flow in FLOWS:
         ports = " to ".join(map(str, dict.fromkeys(flow.ports or ())))
-        opened = f"TCP {ports}" if ports else f"IP protocol {flow.protocol}"
+        opened = f"{flow.protocol.upper()} {ports}" if ports else f"IP protocol {flow.protocol}"
         sources.setdefault((WORDS[flow.target], opened, flow.why), []).append(WORDS[flow.source])
     rows = [f"   | {', '.join(those)} | {' | '.join(row)} |\n" for row, those in sources.items()]
     table = "   | from | to | ports | for |\n   | --- | --- | --- | --- |\n" + "".join(rows)

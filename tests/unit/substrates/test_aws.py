@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from typing import Any
 
 import pulumi
@@ -21,6 +22,7 @@ from components.substrates.aws.release import release_of
 from tests.aws_schema import problems_of_inputs
 from tests.unit.graph import Graph, everything_before, graph_of
 from tests.unit.settings import read_with_substrate
+from tests.unit.test_graph import revealed
 
 WITHOUT_ACCOUNT = {"aws:region": "eu-central-1", "aws:skipCredentialsValidation": "true"}
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
@@ -120,6 +122,8 @@ def test_every_security_rule(usual: Graph) -> None:
     shared = {("balancers", "from", "balancers", "tcp 443-443"), ("balancers", "to", "balancers", "tcp 443-443")}
     of_a_ca = cloud(acme={"email": "admin@example.org"}, siteName="www.example.org")
     assert rules(of_a_ca) == EXPECTED_RULES | tls | shared
+    of_http3 = cloud(acme={"email": "admin@example.org"}, siteName="www.example.org", http3=True)
+    assert rules(of_http3) == rules(of_a_ca) | {("balancers", "from", WORLD, "udp 443-443")}
     through = {
         (group, way, other, f"tcp {port}-{port}")
         for port in (80, 443)
@@ -436,6 +440,15 @@ def test_another_release_is_refused(made: int, wanted: int) -> None:
     known = cloud(debian=made)
     with pytest.raises(ConfigError, match=rf"debian is {wanted}, and .*(?s:.*)Example: .* debian {made}"):
         cloud(known=known, debian=wanted)
+
+
+def test_http3_wants_balancers_that_speak_it() -> None:
+    asked: dict[str, Any] = {"acme": {"email": "admin@example.org"}, "siteName": "www.example.org", "http3": True}
+    with pytest.raises(ConfigError, match="http3 is true, and lb1 runs Debian 12"):
+        cloud(debian=12, **asked)
+    # What arrives there is sent to an Elastic IP.
+    text = str(revealed(cloud(whole=True, **asked)["lb2-haproxy"].inputs["stdin"]))
+    assert len(re.findall(r"bind quic4@10\.64\.\S+:443 ", text)) == 1
 
 
 def region(names: list[str]) -> zones.Region:

@@ -29,7 +29,18 @@ from tests.unit.graph import Graph, everything_before, graph_of
 from tests.unit.settings import read_settings, read_with_substrate
 
 OWNER = "0123456789abcdef"
-TOP = ("network", "floatingIp", "floatingIp6", "phpNodes", "profile", "upgrading", "debian")
+TOP = (
+    "acme",
+    "siteName",
+    "http3",
+    "network",
+    "floatingIp",
+    "floatingIp6",
+    "phpNodes",
+    "profile",
+    "upgrading",
+    "debian",
+)
 
 
 def key(number: int) -> str:
@@ -182,10 +193,19 @@ def failures(
     known: str = "",
     answer: bool = True,
     floating_ip6: str = "",
+    http3: bool = False,
     **more: Any,
 ) -> list[str]:
-    settings, existing, plan = planned(floatingIp6=floating_ip6)
+    certificate = {"acme": {"email": "admin@example.org"}, "siteName": "www.example.org"} if http3 else {}
+    settings, existing, plan = planned(floatingIp6=floating_ip6, http3=http3, **certificate)
     return Judge(settings, existing, plan, found, owner, frozenset(known.split()), **more).judge(must_answer=answer)
+
+
+def test_http3_wants_balancers_that_speak_it() -> None:
+    assert failures(said_by_all(planned()[2]), http3=False) == []
+    said = failures(said_by_all(planned()[2]), http3=True)
+    assert [each.split(" (")[0] for each in said] == ["lb1", "lb2"]
+    assert "it runs Debian 12\n    php-cluster:http3: must be false: HAProxy speaks HTTP/3 since Debian 13." in said[0]
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,20 @@ def test_a_machine_goes_back() -> None:
     assert "image-trixie" not in graph
 
 
+def test_http3_wants_balancers_that_speak_it() -> None:
+    asked: dict[str, Any] = {"acme": {"email": "admin@example.org"}, "siteName": "www.example.org", "http3": True}
+    both = dict.fromkeys(NAMES, UPGRADED) | {"image-trixie": TRIXIE}
+    on_12 = {"triggers": ["address", "key"]}
+    assert "lb1-machine" in made(both | {"image": BOOKWORM, "php1-machine": on_12}, **asked)
+    for known, values, name in (
+        ({}, {"debian": 12}, "lb1"),
+        (both | {"image": BOOKWORM, "lb2-machine": on_12}, {}, "lb2"),
+        (both, {"debian": 12, "upgrading": "lb2"}, "lb2"),
+    ):
+        with pytest.raises(ConfigError, match=f"http3 is true, and {name} runs Debian 12"):
+            made(known, **asked, **values)
+
+
 def test_what_comes_after_an_upgrade_has_the_new_release() -> None:
     graph = made({"image-trixie": TRIXIE} | dict.fromkeys(NAMES, UPGRADED), debian=13, phpNodes=3)
     assert "image" not in graph
