@@ -86,7 +86,7 @@ async function look() {
     for (const name of cluster.balancers) if (machines[name].changes) remembered[name] = machines[name].changes;
     // The times of changes are the balancers'; this machine's clock may be another.
     const clocks = Object.values(remembered).map((changes) => changes.looked);
-    return { machines, at: performance.now() / 1000, clock: clocks.length ? Math.max(...clocks) : Date.now() / 1000 };
+    return { machines, clock: clocks.length ? Math.max(...clocks) : Date.now() / 1000 };
   }
   return null;
 }
@@ -196,8 +196,10 @@ const total = (seen, what) => cluster.balancers.reduce((sum, name) => sum + (vis
 // Of each balancer alone, since one may come back, and its HAProxy counts from its start on.
 function rateOf(what, seen) {
   if (!last) return undefined;
-  const grown = cluster.balancers.map((name) => visitors(seen, name)[what] - visitors(last, name)[what]).filter((count) => count >= 0);
-  return grown.length ? grown.reduce((one, other) => one + other, 0) / (seen.at - last.at) : undefined;
+  // By the balancer's clock: an answer may have been given to others before.
+  const grown = cluster.balancers.map((name) => [visitors(seen, name), visitors(last, name)])
+    .map(([now, before]) => (now[what] - before[what]) / (now.at - before.at)).filter((rate) => rate >= 0 && rate < Infinity);
+  return grown.length ? grown.reduce((one, other) => one + other, 0) : undefined;
 }
 
 const shown = (value, digits = 0) => (value === undefined || Number.isNaN(value) ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits }));
@@ -210,7 +212,10 @@ function figures(seen, verdict) {
   const atPhp = sumOver(machines, cluster.nodes, "service", "phpfpm_listen_queue");
   const busy = sumOver(machines, cluster.nodes, "service", "phpfpm_active_processes");
   const workers = sumOver(machines, cluster.nodes, "service", "phpfpm_total_processes");
-  const stored = most(cluster.balancers.map((name) => machines[name].changes?.sessions).filter((count) => count !== undefined && count !== null));
+  // A balancer counts files of its brick, and of a log each node's service knows.
+  const counts = cluster.balancers.map((name) => machines[name].changes?.sessions)
+    .concat(cluster.nodes.map((name) => machines[name].machine?.sum("php_cluster_sessions_stored")));
+  const stored = most(counts.filter((count) => count !== undefined && count !== null));
   const now = rateOf("refused", seen);
   return [
     ["requests", "Requests", shown(rate, 1), "per second", `${shown(rateOf("errors", seen), 1)} answers of 5xx per second`],

@@ -56,6 +56,13 @@ def test_it_is_told_to_those_who_may_ask_for_metrics_and_to_nobody_else() -> Non
     assert metrics.startswith("frontend metrics") and "path /page.js" in metrics and "status-page" not in statistics
     # What a balancer tells of itself, it tells both balancers.
     assert "deny status 404 if told !{ src 127.0.0.0/8 198.18.7.12 }" in statistics
+    # Whatever browsers say of caches, and by whichever name they come: HAProxy looks at both.
+    told = statistics.partition("backend changes\n")[2] or metrics.partition("backend changes\n")[2]
+    assert re.findall(r"^    http-re.*", told, re.MULTILINE)[-2:] == [
+        "    http-response set-header Cache-Control max-age=2",
+        "    http-response cache-store changes",
+    ]
+    assert told.index("Host changes") < told.index("del-header ^(cache-control|pragma)$") < told.index("cache-use")
     pattern = re.search(r"path -m reg (\S+) }", metrics)
     assert pattern is not None
     asked = ("/told/lb2/changes", "/told/php2/machine", "/told/php3/machine", "/told/lb1/owner", "/told/lb1/machine/x")
