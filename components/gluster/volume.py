@@ -27,6 +27,14 @@ def _id_in(said: str | None) -> str:
     return found[-1] if found else ""
 
 
+def _older(hosts: Sequence[Host], step: str) -> list[Host]:
+    """The hosts whose GlusterFS is older than another one's: those that have this step, where one cannot be asked."""
+    versions = {host.name: host.machine.release.gluster for host in hosts if host.machine.release}
+    if len(versions) < len(hosts):
+        return [host for host in hosts if host.machine.drift.last.has(f"{host.name}-{step}")]
+    return [host for host in hosts if versions[host.name] < max(versions.values())]
+
+
 class TrustedPool(pulumi.ComponentResource):
     """The brick hosts as peers of one pool: a disk and a daemon on each, probed from both sides.
 
@@ -121,13 +129,25 @@ class Volume(pulumi.ComponentResource):
         self.addresses = ",".join(dict.fromkeys(machine.address for machine in clients))
         created = self.step("volume-create", self._layout, after=[*pool.ready, *after])
         self.id = created.stdout.apply(_id_in)
+        releases = f"{self._prefix}volume-releases"
+        agreed = [
+            host.step(
+                f"{host.name}-{releases}",
+                "gluster/volume-releases.sh",
+                parent=self,
+                variables={"VOLUME": name},
+                files={"BRICKS_GO_ON_DROP_IN": "gluster/bricks-go-on.drop-in.conf"},
+                after=[created],
+            )
+            for host in _older(pool.hosts, releases)
+        ]
         self.restored = [
             host.step(
                 f"{host.name}-{self._prefix}brick-restore",
                 "gluster/brick-restore.sh",
                 parent=self,
                 variables={"VOLUME": name, "BRICK": brick},
-                after=[created],
+                after=[created, *agreed],
             )
             for host in pool.hosts
         ]

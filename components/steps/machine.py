@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_command as command
 
+from components.plan.debian import Release
 from components.plan.topology import Role
 from components.steps.drift import Drift
 
@@ -45,6 +46,7 @@ class Machine:
         through: `user@host` of the machine through which its connection goes; empty for a direct one.
         packages: Debian packages that it needs because of where it is, beside those of its role.
         scripts: The step after which the host scripts are there; every other step waits for it.
+        release: What it runs, of a machine of others that answers; None of all others.
         elastic_ip: Of a load balancer, how it gets the floating IP; None: by announcing it, as VRRP does.
     """
 
@@ -62,4 +64,5 @@ class Machine:
     through: pulumi.Input[str] = ""
     packages: tuple[str, ...] = ()
     scripts: pulumi.Resource | None = None
+    release: Release | None = None
     elastic_ip: ElasticIp | None = None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.plan.debian import Release
 from components.substrates.local.identity import checkout_identity, default_network, default_network6, lab_id
 from components.substrates.local.machines import image_inputs
 from components.substrates.local.settings import Image
@@ -40,21 +41,28 @@ nft add rule inet mine input tcp dport 9999 drop
 
 @dataclass(frozen=True)
 class OwnMachines:
-    """Machines named `m1` … on a network of their own.
+    """Machines named `m1` … on a network of their own, unless other names are given.
 
     Attributes:
         stack: The name under which the lab knows them.
         base: Their network's address without its last number.
         environment: For the lab's scripts.
+        images: What those are made of that run another release of Debian than the others.
+        names: Number to name.
     """
 
     stack: str
     base: str
     environment: Mapping[str, str]
+    images: Mapping[int, str]
+    names: Mapping[int, str]
 
     @property
     def floating_ip6(self) -> str:
         return str(default_network6(self.stack)[0x10])
+
+    def name(self, number: int) -> str:
+        return self.names.get(number, f"m{number}")
 
     def address(self, number: int) -> str:
         return f"{self.base}{30 + number}"
@@ -64,12 +72,13 @@ class OwnMachines:
 
     def enter(self, number: int, command: str, stdin: str = "") -> str:
         """Runs a command as root without SSH."""
-        words = ("scripts/lab/enter", "--stack", self.stack, f"m{number}", "bash", "-c", command)
+        words = ("scripts/lab/enter", "--stack", self.stack, self.name(number), "bash", "-c", command)
         return said(*words, stdin=stdin).strip()
 
     def make(self, number: int) -> None:
         seed = private_key(bytes([number]) * SEED_BYTES)
-        mine = {**self.environment, "NAME": f"m{number}", "ADDRESS": self.address(number)}
+        mine = {**self.environment, "NAME": self.name(number), "ADDRESS": self.address(number)}
+        mine["IMAGE"] = self.images.get(number, mine["IMAGE"])
         mine["ADDRESS6"] = str(default_network6(self.stack)[0x30 + number])
         said("scripts/lab/machine", "up", environment=mine, stdin=seed)
         self.enter(number, PREPARE)
@@ -99,12 +108,18 @@ class OwnMachines:
         }
 
 
+def _image(release: Release) -> str:
+    inputs = image_inputs(*planned(), Image.PREBUILT, release)
+    return said("scripts/lab/image", "up", environment={**os.environ, **inputs}).splitlines()[-1]
+
+
 @contextmanager
-def own_machines(stack: str, count: int) -> Iterator[OwnMachines]:
-    """Makes machines, and takes them away."""
+def own_machines(
+    stack: str, count: int, releases: Mapping[int, Release] | None = None, names: Mapping[int, str] | None = None
+) -> Iterator[OwnMachines]:
+    """Makes machines, and takes them away; `releases` are those of machines that run another one than the others."""
     lab, base = lab_id(stack, checkout_identity()), default_network(stack).removesuffix("0/24")
-    inputs = image_inputs(*planned(), Image.PREBUILT, RELEASE)
-    image = said("scripts/lab/image", "up", environment={**os.environ, **inputs}).splitlines()[-1]
+    images = {release: _image(release) for release in {RELEASE, *(releases or {}).values()}}
     environment = {
         **os.environ,
         "LAB": lab,
@@ -114,11 +129,12 @@ def own_machines(stack: str, count: int) -> Iterator[OwnMachines]:
         "GATEWAY": f"{base}1",
         "GATEWAY6": str(default_network6(stack)[1]),
         "PREFIX": "24",
-        "IMAGE": image,
+        "IMAGE": images[RELEASE],
         "BRICK_GIB": "2",
         "AUTHORIZED_KEY": public_key(LOGIN_SEED),
     }
-    machines = OwnMachines(stack, base, environment)
+    others = {number: images[release] for number, release in (releases or {}).items()}
+    machines = OwnMachines(stack, base, environment, others, names or {})
     try:
         said("scripts/lab/network", "up", environment=environment)
         with ThreadPoolExecutor() as pool:

@@ -1,15 +1,18 @@
-"""A cluster on machines that are the user's own: looked at first, used, given back, and taken over again."""
+"""A cluster on a user's own machines, of both releases: looked at first, used, given back, and taken over again."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from components.plan.debian import RELEASES
 from tests.stack.cluster import Cluster, Visitor
 from tests.stack.own_machines import USER, OwnMachines, own_machines
 
 MACHINES = (1, 2, 3)
 OTHERS = (4, 5)
+# lb2 and php2 differ from lb1 and php1. The successor of lb2 runs what lb1 does.
+RELEASE_OF = dict.fromkeys((1, 3, 5), RELEASES[12]) | dict.fromkeys((2, 4), RELEASES[13])
 PACKAGES = {
     1: "haproxy keepalived glusterfs-server",
     2: "haproxy keepalived glusterfs-server",
@@ -38,7 +41,7 @@ true
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[OwnMachines]:
-    with own_machines("test-own-machines", len(MACHINES) + len(OTHERS)) as made:
+    with own_machines("test-own-machines", len(MACHINES) + len(OTHERS), RELEASE_OF) as made:
         yield made
 
 

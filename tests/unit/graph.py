@@ -13,6 +13,7 @@ from pulumi.runtime import mocks, rpc
 
 from components.cluster import PhpCluster
 from components.plan import topology
+from components.plan.debian import Release
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Topology
 from components.site.package import Site
@@ -144,14 +145,24 @@ def machine(planned: PlannedMachine, *, user: str = "root", drift: Drift | None 
     )
 
 
-def cluster_graph(*, known: Mapping[str, Mapping[str, Any]] | None = None, **values: Any) -> Graph:
-    """The graph of a whole cluster with these settings, where the last update has left the steps that are `known`."""
+def cluster_graph(
+    *,
+    known: Mapping[str, Mapping[str, Any]] | None = None,
+    releases: Mapping[str, Release] | None = None,
+    **values: Any,
+) -> Graph:
+    """The graph of a whole cluster with these settings, where the last update has left the steps that are `known`, and
+    machines are known to run `releases`."""
     settings, plan = planned(**values)
     site = Site(settings.app_dir, "0" * 64)
 
     def program() -> None:
         last = LastUpdate(known)
-        machines = {each.name: machine(each, drift=Drift(last)) for each in plan.machines}
+        running = releases or {}
+        machines = {
+            each.name: replace(machine(each, drift=Drift(last)), release=running.get(each.name))
+            for each in plan.machines
+        }
         PhpCluster("cluster", settings, plan, machines, site, last=last)
 
     return graph_of(program)

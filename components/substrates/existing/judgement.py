@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
-from components.plan.debian import FIRST_WITH_QUIC, RELEASES
+from components.plan.debian import FIRST_WITH_QUIC, RELEASES, Release
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.substrates.clocks import furthest_apart
@@ -88,7 +88,7 @@ class Judge:
             if self._belongs(planned) and not self.is_ours(planned.name):
                 self._room(planned)
                 self._nothing_foreign(planned)
-        self._one_release(answering)
+        self._one_pool(answering)
         for planned in self.plan.machines:
             self._changes_its_name(planned)
         for planned in answering:
@@ -137,36 +137,40 @@ class Judge:
             case _:
                 self.refuse(name, f"it did not say what it is like: {said}", own, "log in and see what is wrong.")
 
-    def _release(self, planned: PlannedMachine) -> str:
-        return self.found[planned.name].one("system").split(" ")[1]
+    def release(self, name: str) -> Release:
+        """What a machine runs that was found to be fit."""
+        return RELEASES[int(self.found[name].one("system").split(" ")[1])]
 
-    def _one_release(self, answering: Sequence[PlannedMachine]) -> None:
-        """Machines that join must run what the others run: GlusterFS 11 takes no volume over from a peer with 10.
+    def _one_pool(self, answering: Sequence[PlannedMachine]) -> None:
+        """Brick hosts may run different releases, but not meet in any order: GlusterFS 11 gets no volume from a peer
+        with 10 that has one, and takes in no peer with 10."""
+        hosts = [planned.name for planned in answering if planned.has_brick and self._runs_release(planned.name)]
+        if len(hosts) < len(self.plan.balancers) or self.release(hosts[0]) == self.release(hosts[1]):
+            return
+        first, second = hosts
+        numbers = {name: self.release(name).number for name in hosts}
+        ours = [name for name in hosts if self.is_ours(name)]
+        if len(ours) == 1:
+            [old], [new] = ours, set(hosts) - set(ours)
+            what = f"it runs Debian {numbers[new]}, and {old} Debian {numbers[old]}"
+            self.refuse(new, what, "", f"must be a machine with Debian {numbers[old]}.")
+        elif not ours and numbers[first] > numbers[second] and not self.found[first].one("brick_kept"):
+            what = f"it runs Debian {numbers[first]}, and {second} Debian {numbers[second]}"
+            self.refuse(first, what, "", f"exchange them: the older release must be that of {first}.")
 
-        Those of the cluster may differ, while somebody upgrades one after the other.
-        """
-        supported = [planned for planned in answering if self._release(planned) in map(str, RELEASES)]
-        ours = [planned for planned in supported if self.is_ours(planned.name)]
-        for planned in supported:
-            first = (ours or supported)[0]
-            found, wanted = self._release(planned), self._release(first)
-            if planned not in ours and found != wanted:
-                self.refuse(
-                    planned.name,
-                    f"it runs Debian {found}, and {first.name} Debian {wanted}",
-                    "",
-                    f"must be a machine with Debian {wanted}.",
-                )
+    def _runs_release(self, name: str) -> bool:
+        identifier, version, *_ = self.found[name].one("system").split(" ")
+        return identifier == "debian" and version in map(str, RELEASES)
 
     def _system(self, planned: PlannedMachine) -> None:
         name, facts = planned.name, self.found[planned.name]
-        identifier, version, *pretty = facts.one("system").split(" ", 2)
-        if identifier != "debian" or version not in map(str, RELEASES):
+        identifier, _, *pretty = facts.one("system").split(" ", 2)
+        if not self._runs_release(name):
             called, supported = " ".join(pretty) or identifier, " or ".join(map(str, RELEASES))
             self.refuse(name, f"it runs {called}", "", f"must be a machine with Debian {supported}.")
-        elif self.settings.http3 and planned.role is Role.LOAD_BALANCER and not RELEASES[int(version)].quic:
+        elif self.settings.http3 and planned.role is Role.LOAD_BALANCER and not self.release(name).quic:
             wanted = f"must be false: HAProxy speaks HTTP/3 since Debian {FIRST_WITH_QUIC}."
-            self.refuse(name, f"it runs Debian {version}", f"{NAMESPACE}:http3", wanted)
+            self.refuse(name, f"it runs Debian {self.release(name).number}", f"{NAMESPACE}:http3", wanted)
         if facts.one("architecture") not in ARCHITECTURES:
             self.refuse(
                 name,

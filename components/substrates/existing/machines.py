@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
@@ -12,6 +13,7 @@ import pulumi_random as random
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
 from components.plan.config_values import NAMESPACE, ConfigError
+from components.plan.debian import Release
 from components.plan.settings import PROJECT_FOLDER, Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.steps.drift import Drift
@@ -123,7 +125,14 @@ class ExistingSubstrate(pulumi.ComponentResource):
 
     machines: dict[str, Machine]
 
-    def __init__(self, existing: ExistingSettings, plan: Topology, private_key: str, drift: Drift) -> None:
+    def __init__(
+        self,
+        existing: ExistingSettings,
+        plan: Topology,
+        private_key: str,
+        releases: Mapping[str, Release],
+        drift: Drift,
+    ) -> None:
         super().__init__("php-cluster:existing:ExistingSubstrate", "existing", None)
         child = pulumi.ResourceOptions(parent=self)
         login = pulumi.Output.secret(private_key)
@@ -141,7 +150,7 @@ class ExistingSubstrate(pulumi.ComponentResource):
                 depends_on=[made[balancer.name].claimed for balancer in plan.balancers] if serves else [],
                 opts=child,
             )
-        self.machines = {name: one.machine for name, one in made.items()}
+        self.machines = {name: replace(one.machine, release=releases.get(name)) for name, one in made.items()}
         known_hosts = [f"{one.address} {one.host_key}" for one in existing.by_name.values()]
         if existing.bastion:
             known_hosts.append(f"{existing.bastion.host} {existing.bastion.host_key}")
@@ -161,9 +170,8 @@ def create(settings: Settings, existing: ExistingSettings, plan: Topology, drift
         ConfigError: some are not fit; the text names every failure of each of them.
     """
     private_key = login_key(existing, drift)
-    if private_key:
-        check(settings, existing, plan, private_key, drift)
-    return ExistingSubstrate(existing, plan, private_key, drift).machines
+    releases = check(settings, existing, plan, private_key, drift) if private_key else {}
+    return ExistingSubstrate(existing, plan, private_key, releases, drift).machines
 
 
 def login_key(existing: ExistingSettings, drift: Drift) -> str:
@@ -191,8 +199,11 @@ def login_key(existing: ExistingSettings, drift: Drift) -> str:
     return key
 
 
-def check(settings: Settings, existing: ExistingSettings, plan: Topology, private_key: str, drift: Drift) -> None:
-    """Looks at all machines. One that has lost the stack's mark is another machine, and gets everything again.
+def check(
+    settings: Settings, existing: ExistingSettings, plan: Topology, private_key: str, drift: Drift
+) -> Mapping[str, Release]:
+    """Looks at all machines, and returns what those run that answer. One that has lost the stack's mark is another
+    machine, and gets everything again.
 
     Raises:
         ConfigError: some are not fit.
@@ -223,3 +234,11 @@ def check(settings: Settings, existing: ExistingSettings, plan: Topology, privat
     for name in known & found.keys():
         if not found[name].failure and not found[name].owner:
             drift.lose(name)
+    running = {name: judge.release(name) for name, facts in found.items() if not facts.failure}
+    others = [name for name, release in running.items() if settings.debian and release != settings.debian]
+    if settings.debian and others:
+        pulumi.log.warn(
+            f"{', '.join(others)} run another release than Debian {settings.debian.number}, which is set: "
+            "scripts/upgrade brings them to it"
+        )
+    return running

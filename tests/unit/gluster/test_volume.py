@@ -4,8 +4,10 @@ import pytest
 
 from components.gluster.volume import _id_in, volume_layout
 from components.plan import topology
+from components.plan.debian import RELEASES
 from components.plan.topology import Profile
 from components.plan.volume_options import SAFE_OPTIONS, is_allowed, options_of
+from tests.unit.graph import cluster_graph
 
 
 def test_article_is_the_recipe() -> None:
@@ -42,3 +44,15 @@ def test_the_volume_is_known_by_its_id(end: str) -> None:
 
 def test_no_stack_says_where_the_arbiter_listens() -> None:
     assert not is_allowed("client.ta-brick-port", Profile.SAFE)
+
+
+def test_the_older_of_two_glusters_agrees_with_the_newer_before_a_brick_is_looked_at() -> None:
+    graph = cluster_graph(releases={"lb1": RELEASES[12], "lb2": RELEASES[13]}, sharedDirs=["uploads"])
+    added = {"lb1-volume-releases", "lb1-files-volume-releases"}
+    assert {name for name in graph if name.endswith("volume-releases")} == added
+    assert "lb1-volume-releases" in graph["lb2-brick-restore"].needs
+    # One that cannot be asked is as it was.
+    known = {"lb1-volume-releases": {"stdin": ""}}
+    assert "lb1-volume-releases" in cluster_graph(releases={"lb2": RELEASES[13]}, known=known)
+    for releases in ({"lb1": RELEASES[12]}, dict.fromkeys(("lb1", "lb2"), RELEASES[12])):
+        assert not any(name.endswith("volume-releases") for name in cluster_graph(releases=releases))

@@ -124,7 +124,7 @@ def test_as_many_nodes_as_are_listed() -> None:
         ({"floatingIp6": "2001:db8::10"}, None),
         ({"floatingIp6": "auto"}, "a free IPv6 address of a network that both balancers are in"),
         ({"phpNodes": 5}, "existing.nodes lists 2"),
-        ({"debian": 13}, "absent: your machines keep the release that they have"),
+        ({"debian": 11}, "debian is 11"),
         ({"upgrading": "php2"}, "Remove it: pulumi config rm upgrading"),
     ],
 )
@@ -213,7 +213,7 @@ def test_http3_wants_balancers_that_speak_it() -> None:
     [
         ("lb1", "system ubuntu 24.04 Ubuntu 24.04.1 LTS", "it runs Ubuntu 24.04.1 LTS"),
         ("lb1", "system debian 11 Debian GNU/Linux 11 (bullseye)", "it runs Debian GNU/Linux 11 (bullseye)"),
-        ("php2", "system debian 13 Debian GNU/Linux 13 (trixie)", "it runs Debian 13, and lb1 Debian 12"),
+        ("lb1", "system debian 13 Debian GNU/Linux 13 (trixie)", "it runs Debian 13, and lb2 Debian 12"),
         ("php2", "architecture i386", "its architecture is i386"),
         ("php2", "init other", "systemd is not its first process"),
         ("php2", "fuse no", "it has no FUSE"),
@@ -288,6 +288,30 @@ def test_another_system_is_one_failure_of_one_machine() -> None:
     for machine in ("lb1", "php2"):
         assert len(failures(said_by_all(plan, **{machine: "system devuan 5 Devuan 5"}))) == 1
         assert len(failures(said_by_all(plan, **{machine: "system debian 11 Debian 11"}))) == 1
+
+
+TRIXIE = "system debian 13 Debian GNU/Linux 13 (trixie)"
+
+
+@pytest.mark.parametrize(
+    ("newer", "ours", "said"),
+    [
+        ("lb2 php2", "", []),
+        ("lb2 php1", "lb1 lb2 php1", []),
+        ("lb1", "lb1 lb2", []),
+        ("lb1", "", ["lb1 (192.0.2.11): it runs Debian 13, and lb2 Debian 12"]),
+        ("lb2", "lb1", ["lb2 (192.0.2.12): it runs Debian 13, and lb1 Debian 12"]),
+        ("lb2", "lb2", ["lb1 (192.0.2.11): it runs Debian 12, and lb2 Debian 13"]),
+    ],
+)
+def test_machines_of_both_releases_are_taken_where_gluster_takes_them(newer: str, ours: str, said: list[str]) -> None:
+    *_, plan = planned()
+    mine = dict.fromkeys(ours.split(), f"+owner {OWNER} dev")
+    more = {
+        name: "\n".join(filter(None, [mine.get(name, ""), TRIXIE if name in newer else ""]))
+        for name in ("lb1", "lb2", "php1", "php2")
+    }
+    assert [one.splitlines()[0] for one in failures(said_by_all(plan, **more))] == said
 
 
 def test_machines_of_the_cluster_may_be_upgraded_one_after_the_other() -> None:
@@ -421,7 +445,7 @@ def test_each_machine_is_asked_for_its_ports_and_its_ways() -> None:
 def machines_graph(drift: Drift | None = None, **more: Any) -> Graph:
     _, existing, plan = planned(**more)
     login = private_key(b"l" * SEED_BYTES)
-    return graph_of(lambda: ExistingSubstrate(existing, plan, login, drift or Drift(LastUpdate())))
+    return graph_of(lambda: ExistingSubstrate(existing, plan, login, {}, drift or Drift(LastUpdate())))
 
 
 def test_each_machine_is_claimed_and_leaves() -> None:
