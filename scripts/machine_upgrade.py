@@ -37,10 +37,16 @@ WELL_SECONDS = 300
 UPDATE_SECONDS = 1800
 """How long a machine may take to ask for packages, or to install them."""
 
+RELEASE_SECONDS = 3600
+"""How long it may take to install another release."""
+
 BOOT_SECONDS = 300
 
 LOOK_SECONDS = 20
 """How long a machine may take to say how it is: others boot beside it."""
+
+CHANGE_RELEASE = ("local", "existing")
+"""The substrates whose machines get another release."""
 
 HOST_SCRIPT = Path(__file__).parent / "machine_upgrade.sh"
 
@@ -57,14 +63,16 @@ class Facts:
         releases: Machine to the number of its release.
         op_version: Gluster's, of the pool.
         nfs: Whether the volumes' files have a line that GlusterFS 11 leaves out.
+        begun: The machines on which the upgrade in place to another release has begun, and not ended.
     """
 
     releases: Mapping[str, int]
     op_version: int
     nfs: bool
+    begun: tuple[str, ...] = ()
 
     def left(self, wanted: Release, active: str) -> list[str]:
-        """The machines that run another release, in the order in which they are replaced."""
+        """The machines that run another release, in the order in which they change it."""
         return [name for name in in_order(self.releases, active) if self.releases[name] != wanted.number]
 
 
@@ -120,6 +128,7 @@ def parse(said: Mapping[str, str]) -> Facts:
         {name: int(facts["release"]) for name, facts in words.items()},
         max(int(facts.get("op_version", 0)) for facts in members),
         any("nfs" in facts for facts in members),
+        tuple(name for name, facts in words.items() if "begun" in facts),
     )
 
 
@@ -142,22 +151,29 @@ class Config:
         self._values = {key.removeprefix(f"{NAMESPACE}:"): one.get("value") for key, one in told.items()}
 
     @property
-    def is_local(self) -> bool:
-        """Whether the machines are made on this box: no others are replaced."""
-        return str(self._values.get("substrate", "local")) == "local"
+    def substrate(self) -> str:
+        """What the machines are made of."""
+        return str(self._values.get("substrate", "local"))
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether a machine stays when it changes its release: those of others do."""
+        return self.substrate == "existing"
 
     def wanted(self, facts: Facts) -> Release | None:
-        """What all machines are to run: what is set, or else what they have. None: they are not made on this box.
+        """What all machines are to run: what is set, or else what they have. None: each stays at its own.
 
         Raises:
-            RefusalError: nobody knows that release, or nothing is set and they run two.
+            RefusalError: nobody knows that release, or nothing is set and machines of this box run two.
         """
-        if not self.is_local:
+        if self.substrate not in CHANGE_RELEASE:
             return None
         known = {str(each): release for each, release in RELEASES.items()}
         number = str(self._values.get("debian") or "")
         if not number:
             running = sorted(set(facts.releases.values()))
+            if len(running) > 1 and self.is_in_place:
+                return None
             if len(running) > 1:
                 raise RefusalError(
                     f"machines run Debian {' and '.join(map(str, running))}, and nothing says which all are to run: "
@@ -242,15 +258,20 @@ def let_go(machines: Machines, name: str) -> None:
     try:
         if name in BALANCERS:
             _have(machines, [name], "leave")
-            return
-        drain(machines, name)
-        _have(machines, [name], "systemctl stop nginx")
-        _have(machines, BALANCERS, f"await_down {name}")
+        else:
+            let_go_node(machines, name)
     except UpgradeError:
         # Why it ends is to be said, and not what else goes wrong then.
         with contextlib.suppress(UpgradeError):
             come_back(machines)
         raise
+
+
+def let_go_node(machines: Machines, name: str) -> None:
+    """The same of a PHP node."""
+    drain(machines, name)
+    _have(machines, [name], "systemctl stop nginx")
+    _have(machines, BALANCERS, f"await_down {name}")
 
 
 def drain(machines: Machines, node: str) -> None:
@@ -271,7 +292,7 @@ def pass_on(machines: Machines, report: Report) -> None:
 def come_back(machines: Machines) -> None:
     """Undoes what a run has begun that ended before the engine was asked for another machine."""
     nodes = machines.names(Role.PHP)
-    _have(machines, nodes, "systemctl start nginx")
+    _have(machines, nodes, "serve_again")
     _have(machines, BALANCERS, "come_back\n" + "".join(f"undrain {node}\n" for node in nodes))
 
 
@@ -291,22 +312,45 @@ def replace(config: Config, stack: str, name: str) -> None:
     """
     if config.upgrading != name:
         config.begin(name)
+    run_steps(stack, name)
+    config.end()
+
+
+def run_steps(stack: str, name: str) -> None:
+    """Has the engine run what steps a machine lacks.
+
+    Raises:
+        UpgradeError: one failed.
+    """
     done = subprocess.run(
         ["pulumi", "up", "--yes", "--skip-preview", "--suppress-outputs", "--stack", stack], check=False
     )
     if done.returncode != 0:
         raise UpgradeError(f"{name} is not finished; its errors are above")
-    config.end()
+
+
+def upgrade_in_place(machines: Machines, name: str, has: Release, wanted: Release) -> None:
+    """Has apt bring a machine to another release, and the engine run the steps that see it changed.
+
+    Raises:
+        UpgradeError: it failed; if apt had begun, the machine serves no more until it is run again.
+    """
+    before = _have(machines, [name], "boot", LOOK_SECONDS)[name].split()[-1]
+    said = _have(machines, [name], f"to_release {has.number} {has.suite} {wanted.suite}", RELEASE_SECONDS)[name]
+    if said.endswith("reboots\n"):
+        wait_for_boot(machines, name, before)
+    run_steps(machines.stack, name)
+    _have(machines, [name], "arrived")
 
 
 def next_machine(machines: Machines, config: Config) -> str | None:
-    """Replaces the next machine, if there is one, and returns its name when all is well with it.
+    """Brings the next machine to another release, if there is one, and returns its name when all is well with it.
 
     Raises:
-        RefusalError: the release is older than the pool's op-version allows, or nobody has said which.
+        RefusalError: the release is older than the pool's op-version allows, or apt, or nobody has said which.
         UpgradeError: it failed, or all was not well before.
     """
-    if not config.is_local:
+    if config.substrate not in CHANGE_RELEASE:
         return None
     report, facts = wait_until_well(machines), ask(machines)
     active, wanted = active_in(report), config.wanted(facts)
@@ -318,16 +362,58 @@ def next_machine(machines: Machines, config: Config) -> str | None:
             f"there is no way back; pulumi config set debian {max(facts.releases.values())}"
         )
     name = left[0]
-    _say(f"{name} is replaced by a machine with Debian {wanted.number}; then {len(left) - 1} more")
+    has = RELEASES[facts.releases[name]]
+    if config.is_in_place and has.number > wanted.number:
+        raise RefusalError(
+            f"{name} runs Debian {has.number}, and apt leads to no older release: pulumi config set debian {has.number}"
+        )
+    becomes = "is upgraded in place to" if config.is_in_place else "is replaced by a machine with"
+    _say(f"{name} {becomes} Debian {wanted.number}; then {len(left) - 1} more")
     if name in BALANCERS and facts.nfs:
         forget_nfs(machines)
         wait_until_well(machines)
     if name == active:
         pass_on(machines, report)
-    let_go(machines, name)
-    replace(config, machines.stack, name)
+    if config.is_in_place:
+        begin_in_place(machines, name, has, wanted)
+    else:
+        let_go(machines, name)
+        replace(config, machines.stack, name)
     wait_until_well(machines)
     return name
+
+
+def begin_in_place(machines: Machines, name: str, has: Release, wanted: Release) -> None:
+    """Upgrades a machine in place. A balancer and its brick serve until it boots, as the other one serves then."""
+    try:
+        if name not in BALANCERS:
+            let_go_node(machines, name)
+        upgrade_in_place(machines, name, has, wanted)
+    except UpgradeError:
+        with contextlib.suppress(UpgradeError):
+            come_back(machines)
+        raise
+
+
+def finish_in_place(machines: Machines, config: Config) -> None:
+    """Ends what an interrupted run has begun, before it is asked whether all is well: it is not.
+
+    Raises:
+        RefusalError: nothing says to which release.
+        UpgradeError: it failed.
+    """
+    facts = ask(machines)
+    if not facts.begun:
+        return
+    wanted = config.wanted(facts)
+    for name in facts.begun:
+        if not wanted or facts.releases[name] >= wanted.number:
+            raise RefusalError(
+                f"{name} is on its way from Debian {facts.releases[name]} to another, and debian does not say to "
+                f"which: pulumi config set debian {max(RELEASES)}"
+            )
+        _say(f"{name}, which an interrupted run has begun to upgrade, comes first")
+        upgrade_in_place(machines, name, RELEASES[facts.releases[name]], wanted)
 
 
 def next_update(machines: Machines, updated: Collection[str]) -> str | None:
@@ -383,10 +469,9 @@ def wait_for_boot(machines: Machines, name: str, before: str) -> None:
 
 def finish(machines: Machines, config: Config) -> None:
     """Raises Gluster's op-version to that of the release which all machines run."""
-    if not config.is_local:
-        return
     wanted = config.wanted(facts := ask(machines))
-    if wanted and facts.op_version < wanted.op_version:
+    # Of machines in place, one may run another release by somebody's hand.
+    if wanted and facts.op_version < wanted.op_version and set(facts.releases.values()) == {wanted.number}:
         _have(machines, BALANCERS[:1], f"raise_op_version {wanted.op_version}")
         wait_until_well(machines)
         _say(f"Gluster's op-version is {wanted.op_version}")
@@ -399,7 +484,8 @@ def preview(machines: Machines, config: Config) -> None:
     wanted, updates = config.wanted(facts), ask_updates(machines)
     replaced = facts.left(wanted, active) if wanted else []
     for name in in_order(facts.releases, active):
-        to = f", replaced by Debian {wanted.number}" if wanted and name in replaced else f": {updates[name]}"
+        becomes = "upgraded in place to" if config.is_in_place else "replaced by"
+        to = f", {becomes} Debian {wanted.number}" if wanted and name in replaced else f": {updates[name]}"
         _say(f"{name}: Debian {facts.releases[name]}{to}")
 
 
@@ -456,6 +542,8 @@ def _upgrade(stack: str, *, dry_run: bool, one: bool) -> int:
                 f"{FIRST_NODE} is the only PHP node, and nobody would serve while it is away: "
                 "pulumi config set phpNodes 2, and pulumi up"
             )
+        if config.is_in_place:
+            finish_in_place(machines, config)
         come_back(machines)
         while next_machine(machines, Config(stack)):
             if one:

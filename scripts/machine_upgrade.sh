@@ -5,6 +5,9 @@ set -euo pipefail
 export LC_ALL=C
 GLUSTERD=/var/lib/glusterd BRICK_DISK=/session LAST_BACKUP=/var/lib/php-cluster/last-backup
 BRICKS_GO_ON=/run/systemd/system/glusterd.service.d/php-cluster-bricks-go-on.conf
+# The release that the machine had, for as long as it is on its way to another one; and the boot in which that one was installed.
+BEGUN=/var/lib/php-cluster/release-before INSTALLED=/var/lib/php-cluster/release-installed
+POLICY=/usr/sbin/policy-rc.d SOURCES=/var/lib/php-cluster/apt-sources.tar
 
 fail() {
     echo "$(hostname): $1" >&2
@@ -22,8 +25,12 @@ wait_until() {
 }
 
 # facts: the machine's release; of a member of the pool its op-version, and whether its volumes' files have what
-# GlusterFS 11 leaves out.
+# GlusterFS 11 leaves out. One that is on its way to another release says which it had: /etc/os-release has the new one early.
 facts() {
+    if [[ -s $BEGUN ]]; then
+        printf 'release %s\nbegun yes\n' "$(<"$BEGUN")"
+        return
+    fi
     # shellcheck source=/dev/null
     (source /etc/os-release && echo "release $VERSION_ID")
     [[ -d /session/brick ]] || return 0
@@ -99,6 +106,8 @@ come_back() {
     resume_daemon
     systemctl start haproxy php-cluster-balancer keepalived
 }
+# serve_again: a PHP node that was to be upgraded answers again, unless half of it is another release.
+serve_again() { [[ -s $BEGUN ]] || systemctl start nginx; }
 no_bricks() { ! pgrep --exact 'glusterfsd|glusterfs' >/dev/null; }
 
 apt_get() {
@@ -126,6 +135,77 @@ install_updates() {
         systemctl --no-block reboot
         echo reboots
     fi
+}
+
+# known SUITE: the files in which Debian's archive is named for this suite; apt knows them once it has fetched its lists.
+known() {
+    # shellcheck disable=SC2016  # apt's own variables
+    apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(SOURCESENTRY)' 'Created-By: Packages' \
+        | awk -v suite="$1" '$1 == "Debian" && ($2 == suite || index($2, suite "-") == 1) { sub(/:[0-9]+$/, "", $3); print $3 }' | sort --unique
+}
+
+# rename_suite FROM TO FILE…: in both forms that apt reads, a line an entry and fields below each other, a suite is a word of its own.
+rename_suite() {
+    # Two of them share the blank between them, so again until there is none.
+    local word="s,(^|[[:space:]])$1((-[a-z-]+)?(/[a-z]+)?([[:space:]]|\$)),\\1$2\\2,"
+    sed --in-place --regexp-extended "/^[[:space:]]*#/b; :again; $word; t again" "${@:3}"
+}
+
+restore_sources() { tar --extract --file "$SOURCES" --directory /; }
+
+# name_release FROM TO: apt asks Debian's archive for TO, and would take away nothing that serves here; if not, all is as before.
+name_release() {
+    local files lost
+    [[ -z $(dpkg --audit) ]] || fail "dpkg has packages that are half installed: dpkg --audit names them"
+    # What the upgrade of a machine with the packages of any role takes, with its downloads.
+    (($(df --output=avail --block-size=1M / | tail --lines=1) > 2048)) || fail "its root disk has less than 2 GiB free"
+    apt_get update >/dev/null
+    mapfile -t files < <(known "$1")
+    ((${#files[@]} > 0)) || fail "no file below /etc/apt names Debian's archive for $1"
+    tar --create --file "$SOURCES" --absolute-names "${files[@]}"
+    rename_suite "$1" "$2" "${files[@]}"
+    if ! apt_get update >/dev/null || [[ -z $(known "$2") || -n $(known "$1") ]]; then
+        restore_sources
+        fail "apt finds no Debian $2 where $1 was: ${files[*]} is as before"
+    fi
+    lost=$(apt_get --simulate full-upgrade | awk '/^Remv (haproxy|keepalived|glusterfs-server|glusterfs-client|nginx|php-fpm|php-cli) / { print $2 }')
+    if [[ -n $lost ]]; then
+        restore_sources
+        apt_get update >/dev/null
+        fail "apt would remove ${lost//$'\n'/, }: is a package held (apt-mark showhold), or from another archive?"
+    fi
+}
+
+# to_release NUMBER FROM TO: apt brings the machine, of release NUMBER, from one suite to the other, and it boots; its last line says
+# so. Configuration files stay as they are, and what runs goes on until the boot. Goes on where another run has ended.
+to_release() {
+    exec 9>/run/php-cluster-release.lock
+    # The connection of another run may have been cut off: what it has begun here goes on.
+    flock --timeout 1500 9 || fail "another run has been upgrading it for 25 min"
+    if [[ -s $INSTALLED && $(<"$INSTALLED") != "$(boot)" ]]; then return 0; fi
+    if [[ ! -s $BEGUN ]]; then
+        name_release "$2" "$3"
+        echo "$1" >"$BEGUN"
+    fi
+    # Of a user's own, who starts no daemons by packages either.
+    [[ -e $POLICY ]] || install --mode=755 /dev/stdin "$POLICY" <<<"#!/bin/sh
+# php-cluster: until this machine has booted with another release, its packages start nothing.
+[ ! -e $BEGUN ] || exit 101"
+    {
+        dpkg --configure --pending --force-confdef --force-confold
+        NEEDRESTART_SUSPEND=yes apt_get -o Dpkg::Options::=--force-confdef full-upgrade
+    } >>/var/log/php-cluster-upgrade.log 2>&1 </dev/null || fail "apt did not finish: /var/log/php-cluster-upgrade.log"
+    # Requests come when its steps have run, and not when it boots.
+    ! systemctl is-enabled --quiet nginx 2>/dev/null || systemctl disable --quiet nginx
+    boot >"$INSTALLED"
+    systemctl --no-block reboot
+    echo reboots
+}
+
+# arrived: its steps have run; it is a machine of the new release.
+arrived() {
+    ! grep --quiet --no-messages php-cluster "$POLICY" || rm "$POLICY"
+    rm -f "$BEGUN" "$INSTALLED" "$SOURCES"
 }
 
 raise_op_version() { # NUMBER

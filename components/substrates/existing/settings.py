@@ -231,8 +231,6 @@ def check_existing(
     _check_network(reader, existing, settings, owners)
     _check_ipv6(reader, settings)
     refuse_upgrading(reader, settings)
-    if settings.debian is not None:
-        reader.refuse("debian", "absent: your machines keep the release that they have", "debian ''")
 
 
 def _lacks(reader: Reader, key: str, why: str, example: str) -> None:

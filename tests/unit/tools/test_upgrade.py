@@ -63,6 +63,9 @@ def test_without_a_wish_all_are_to_run_what_all_run(monkeypatch: pytest.MonkeyPa
     with pytest.raises(RefusalError, match="debian is 11, and must be one of 12, 13"):
         config(monkeypatch, debian="11").wanted(facts())
     assert config(monkeypatch, debian="13", substrate="aws").wanted(facts()) is None
+    # Machines of others may stay at their own.
+    assert config(monkeypatch, substrate="existing").wanted(facts(php2=13)) is None
+    assert config(monkeypatch, substrate="existing", debian="13").wanted(facts(php2=13)) == D13
 
 
 @pytest.mark.parametrize(("op_version", "raised"), [(100000, True), (110000, False)])
@@ -76,6 +79,51 @@ def test_the_op_version_is_raised_without_a_wish(
     monkeypatch.setattr(machine_upgrade, "wait_until_well", lambda _: None)
     machine_upgrade.finish(cast(Machines, None), config(monkeypatch))
     assert calls == ["raise_op_version 110000"] * raised
+
+
+DEB822 = """\
+# bookworm
+Types: deb
+URIs: http://mirror.example/bookworm
+Suites: bookworm bookworm-updates
+ bookworm-backports
+Components: main
+Signed-By: /usr/share/keyrings/bookworm.gpg
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "deb [arch=amd64] http://security.example/bookworm bookworm-security main\n# deb http://m bookworm main\n",
+            "deb [arch=amd64] http://security.example/bookworm trixie-security main\n# deb http://m bookworm main\n",
+        ),
+        (
+            "deb http://m bookworm/updates main\ndeb http://m bookworm main",
+            "deb http://m trixie/updates main\ndeb http://m trixie main",
+        ),
+        (
+            DEB822,
+            DEB822.replace("bookworm bookworm-updates\n bookworm", "trixie trixie-updates\n trixie"),
+        ),
+    ],
+)
+def test_suites_are_renamed_and_nothing_else(tmp_path: Path, before: str, after: str) -> None:
+    file = tmp_path / "sources"
+    file.write_text(before)
+    script = f"{HOST_SCRIPT.read_text()}\nrename_suite bookworm trixie {file}\n"
+    subprocess.run(["bash", "-s"], input=script, text=True, check=True)
+    assert file.read_text() == after
+
+
+def test_a_machine_is_on_its_way_until_its_steps_have_run(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    begun.write_text("12\n")
+    script = f"{HOST_SCRIPT.read_text()}\nBEGUN={begun}\nfacts\n"
+    said = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True).stdout
+    assert parse({"lb1": "release 13\nop_version 100000\n", "lb2": said}).begun == ("lb2",)
+    assert parse({"lb1": said, "lb2": said}).releases == {"lb1": 12, "lb2": 12}
 
 
 def test_an_op_version_is_that_of_the_release() -> None:
