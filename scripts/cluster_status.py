@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.plan.own_updates import clashes, windows_in
 from components.plan.topology import BALANCERS, FIRST_NODE, SHARED_BRICK_DISK, Role
 from components.steps.drift import CHECK_ALL_STEPS, differences, rollbacks
 from components.substrates import clocks
@@ -47,6 +48,7 @@ ASKS_NOW = "/usr/lib/php-cluster/acme-certificate now"
 
 PROBE = Path(__file__).parent / "probe.sh"
 HOLDS = Path(__file__).parent / "holds_floating_ip.sh"
+OWN_UPDATES = Path(__file__).parent / "own_updates.sh"
 
 Facts = Sequence[Sequence[str]]
 """What a machine said: the name of a fact, then its values."""
@@ -61,6 +63,8 @@ class Report:
         machines: Name to role, address, state (`up` or why not), boot time, daemons, site release, mount, seconds by
             which its clock is ahead of this box's (at least and at most), `used` (place to percent of its room and of
             its inodes), `updates` (packages, those of them for security, and when it has last asked for updates),
+            `own_updates` and `own_reboot` (when unattended-upgrades installs some, or boots the machine at an hour of
+            its own: minute of the day in UTC, and for how many),
             `may_hold` (whether a balancer may hold the floating IP).
         floating_ip: The address, its owners, and since when; where there is one, the IPv6 address that goes with it
             (`address6`), and its owners (`owners6`).
@@ -148,7 +152,7 @@ def ask_machine(machines: Machines, name: str, seconds: float, *, brief: bool) -
     outputs = machines.outputs
     variables = f"FLOATING_IP={outputs['floatingIp']}\nFLOATING_IP6={outputs.get('floatingIp6', '')}\n"
     variables += f"BRIEF={'yes' if brief else 'no'}\n"
-    script = f"{variables}{HOLDS.read_text()}{PROBE.read_text()}{CHECK_ALL_STEPS}"
+    script = f"{variables}{HOLDS.read_text()}{OWN_UPDATES.read_text()}{PROBE.read_text()}{CHECK_ALL_STEPS}"
     process = subprocess.Popen(
         machines.command(name, "bash", "-s"),
         stdin=subprocess.PIPE,
@@ -279,6 +283,8 @@ def _note_own(known: dict[str, Any], fact: Sequence[str]) -> None:
             known["may_hold"] = verdict == "0"
         case ["used", place, room, inodes]:
             known.setdefault("used", {})[place] = {"room": _percent(room), "inodes": _percent(inodes)}
+        case ["own_updates" | "own_reboot" as what, *when]:
+            known.setdefault(what, []).append(" ".join(when))
         case ["updates", count, security, asked]:
             known["updates"] = {"packages": int(count), "security": int(security), "asked": asked}
 
@@ -400,6 +406,7 @@ def _notices(report: Report) -> Iterator[str]:
         )
     if report.last_backup and (days := (time.time() - report.last_backup) / 86400) > BACKUP_DAYS:
         yield f"the last complete backup is {int(days)} days old: {script('backup', report.stack)} WHERE"
+    yield from _own_updates(report)
     waiting = {name: machine["updates"] for name, machine in report.machines.items() if "updates" in machine}
     for name, updates in waiting.items():
         if updates["packages"]:
@@ -407,6 +414,23 @@ def _notices(report: Report) -> Iterator[str]:
                 f"{name}: {updates['packages']} updates, {updates['security']} security (known since "
                 f"{updates['asked']}): {script('upgrade', report.stack)}"
             )
+
+
+def _own_updates(report: Report) -> Iterator[str]:
+    """Machines that install updates by themselves, and when."""
+    windows = {
+        name: windows_in([*machine["own_updates"], *machine.get("own_reboot", ())])
+        for name, machine in report.machines.items()
+        if machine.get("own_updates")
+    }
+    met = clashes(windows)
+    for name, times in windows.items():
+        boots = ", and boots by itself if they ask for it" if "own_reboot" in report.machines[name] else ""
+        told = f"{name}: unattended-upgrades installs updates, {' and '.join(map(str, times))}{boots}"
+        if name in met:
+            told += f"; {met[name].other} does so in the same window, and with both away sessions are refused. "
+            told += f"As root on {name}: {met[name].remedy}"
+        yield told
 
 
 def _brick_problems(what: str, bricks: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 # What one machine knows of itself and of the cluster, as lines "name value"; scripts/status asks it over SSH.
 # First what costs nothing, then what may wait for a dead member: whoever asks may stop listening at any time.
 #
-# Input: FLOATING_IP, FLOATING_IP6, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh before it. Changes nothing but a file in
+# Input: FLOATING_IP, FLOATING_IP6, BRIEF (yes: not what may wait for others), and holds_floating_ip.sh and own_updates.sh before it. Changes nothing but a file in
 # /run with the number of updates.
 
 echo "clock $(date +%s.%N)"
@@ -49,6 +49,7 @@ for place in / /session; do
     echo "used $place $(df --output=pcent,ipcent "$place" | tail --lines=1)"
 done
 [[ $BRIEF != yes ]] || exit 0
+own_updates
 # Updates that this machine knows of. To count them takes a processor seconds, so that is done on the side, once for each list that
 # apt has fetched and each installation; the next look has the number.
 counted=/run/php-cluster-updates

@@ -127,6 +127,8 @@ while read -r name address port; do
     [[ -z $name ]] || reach "$name" "$address" "$port" &
 done <<<"$PEERS"
 
+own_updates
+
 # Whether packages can be had matters where some are missing.
 read -r -a packages <<<"$PACKAGES"
 installed=$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null) || true

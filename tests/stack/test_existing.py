@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.plan.debian import RELEASES
+from components.plan.own_updates import Clash
 from tests.stack.cluster import Cluster, Visitor
 from tests.stack.own_machines import USER, OwnMachines, own_machines
 
@@ -20,6 +21,12 @@ PACKAGES = {
     4: "nginx-light php-fpm",
     5: "haproxy keepalived glusterfs-server",
 }
+
+UPDATES_ITSELF = """\
+apt-get update --quiet --quiet
+apt-get install --yes --quiet --quiet --no-install-recommends unattended-upgrades >/dev/null 2>&1
+systemctl start apt-daily-upgrade.timer
+"""
 
 # Every trace that a cluster could leave on a machine; `true` so that none is no failure.
 TRACES = r"""
@@ -61,10 +68,12 @@ def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path
     )
     machines.enter(2, f"mv /etc/sudoers.d/{USER} /root")
     machines.enter(3, "touch /root/file; mount --bind /root/file /dev/fuse; systemctl start nginx")
+    for number in (1, 3):
+        machines.enter(number, UPDATES_ITSELF)
     try:
         for command in (["preview"], ["up", "--yes", "--skip-preview"]):
             said = problems_of(cluster, *command)
-            assert "6 things are in the way on your machines; nothing was changed" in said, said
+            assert "7 things are in the way on your machines; nothing was changed" in said, said
             for name, number, what, key in (
                 ("lb1", 1, "it runs Devuan 5", "existing.balancers[0]"),
                 ("lb1", 1, f"somebody else has {machines.base}1", "floatingIp"),
@@ -72,6 +81,12 @@ def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path
                 ("lb2", 2, "ops may not use sudo without a password", "existing.user"),
                 ("php1", 3, "it has no FUSE", "existing.nodes[0]"),
                 ("php1", 3, "nginx listens on port 80", "existing.nodes[0]"),
+                (
+                    "php1",
+                    3,
+                    "unattended-upgrades may restart what runs on it in one",
+                    "existing.nodes[0]",
+                ),
             ):
                 assert f"{name} ({machines.address(number)}): {what}" in said, said
                 assert f"php-cluster:{key}: " in said, said
@@ -90,6 +105,8 @@ def test_all_that_is_wrong_is_said_at_once(machines: OwnMachines, tmp_path: Path
         machines.enter(1, "mv /root/os-release /etc")
         machines.enter(2, f"mv /root/{USER} /etc/sudoers.d")
         machines.enter(3, "umount /dev/fuse; systemctl stop nginx")
+        # With an hour of its own it may go on.
+        machines.enter(3, Clash("lb1", 2).remedy)
         cluster.remove()
 
 
@@ -123,7 +140,11 @@ def test_up_and_destroy_and_up_again(machines: OwnMachines, tmp_path: Path) -> N
         said = cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name).stdout
         assert "warning" not in said, said
         assert cluster.ssh("php1", "whoami").strip() == USER
-        assert cluster.status("--seconds", "60").returncode == 0
+        status = cluster.status("--seconds", "60")
+        assert status.returncode == 0
+        # Debian's own hour, in the time zone of the machines; and the one that it was given.
+        assert "lb1: unattended-upgrades installs updates, 06:00 to 07:30 UTC" in status.stdout, status.stdout
+        assert "php1: unattended-upgrades installs updates, 02:00 to 03:00 UTC" in status.stdout, status.stdout
 
         cluster.destroy()
         given_back(machines)

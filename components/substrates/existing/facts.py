@@ -23,6 +23,7 @@ from components.substrates import clocks
 from components.substrates.existing.settings import ExistingSettings
 
 FACTS_SCRIPT = PROJECT_FOLDER / "scripts" / "existing" / "facts.sh"
+OWN_UPDATES = PROJECT_FOLDER / "scripts" / "own_updates.sh"
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
@@ -92,7 +93,7 @@ def questions(
         "PEERS": "\n".join(peers),
     }
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
-    return assignments + FACTS_SCRIPT.read_text()
+    return assignments + OWN_UPDATES.read_text() + FACTS_SCRIPT.read_text()
 
 
 def ask_all(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
 from components.plan.debian import FIRST_WITH_QUIC, RELEASES, Release
+from components.plan.own_updates import clashes, windows_in
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
 from components.substrates.clocks import furthest_apart
@@ -53,6 +54,7 @@ class Judge:
 
     def __post_init__(self) -> None:
         self.failures: list[str] = []
+        self.warnings: list[str] = []
 
     def is_ours(self, name: str) -> bool:
         """Whether a machine has this stack's mark, or has lost nothing but the mark: leaving would have taken more."""
@@ -99,7 +101,26 @@ class Judge:
             self._in_its_network(self.plan.floating_ip6, answering)
         self._clocks(answering)
         self._kept_sessions(answering)
+        self._own_updates(answering)
         return self.failures
+
+    def _own_updates(self, answering: Sequence[PlannedMachine]) -> None:
+        """No two machines of which sessions need one install updates by themselves in one window.
+
+        A cluster in which they do must be able to change: that is a warning.
+        """
+        windows = {
+            one.name: windows_in([*self.found[one.name].all("own_updates"), *self.found[one.name].all("own_reboot")])
+            for one in answering
+        }
+        for name, clash in clashes(windows).items():
+            when = windows[name][0]
+            what = f"unattended-upgrades may restart what runs on it in one window with {clash.other}, {when}"
+            how = f"as root on {name}: {clash.remedy}"
+            if self.is_ours(name) and self.is_ours(clash.other):
+                self.warnings.append(f"{name}: {what}. Sessions are refused then; {how}")
+            else:
+                self.refuse(name, what, "", f"let it have an hour of its own; {how}")
 
     def _no_answer(self, name: str, facts: Facts) -> None:
         key, said = f"{NAMESPACE}:{KEY}", facts.words.splitlines()[-1] if facts.words else "no answer"

@@ -229,6 +229,8 @@ def check(
     if failures:
         count = f"{len(failures)} things are" if len(failures) > 1 else "1 thing is"
         raise ConfigError(f"{count} in the way on your machines; nothing was changed.\n\n" + "\n\n".join(failures))
+    for warning in judge.warnings:
+        pulumi.log.warn(warning)
     if silent := unreachable(found):
         pulumi.log.warn(f"{', '.join(silent)} cannot be reached from here: what they are like is not checked")
     for name in known & found.keys():

@@ -314,6 +314,28 @@ def test_machines_of_both_releases_are_taken_where_gluster_takes_them(newer: str
     assert [one.splitlines()[0] for one in failures(said_by_all(plan, **more))] == said
 
 
+def test_two_machines_that_sessions_need_do_not_update_themselves_at_once() -> None:
+    *_, plan = planned()
+    debian_s_own = "+own_updates 360 90\n+own_reboot"
+    found = said_by_all(plan, **dict.fromkeys(("lb1", "php1", "php2"), debian_s_own), lb2="+own_updates 480 90")
+    [problem] = failures(found)
+    assert problem.startswith("php1 (192.0.2.21): unattended-upgrades may restart") and "with lb1, 06:00 to" in problem
+    assert "OnCalendar=02:00 UTC" in problem
+    # As cloud images have it: each gets another hour than all others.
+    found = said_by_all(plan, **dict.fromkeys(("lb1", "lb2", "php1", "php2"), debian_s_own))
+    assert [re.findall(r"^\w+|OnCalendar=(\d+)", one)[-1] for one in failures(found)] == ["02", "04"]
+    # An hour that one of them boots at counts, over midnight too.
+    found = said_by_all(plan, lb1="+own_updates 120 60\n+own_reboot 1435 10", lb2="+own_updates 0 60")
+    assert len(failures(found)) == 1
+    # A cluster in which it is so must be able to change.
+    mine = f"+owner {OWNER} dev\n+own_updates 360 90"
+    settings, existing, _ = planned()
+    judge = Judge(settings, existing, plan, said_by_all(plan, lb1=mine, lb2=mine), OWNER, frozenset())
+    assert judge.judge(must_answer=True) == []
+    [warning] = judge.warnings
+    assert warning.startswith("lb2: unattended-upgrades") and "OnCalendar=02:00 UTC" in warning
+
+
 def test_machines_of_the_cluster_may_be_upgraded_one_after_the_other() -> None:
     *_, plan = planned()
     mine, upgraded = f"+owner {OWNER} dev", "system debian 13 Debian GNU/Linux 13 (trixie)"

@@ -223,6 +223,22 @@ def test_what_is_to_be_known_is_no_fault() -> None:
     assert found.notices == ["php1: 12 updates, 3 security (known since 2026-11-30): scripts/upgrade"]
 
 
+def test_machines_that_update_themselves_are_named_and_those_that_do_so_at_once_are_told_apart() -> None:
+    found = report(
+        {
+            "lb1": [*SAYS["lb1"], "own_updates 360 90", "own_reboot"],
+            "lb2": ["own_updates 360 90"],
+            "php1": [*SAYS["php1"], "own_updates 600 60", "own_reboot 250 10"],
+        }
+    )
+    assert (found.problems, found.exit_code) == ([], WELL)
+    lb1, lb2, php1 = found.notices
+    when = "unattended-upgrades installs updates, 06:00 to 07:30 UTC"
+    assert lb1 == f"lb1: {when}, and boots by itself if they ask for it"
+    assert lb2.startswith(f"lb2: {when}; lb1 does so in the same window") and "OnCalendar=02:00 UTC" in lb2
+    assert "10:00 to 11:00 UTC and 04:10 to 04:20 UTC, and boots" in php1 and "same window" not in php1
+
+
 def test_a_rollback_is_told_with_both_ways_out() -> None:
     made = Report("200", floating_ip={"owners": {"lb1": "?"}}, rolled_back={"a" * 64: "b" * 64}, stack="shop")
     judge(made)
