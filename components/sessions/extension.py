@@ -30,7 +30,14 @@ def extension_file() -> str:
     return f"/usr/lib/php-cluster/php_cluster-{hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]}.so"
 
 
-def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = False, service: str = "") -> str:
+def record_lines(
+    request_seconds: int,
+    workers: int,
+    *,
+    writes_plain: bool = False,
+    service: str = "",
+    moves_to: SessionStore | None = None,
+) -> str:
     """What PHP's ini file needs to have the session store.
 
     Args:
@@ -38,6 +45,7 @@ def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = Fal
         workers: PHP processes of the node.
         writes_plain: Whether sessions are stored as PHP's own handler does, while the profile changes.
         service: Where the node's session service is asked; empty where each session is a file.
+        moves_to: While the store changes, the one to which sessions are brought.
     """
     return render(
         "sessions/php-records.ini.j2",
@@ -47,6 +55,7 @@ def record_lines(request_seconds: int, workers: int, *, writes_plain: bool = Fal
         waiting_places=waiting_places(workers),
         writes_plain=writes_plain,
         service=service,
+        moves_to=moves_to.value if moves_to else "",
     )
 
 

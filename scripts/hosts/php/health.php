@@ -37,13 +37,15 @@ if (!extension_loaded('php_cluster') || get_cfg_var('php_cluster.write_plain')) 
 }
 $service = (string) get_cfg_var('php_cluster.service');
 if ($service !== '') {
-    // The node that writes needs the mount; others do without.
+    // The node that writes needs the mount; others do without, unless sessions may be files, too.
     $linked = @file_get_contents("$service-linked");
     if ($linked === false || waits($linked) > LATE_SECONDS) {
         http_response_code(404);
         exit("the sessions' log has no writer that can be reached\n");
     }
-    exit("ok\n");
+    if ((string) get_cfg_var('php_cluster.moves_to') === '') {
+        exit("ok\n");
+    }
 }
 $mountPoint = ini_get('session.save_path');
 $answered = @file_get_contents('/run/php-cluster/mount-answered');

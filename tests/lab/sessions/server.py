@@ -136,7 +136,9 @@ def serving(
         .replace("error_log = syslog", "error_log = /files/php.log")
         .replace(extension_file(), "/files/etc/php_cluster.so"),
     }
-    shutil.copy(extension, tmp_path / "etc" / "php_cluster.so")
+    # Another PHP may be at work with the one that is there.
+    shutil.copy(extension, tmp_path / "etc" / "new.so")
+    (tmp_path / "etc" / "new.so").replace(tmp_path / "etc" / "php_cluster.so")
     for name, text in texts.items():
         (tmp_path / "etc" / name).write_text(text)
     script = f"""

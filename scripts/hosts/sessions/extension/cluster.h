@@ -5,6 +5,7 @@
  *   store.c    PHP's session module, in the place of its own module `files`
  *   record.c   the file of one session: lock, checked record, durable change
  *   log.c      a session in the log, which the node's session service keeps: turn, what is stored, change
+ *   both.c     a session while the cluster changes from one of these to the other
  *   id.c       session ids, and which of them this cluster has drawn
  *
  * Each machine compiles it for its own PHP (build-extension). */
@@ -23,6 +24,7 @@ typedef struct {
 	zend_long waiting_places; /* so many of a node's workers may wait for sessions at once */
 	zend_long lifetime;       /* the collector removes what has not changed for so many seconds */
 	bool write_plain;         /* while the profile changes: records are read, PHP's own format is written */
+	char *moves_to;           /* while the store changes, the one that gets what is asked for: "files" or "log"; else empty */
 } cluster_settings;
 
 extern cluster_settings cluster;
@@ -61,7 +63,7 @@ typedef struct {
 	const char *(*id)(const record *held);
 	record_state (*holds)(const record *held);
 	time_t (*changed)(const record *held);
-	bool (*is_young)(const record *held, zend_long lifetime);
+	time_t (*ends)(const record *held);
 	bool (*read)(record *held, zend_string **data);
 	bool (*write)(record *held, const char *data, size_t length, zend_long lifetime);
 	bool (*end)(record *held);
@@ -72,7 +74,21 @@ typedef struct {
 
 extern const record_store record_files;   /* record.c */
 extern const record_store record_log;     /* log.c */
+extern const record_store record_both;    /* both.c */
 extern const record_store *records;       /* the one that this PHP has */
+
+/* What all stores keep to. */
+#define MAX_SIZE (16 * 1024 * 1024)
+/* So long after a page has given its visitor another id, requests that were under way with the old one may still come. They
+ * get an empty session under the old id, and no cookie that would take the new id's place. */
+#define REPLACED_SECONDS 10
+zend_long bounded_lifetime(zend_long lifetime); /* a site may say that its sessions never end */
+double monotonic_seconds(void);
+
+static inline const record_store *wanted_store(void) {
+	if (*cluster.service == '\0') return &record_files;
+	return *cluster.moves_to == '\0' ? &record_log : &record_both;
+}
 
 /* Opens a session and waits for its turn.
  *
@@ -82,14 +98,17 @@ extern const record_store *records;       /* the one that this PHP has */
  * NULL: with an empty `problem`, there is none; else it cannot be had. */
 static inline record *record_lock(const char *id, bool create, bool expected) {
 	/* Pools of one php-fpm may have different ones. */
-	records = *cluster.service == '\0' ? &record_files : &record_log;
+	records = wanted_store();
 	return records->lock(id, create, expected);
 }
 static inline const char *record_id(const record *held) { return records->id(held); }
 static inline record_state record_holds(const record *held) { return records->holds(held); }
 static inline time_t record_changed(const record *held) { return records->changed(held); }
 /* Whether less than a tenth of its life is over. */
-static inline bool record_is_young(const record *held, zend_long lifetime) { return records->is_young(held, lifetime); }
+static inline bool record_is_young(const record *held, zend_long lifetime) {
+	zend_long life = bounded_lifetime(lifetime);
+	return time(NULL) + life - records->ends(held) < life / 10;
+}
 /* The session's data, an empty text where nothing is stored. */
 static inline bool record_read(record *held, zend_string **data) { return records->read(held, data); }
 /* Stores the data; it expires when it has not been stored for `lifetime` seconds. */
@@ -104,14 +123,6 @@ static inline int record_become_plain(record *held) { return records->become_pla
 static inline void record_release(record *held) { if (held != NULL) records->release(held); }
 
 bool record_prepare_waiting(void);       /* once, where workers begin: what those who wait for files share */
-
-/* What both stores keep to. */
-#define MAX_SIZE (16 * 1024 * 1024)
-/* So long after a page has given its visitor another id, requests that were under way with the old one may still come. They
- * get an empty session under the old id, and no cookie that would take the new id's place. */
-#define REPLACED_SECONDS 10
-zend_long bounded_lifetime(zend_long lifetime); /* a site may say that its sessions never end */
-double monotonic_seconds(void);
 
 /* id.c */
 zend_string *id_draw(void);

@@ -263,11 +263,7 @@ static record *log_lock(const char *id, bool create, bool expected) {
 static const char *log_id(const record *held) { return held->id; }
 static record_state log_holds(const record *held) { return held->state; }
 static time_t log_changed(const record *held) { return held->changed; }
-
-static bool log_is_young(const record *held, zend_long lifetime) {
-	zend_long life = bounded_lifetime(lifetime);
-	return time(NULL) + life - (held->changed + held->lifetime) < life / 10;
-}
+static time_t log_ends(const record *held) { return held->changed + held->lifetime; }
 
 /* PHP has the data then. Whoever wants them once more, as session_reset() does, asks the service. */
 static bool log_read(record *held, zend_string **data) {
@@ -315,6 +311,6 @@ static int log_become_plain(record *held) {
 }
 
 const record_store record_log = {
-	log_lock, log_id, log_holds, log_changed, log_is_young,
+	log_lock, log_id, log_holds, log_changed, log_ends,
 	log_read, log_write, log_end, log_replace, log_become_plain, log_release,
 };

@@ -47,25 +47,32 @@ static const zend_ini_entry_def ini_entries[] = {
 	ENTRY(lock_seconds, "30", set_number)
 	ENTRY(waiting_places, "6", set_number)
 	ENTRY(write_plain, "0", set_switch)
+	ENTRY(moves_to, "", set_string)
 	{0}
 };
 
-/* php_cluster_become_plain(string $id): whether the session was a record, and is one of PHP's own handler now; a text says
- * why that could not be done. plain_sessions.php asks it, when the profile changes. */
-ZEND_BEGIN_ARG_INFO_EX(become_plain_arguments, 0, 0, 1)
+/* What programs ask while the profile or the store changes, of one session. A text says why it could not be done. */
+ZEND_BEGIN_ARG_INFO_EX(id_arguments, 0, 0, 1)
 	ZEND_ARG_TYPE_INFO(0, id, IS_STRING, 0)
 ZEND_END_ARG_INFO()
 
-static PHP_FUNCTION(php_cluster_become_plain) {
+/* The id, if this is not asked by a page, and for what is one of ours; else NULL. */
+static const char *asked_for(INTERNAL_FUNCTION_PARAMETERS) {
 	char *id;
 	size_t length;
-	record *held;
-	int was_record;
 	ZEND_PARSE_PARAMETERS_START(1, 1)
 		Z_PARAM_STRING(id, length)
-	ZEND_PARSE_PARAMETERS_END();
-	/* Not for pages, and not for what is none of ours. */
-	if (strcmp(sapi_module.name, "cli") != 0 || php_session_valid_key(id) == FAILURE) RETURN_FALSE;
+	ZEND_PARSE_PARAMETERS_END_EX(return NULL);
+	return strcmp(sapi_module.name, "cli") == 0 && php_session_valid_key(id) == SUCCESS ? id : NULL;
+}
+
+/* php_cluster_become_plain(string $id): whether the session was a record, and is one of PHP's own handler now
+ * (plain_sessions.php). */
+static PHP_FUNCTION(php_cluster_become_plain) {
+	const char *id = asked_for(INTERNAL_FUNCTION_PARAM_PASSTHRU);
+	record *held;
+	int was_record;
+	if (id == NULL) RETURN_FALSE;
 	if ((held = record_lock(id, false, true)) == NULL) {
 		if (*problem == '\0') fails("it cannot be found");
 		RETURN_STRING(problem);
@@ -76,8 +83,27 @@ static PHP_FUNCTION(php_cluster_become_plain) {
 	RETURN_BOOL(was_record);
 }
 
+/* php_cluster_move(string $id): whether the session is in the store to which php_cluster.moves_to brings all of them, and in no
+ * other one (move_sessions.php). */
+static PHP_FUNCTION(php_cluster_move) {
+	const char *id = asked_for(INTERNAL_FUNCTION_PARAM_PASSTHRU);
+	zend_string *data;
+	record *held;
+	bool done;
+	if (id == NULL || *cluster.moves_to == '\0') RETURN_FALSE;
+	if ((held = record_lock(id, false, true)) == NULL) {
+		if (*problem != '\0') RETURN_STRING(problem);
+		RETURN_TRUE; /* it has ended */
+	}
+	if ((done = record_read(held, &data))) zend_string_release(data);
+	record_release(held);
+	if (!done) RETURN_STRING(problem);
+	RETURN_TRUE;
+}
+
 static const zend_function_entry functions[] = {
-	PHP_FE(php_cluster_become_plain, become_plain_arguments)
+	PHP_FE(php_cluster_become_plain, id_arguments)
+	PHP_FE(php_cluster_move, id_arguments)
 	PHP_FE_END
 };
 

@@ -397,9 +397,7 @@ zend_long bounded_lifetime(zend_long lifetime) { return MIN(MAX(lifetime, 0), MA
  * has changed so much later, or earlier, as far as the collector can see. */
 static time_t change_now(zend_long lifetime) { return time(NULL) + bounded_lifetime(lifetime) - cluster.lifetime; }
 
-static bool file_is_young(const record *held, zend_long lifetime) {
-	return change_now(lifetime) - held->changed < bounded_lifetime(lifetime) / 10;
-}
+static time_t file_ends(const record *held) { return held->changed + cluster.lifetime; }
 
 static bool set_expiry(record *held, zend_long lifetime) {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = change_now(lifetime)}};
@@ -438,7 +436,9 @@ static bool file_end(record *held) {
 
 static bool file_replace(record *held) {
 	if (cluster.write_plain) return file_end(held);
-	return expect_no_other(held) && put_record(held, REPLACED_RECORD, "", 0, 0) && make_durable(held);
+	if (!expect_no_other(held) || !put_record(held, REPLACED_RECORD, "", 0, 0) || !make_durable(held)) return false;
+	held->changed = time(NULL);
+	return true;
 }
 
 /* Puts a plain session in the place of a record, all at once: there is no moment with half of it. */
@@ -474,7 +474,7 @@ static void file_release(record *held) {
 }
 
 const record_store record_files = {
-	file_lock, file_id, file_holds, file_changed, file_is_young,
+	file_lock, file_id, file_holds, file_changed, file_ends,
 	file_read, file_write, file_end, file_replace, file_become_plain, file_release,
 };
 const record_store *records = &record_files;
