@@ -14,8 +14,8 @@ from components.plan.config_values import ConfigError
 from components.plan.settings import read_settings
 from components.plan.topology import BALANCERS
 from components.protection import protect
-from components.sessions import log as session_log
 from components.sessions.profile_switch import ProfileSwitch
+from components.sessions.store_switch import StoreSwitch
 from components.site.package import pack_site
 from components.site.rules import closed_folders, post_max_sizes, unfollowed_rules, warning_about
 from components.steps.drift import look
@@ -35,8 +35,9 @@ try:
     plan = substrate.plan(settings, last)
     drift = look(last, substrate.states, settings.upgrading)
     gluster_tls.check_choice(settings.gluster_tls, last)
-    session_log.check_choice(settings.session_store, last)
-    ProfileSwitch(settings.profile, last).check([node.name for node in plan.php_nodes], drift.gone)
+    nodes, profile_switch = [node.name for node in plan.php_nodes], ProfileSwitch(settings.profile, last)
+    profile_switch.check(nodes, drift.gone)
+    StoreSwitch(settings.session_store, last).check(nodes, drift.gone, other_profile=profile_switch.under_way)
     if substrate.PROTECTED if settings.protect is None else settings.protect:
         protect(BALANCERS, drift.gone | {settings.upgrading})
     machines = substrate.create(settings, plan, drift)

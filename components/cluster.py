@@ -32,8 +32,10 @@ from components.plan.topology import FIRST_NODE, Profile, SessionStore, Topology
 from components.plan.traffic import STATISTICS_PORT
 from components.plan.volume_options import options_of
 from components.sessions import log as session_log
+from components.sessions import store_switch
 from components.sessions.extension import extension_made, session_store
 from components.sessions.profile_switch import HANDOVER, PLAIN_SESSIONS, ProfileSwitch, handover, plain_sessions
+from components.sessions.store_switch import StoreSwitch
 from components.site import shared_files
 from components.site.jobs import environment_steps
 from components.site.package import Site
@@ -143,9 +145,11 @@ class PhpCluster(pulumi.ComponentResource):
         self.register_outputs({"url": self.url, "statisticsUser": STATISTICS_USER})
 
     def _node_steps(self, trusting: Hosts, web: WebRules, host_name: pulumi.Input[str]) -> StepsInOrder:
-        """The steps of PHP nodes whose order the change of a profile decides."""
-        settings, plan = self._settings, self._plan
+        """The steps of PHP nodes whose order the change of a profile, or of the session store, decides."""
+        settings, plan, has_log = self._settings, self._plan, self._settings.session_store is SessionStore.LOG
+        names = [node.name for node in plan.php_nodes]
         waits = ProfileSwitch(settings.profile, self._last).waits(plan.php_nodes)
+        waits = StoreSwitch(settings.session_store, self._last).waits(names, waits)
         variables = settings.application.environment
         hosts = {node.name: self._hosts[node.name] for node in plan.php_nodes}
         informed = {
@@ -154,11 +158,13 @@ class PhpCluster(pulumi.ComponentResource):
         }
         tried = settings_tried(informed[FIRST_NODE], settings, plan, web, host_name=host_name, parent=self)
         makers: dict[str, Make] = {}
+        extended: dict[str, Host] = {}
         for name, host in hosts.items():
             is_extended = settings.profile is Profile.SAFE or f"{name}{HANDOVER}" in waits
             extension = [extension_made(host, parent=self)] if is_extended else []
-            if settings.session_store is SessionStore.LOG:
+            if has_log:
                 extension.append(session_log.service_runs(trusting[name], parent=self))
+            extended[name] = host.after(*extension)
             node = PhpNode(
                 settings,
                 plan,
@@ -170,10 +176,12 @@ class PhpCluster(pulumi.ComponentResource):
             )
             makers |= {f"{name}-mount": node.mount, f"{name}-php": node.serve}
             if f"{name}{HANDOVER}" in waits:
-                makers[f"{name}{HANDOVER}"] = partial(handover, host.after(*extension), settings, parent=self)
+                makers[f"{name}{HANDOVER}"] = partial(handover, extended[name], settings, parent=self)
         if PLAIN_SESSIONS in waits:
             makers[PLAIN_SESSIONS] = partial(plain_sessions, hosts[FIRST_NODE], settings, parent=self)
-        return StepsInOrder(waits, makers)
+        if has_log:
+            makers[session_log.SESSION_LOG] = partial(session_log.log_begun, extended[FIRST_NODE], parent=self)
+        return StepsInOrder(waits, makers | store_switch.makers(extended, settings, waits, parent=self))
 
     def _storage(self, trusting: Hosts, order: StepsInOrder) -> _Storage:
         """The volumes, and PHP nodes that mount them."""
@@ -202,8 +210,11 @@ class PhpCluster(pulumi.ComponentResource):
         made = order.made()
         running = {node.name: [made[f"{node.name}-mount"], made[f"{node.name}-php"]] for node in plan.php_nodes}
         if settings.session_store is SessionStore.LOG:
-            begun = session_log.log_begun(self._hosts[FIRST_NODE].after(*running[FIRST_NODE]), parent=self)
-            running = {name: [*steps, begun] for name, steps in running.items()}
+            running = {name: [*steps, made[session_log.SESSION_LOG]] for name, steps in running.items()}
+        else:
+            nodes = [self._hosts[node.name] for node in plan.php_nodes]
+            serving = [step for steps in running.values() for step in steps]
+            session_log.log_left(nodes, self._last, parent=self, after=serving)
         started, mounted = self._share(files, order, running) if files else (None, {})
         if arbiter:
             arbiter_agrees(arbiter, brick_hosts=volume.identities, parent=self, whole=sessions.whole)

@@ -35,9 +35,15 @@ run_php() {
         -r "${program#<?php}" -- "$@"
 }
 
-# has_log: what the node has tells it. While its bricks heal, the volume may deny what is in it.
+# php_has LINE: whether PHP's ini file has a line that begins so.
+php_has() { grep --quiet --no-messages "^php_cluster.$1" /etc/php/*/fpm/conf.d/90-php-cluster.ini; }
+
+# has_log: what the node has tells it. While its bricks heal, the volume may deny what is in it. While the store changes, sessions are in
+# either of both.
 has_log() {
     [[ -e $LOG_UNIT ]] || return
+    ! php_has moves_to || fail "sessions are on their way from one store to the other: pulumi up, and then again"
+    ! php_has folder || php_has service || return
     [[ -d $SESSIONS/log ]] || fail "the log of sessions cannot be read now"
 }
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 
-from components.plan.config_values import made_otherwise
-from components.plan.topology import FIRST_NODE, LOG_WRITERS, MOUNT_POINT, SessionStore
+from components.plan.topology import FIRST_NODE, LOG_WRITERS, MOUNT_POINT
 from components.plan.traffic import SESSIONS_PORT
 from components.steps.host import Host
 from components.steps.host_scripts import HOST_SCRIPTS
 from components.steps.last_update import LastUpdate
 
 KEY = "sessionStore"
+SESSION_LOG = f"{FIRST_NODE}-session-log"
+_SERVICE, _LOG = "session-service", "session-log"
 SOCKET = "/run/php-cluster-session-log/socket"
 """Where PHP asks its node's service."""
 UNIT = "/etc/systemd/system/php-cluster-session-log.service"
@@ -22,27 +25,10 @@ SOURCES = tuple(
 )
 
 
-def check_choice(wanted: SessionStore, last: LastUpdate) -> None:
-    """Refuses another store than the one that the stack was made with.
-
-    Args:
-        wanted: The store that the settings ask for.
-        last: What the last update left.
-
-    Raises:
-        ConfigError: it is another one: sessions would stay where the other store has them.
-    """
-    made = SessionStore.LOG if last.machines_with("session-service") else SessionStore.FILES
-    if last.machines_with("php") and wanted is not made:
-        raise made_otherwise(
-            KEY, wanted.value, made.value, was=f"sessionStore {made.value}", another=f"with {wanted.value}"
-        )
-
-
-def log_begun(first: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
-    """The step after which the volume has a log; `first` is php1, ready when the volume is mounted there."""
-    return first.step(
-        f"{FIRST_NODE}-session-log",
+def log_begun(first: Host, after: Sequence[pulumi.Resource], *, parent: pulumi.Resource) -> pulumi.Resource:
+    """The step after which the volume has a log; `first` is php1, with its service. `after` these it has the volume."""
+    return first.after(*after).step(
+        SESSION_LOG,
         "sessions/session-log.sh",
         parent=parent,
         variables={"MOUNT_POINT": MOUNT_POINT, "SOCKET": SOCKET},
@@ -53,7 +39,7 @@ def service_runs(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
     """The step after which a PHP node's session service runs. It waits for its mount and for the log by itself."""
     writes = host.name in LOG_WRITERS
     return host.step(
-        f"{host.name}-session-service",
+        f"{host.name}-{_SERVICE}",
         "sessions/session-service.sh",
         parent=parent,
         variables={
@@ -65,6 +51,24 @@ def service_runs(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
             "RANK": str(LOG_WRITERS.index(host.name)) if writes else "",
         },
         files={"UNIT": "sessions/session-log.service", **{_variable(source): source for source in SOURCES}},
+    )
+
+
+def log_left(
+    nodes: Sequence[Host], last: LastUpdate, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+) -> None:
+    """Ends the services and removes the log, if there was one, `after` the steps with which PHP asks it no more."""
+    left = [
+        host.step_left(_SERVICE, "sessions/session-service-leave.sh", last, parent=parent, after=after)
+        for host in nodes
+    ]
+    nodes[0].step_left(
+        _LOG,
+        "sessions/session-log-leave.sh",
+        last,
+        parent=parent,
+        variables={"MOUNT_POINT": MOUNT_POINT},
+        after=[*after, *(step for step in left if step)],
     )
 
 

@@ -75,7 +75,7 @@ class Host:
         parent: pulumi.Resource,
         variables: Mapping[str, pulumi.Input[str]] | None = None,
         after: Sequence[pulumi.Resource] | None = None,
-    ) -> None:
+    ) -> pulumi.Resource | None:
         """Takes back what the machine's step of this name has set up, if `last` has left it, or this step.
 
         Args:
@@ -83,8 +83,9 @@ class Host:
             after: The steps to wait for in place of `ready`.
         """
         done, left = f"{self.name}-{step}", f"{self.name}-{step}-left"
-        if last.has(done, left):
-            self.step(left, script, parent=parent, variables=variables, after=after)
+        if not last.has(done, left):
+            return None
+        return self.step(left, script, parent=parent, variables=variables, after=after)
 
     def copy(
         self, name: str, source: pulumi.Asset, remote_path: str, *, parent: pulumi.Resource, needed_by: str

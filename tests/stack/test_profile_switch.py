@@ -1,4 +1,4 @@
-"""A cluster that serves gets the other profile, and the first one again. No session is lost on the way."""
+"""A cluster that serves gets the other profile, the other session store, and the first ones again. Nothing is lost."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.machines import REFUSED
 from tests.commands import said
 from tests.stack.cluster import Cluster, Visitor, nothing_is_left, wait_for
 from tests.stack.health import outdated_for_arbiter, pending_heals
@@ -121,6 +122,23 @@ def switch(cluster: Cluster, profile: str) -> None:
     assert "would run again" not in status, status
 
 
+def change_store(cluster: Cluster, store: str, *stopped: str) -> None:
+    """Changes the session store while visitors are at work; a first try ends when one of these steps runs."""
+    cluster.configure({"sessionStore": store})
+    preview = cluster.pulumi("preview", "--stack", cluster.name).stdout
+    for step in ("php1-both-stores", "php2-both-stores", "php2-new-store", "php1-sessions-moved", "php2-php"):
+        assert f" {step} " in preview, step
+    with at_work(cluster) as work:
+        stop_at(cluster, *stopped)
+        half = cluster.run("scripts/sessions", "--stack", cluster.name, "export", "0" * 12)
+        assert (half.returncode, "on their way from one store to the other" in half.stderr) == (REFUSED, True), half
+        said("scripts/up", cluster.name, environment=cluster.environment)
+    assert not work.problems
+    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)
+    status = cluster.status("--seconds", "60").stdout
+    assert "would run again" not in status, status
+
+
 def all_there(standing: list[Visitor]) -> None:
     for visitor in standing:
         before = visitor.count
@@ -150,6 +168,22 @@ def test_profiles_change_without_losing_a_session(fresh_backend: Path) -> None:
         assert "PCSREC" in first_bytes(cluster)
         for node in ("php1", "php2"):
             assert "--direct-io-mode=enable" in cluster.ssh(node, "pgrep --full --list-full ' /media/sessions$'")
+
+        change_store(cluster, "log", "php1-new-store", "php2-new-store")
+        assert not cluster.ssh("lb2", "ls /session/brick/ | grep sess_ || true")
+        assert (
+            f"\nsessions: {STANDING + 2 * AT_WORK} ("
+            in f"\n{cluster.run('scripts/sessions', '--stack', cluster.name).stdout}"
+        )
+        all_there(standing)
+
+        change_store(cluster, "files", "php1-sessions-moved")
+        assert cluster.ssh("lb2", "ls -d /session/brick/log || true") == ""
+        for node in ("php1", "php2"):
+            assert "session_service" not in cluster.ssh(
+                node, "ls /usr/lib/php-cluster; pgrep --full session_service || true"
+            )
+        all_there(standing)
 
         switch(cluster, "article")
         volume = cluster.outputs()["volumeInfo"]

@@ -159,14 +159,3 @@ def test_nodes_come_and_leave(cluster: Cluster) -> None:
     cluster.configure({"phpNodes": "2"})
     cluster.up()
     goes_on(visitor)
-
-
-def test_the_store_stays_as_it_was_made(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.configure({"sessionStore": "files"})
-    try:
-        refused = cluster.pulumi("preview", "--stack", cluster.name, check=False)
-        assert "php-cluster:sessionStore is files; nothing was changed." in refused.stdout + refused.stderr
-        assert "Example: pulumi config set sessionStore log" in refused.stdout + refused.stderr
-    finally:
-        cluster.configure({"sessionStore": "log"})
-    cluster.pulumi("preview", "--expect-no-changes", "--stack", cluster.name)

@@ -31,7 +31,7 @@ def left_by(graph: Graph) -> dict[str, dict[str, Any]]:
 def steps() -> frozenset[str]:
     """Of clusters of all kinds, and of updates between them."""
     safe, article = cluster_graph(phpNodes=2), cluster_graph(phpNodes=2, profile="article")
-    shared = cluster_graph(phpNodes=2, **APPLICATION)
+    shared, logged = cluster_graph(phpNodes=2, **APPLICATION), cluster_graph(phpNodes=2, sessionStore="log")
     measured = cluster_graph(phpNodes=2, metrics={"allowFrom": ["198.18.5.0/24"]})
     certified = cluster_graph(phpNodes=2, acme={"email": "admin@example.org"}, siteName="www.example.org")
     graphs = [
@@ -41,7 +41,9 @@ def steps() -> frozenset[str]:
         measured,
         certified,
         cluster_graph(phpNodes=2, glusterTls=True),
-        cluster_graph(phpNodes=2, sessionStore="log"),
+        logged,
+        cluster_graph(phpNodes=2, sessionStore="log", known=left_by(safe)),
+        cluster_graph(phpNodes=2, known=left_by(logged)),
         cluster_graph(phpNodes=2, known=left_by(article)),
         cluster_graph(phpNodes=2, profile="article", known=left_by(safe)),
         cluster_graph(phpNodes=2, known=left_by(shared)),

@@ -26,6 +26,7 @@ from scripts.hosts.sessions.session_service.archive import (
     export,
     log_name,
 )
+from scripts.hosts.sessions.session_service.live import live
 from scripts.hosts.sessions.session_service.records import Kind
 from tests.unit.sessions.log_on_disk import PORT, Folder, ServingNode, Worker, run, until
 
@@ -214,5 +215,24 @@ def test_a_backup_that_ends_too_early_is_none(tmp_path: Path, sockets: Path) -> 
             for part in (backup[:700], backup[: -len(BEHIND)], b""):
                 with pytest.raises(UnreadableError, match="the backup"):
                     await restored(place, part)
+
+    run(scenario)
+
+
+def test_any_node_tells_the_ids_that_the_log_has(tmp_path: Path, sockets: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path, sockets) as (node, _):
+            follower = await ServingNode(node.folder, 2, sockets, port=PORT).start()
+            try:
+                await until(lambda: follower.node.is_linked)
+                worker = await follower.worker()
+                for id, kind in ((b"a", Kind.STORED), (b"ended", Kind.ENDED), (b"replaced", Kind.REPLACED)):
+                    await worker.take(id)
+                    await worker.store(id, 0, b"", kind=kind)
+                for each in (node, follower):
+                    # What was acknowledged is there, whatever the follower has heard of.
+                    assert await asyncio.to_thread(live, str(each.socket), str(tmp_path)) == {b"a", b"replaced"}
+            finally:
+                await follower.kill()
 
     run(scenario)
