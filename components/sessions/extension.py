@@ -12,7 +12,7 @@ import pulumi
 from components.php.node import lock_seconds, waiting_places
 from components.plan.settings import Settings
 from components.plan.topology import MOUNT_POINT, Profile, SessionStore
-from components.sessions.log import SOCKET
+from components.sessions.log import COMPILER, SOCKET
 from components.steps.host import Host
 from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS
 from components.steps.remote import render
@@ -26,7 +26,7 @@ SOURCES = tuple(
 @functools.cache
 def extension_file() -> str:
     """Where machines have it. The name tells the content, so that PHP starts anew for another one."""
-    content = b"".join((HOST_SCRIPTS / file).read_bytes() for file in (*SOURCES, BUILD))
+    content = b"".join((HOST_SCRIPTS / file).read_bytes() for file in (*SOURCES, BUILD, COMPILER))
     return f"/usr/lib/php-cluster/php_cluster-{hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]}.so"
 
 
@@ -78,5 +78,5 @@ def extension_made(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
         "sessions/php-extension.sh",
         parent=parent,
         variables={"EXTENSION": extension_file()},
-        files={"BUILD_EXTENSION": BUILD, **{_variable(source): source for source in SOURCES}},
+        files={"BUILD_EXTENSION": BUILD, "COMPILER": COMPILER, **{_variable(source): source for source in SOURCES}},
     )

@@ -1,4 +1,6 @@
-"""The log of all sessions, and each PHP node's service that keeps it (scripts/hosts/sessions/session_service/)."""
+"""The log of all sessions: each PHP node's service that keeps it (scripts/hosts/sessions/service/), and the programs that
+ask it (scripts/hosts/sessions/session_service/).
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,14 @@ SOCKET = "/run/php-cluster-session-log/socket"
 UNIT = "/etc/systemd/system/php-cluster-session-log.service"
 """A node that has it keeps sessions in the log."""
 
-SOURCES = tuple(
-    sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (HOST_SCRIPTS / "sessions" / "session_service").glob("*.py"))
-)
+_SESSIONS = HOST_SCRIPTS / "sessions"
+SOURCES = tuple(sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (_SESSIONS / "service").glob("*.[ch]")))
+"""The service."""
+TOOLS = tuple(sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (_SESSIONS / "session_service").glob("*.py")))
+"""The programs that ask it."""
+BUILD = "sessions/build-service"
+COMPILER = "sessions/compiler"
+"""What unpacks the compiler, for this and for PHP's extension."""
 
 
 def log_begun(first: Host, after: Sequence[pulumi.Resource], *, parent: pulumi.Resource) -> pulumi.Resource:
@@ -50,7 +57,12 @@ def service_runs(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
             "PORT": str(SESSIONS_PORT),
             "RANK": str(LOG_WRITERS.index(host.name)) if writes else "",
         },
-        files={"UNIT": "sessions/session-log.service", **{_variable(source): source for source in SOURCES}},
+        files={
+            "UNIT": "sessions/session-log.service",
+            "BUILD_SERVICE": BUILD,
+            "COMPILER": COMPILER,
+            **{_variable(file): file for file in (*SOURCES, *TOOLS)},
+        },
     )
 
 
@@ -72,6 +84,6 @@ def log_left(
     )
 
 
-def _variable(source: str) -> str:
-    name = source.rsplit("/", 1)[1].removesuffix(".py").strip("_")
-    return f"SERVICE_{name.upper()}"
+def _variable(file: str) -> str:
+    name, _, kind = file.rsplit("/", 1)[1].rpartition(".")
+    return f"TOOL_{name.strip('_').upper()}" if kind == "py" else f"SOURCE_{name.upper()}_{kind.upper()}"

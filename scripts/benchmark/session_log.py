@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scripts.hosts.sessions.session_service.writer import SEGMENT_BYTES
+
 from components.plan.settings import PROJECT_FOLDER
 from components.steps.host_scripts import HOST_SCRIPTS
 from scripts.benchmark.report import table
@@ -44,7 +46,6 @@ from scripts.hosts.sessions.session_service.records import (
     first_batch,
 )
 from scripts.hosts.sessions.session_service.volume import FOLDER, segment_name
-from scripts.hosts.sessions.session_service.writer import SEGMENT_BYTES
 
 BRICK = """[xlator.protocol.client.{0}.priv]
 fd.0.remote_fd = 0

@@ -73,7 +73,7 @@ MACHINES: dict[str, Pick] = {"active": ACTIVE, "spare": SPARE, "php1": PHP1, "ph
 BRICK, CLIENT = "^/usr/sbin/glusterfsd ", "^/usr/sbin/glusterfs .*--process-name fuse "
 HAPROXY, KEEPALIVED = "^/usr/sbin/haproxy ", "^/usr/sbin/keepalived "
 ARBITER = "^/usr/sbin/glusterfsd .*/arbiter.vol "
-SERVICE = "^/usr/bin/python3 -m session_service"
+SERVICE = "^/usr/lib/php-cluster/session-service"
 REDIS_SERVER = "^/usr/bin/redis-server "
 
 PROCESSES = {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Compiles PHP's extension of this cluster (extension/) for the PHP of this machine, for profile safe.
 #
-# Input: EXTENSION (the file that it becomes), BUILD_EXTENSION, SOURCE_… (a variable for each of its files: SOURCE_STORE_C is
+# Input: EXTENSION (the file that it becomes), BUILD_EXTENSION, COMPILER, SOURCE_… (a variable for each of its files: SOURCE_STORE_C is
 # store.c).
 # Postcondition: EXTENSION is there, and the machine's PHP can load it. A PHP that runs goes on with what it has.
 # A second run changes nothing.
@@ -16,6 +16,7 @@ for variable in "${!SOURCE_@}"; do
     file=${file,,}
     put_file "/usr/lib/php-cluster/extension/${file/_/.}" 0644 "${!variable}"
 done
+put_file /usr/lib/php-cluster/compiler 0644 "$COMPILER"
 put_file /usr/lib/php-cluster/build-extension 0755 "$BUILD_EXTENSION"
 if ! /usr/lib/php-cluster/build-extension is-made "$version" "$EXTENSION"; then
     changing "compiles PHP's extension"

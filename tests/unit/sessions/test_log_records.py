@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.unit.sessions.log_on_disk import BRICKS, GRAPH, Folder
 
 from scripts.hosts.sessions.session_service import replay
 from scripts.hosts.sessions.session_service.records import (
@@ -26,7 +27,6 @@ from scripts.hosts.sessions.session_service.records import (
     first_batch,
 )
 from scripts.hosts.sessions.session_service.replay import BEGINNING, State, catch_up, last_head, tail_of
-from tests.unit.sessions.log_on_disk import BRICKS, GRAPH, Folder
 
 
 def _record(id: bytes, version: int, data: bytes = b"x", kind: Kind = Kind.STORED) -> Record:

@@ -28,6 +28,7 @@ typedef struct { connection connection; bool was_there; } outgoing;
 static struct {
 	outgoing *to;
 	bool is_welcomed, is_reading, lags;
+	char address[NAME_SIZE];
 	double heard, stuck, lags_since;
 	batch_behind *first, **last;
 	size_t bytes_behind;
@@ -155,6 +156,7 @@ static bool welcomed(const unsigned char *body, size_t length) {
 	link.is_welcomed = true;
 	timer_stop(&connects);
 	timer_set(&asks, 0);
+	say("follows %s", link.address);
 	node_use(&link.to->connection);
 	return true;
 }
@@ -245,6 +247,7 @@ void follow(const char *address) {
 	link.is_welcomed = link.is_reading = link.lags = false;
 	link.heard = monotonic_seconds();
 	link.stuck = 0;
+	strcpy(link.address, address);
 	drop_behind();
 	connection_begin(&link.to->connection, file);
 	timer_set(&connects, CONNECT_SECONDS);

@@ -23,6 +23,8 @@ _RECORD = struct.Struct(">BBIQ8sIQ")
 _BATCH = struct.Struct(">4sIQQQQ32s")
 _LENGTH = struct.Struct(">I")
 
+FORMAT = 1
+"""Of the log and of what services say. One that is greater is refused."""
 UPDATES, HEADER = b"PCLB", b"PCLS"
 """Kinds of batches: updates; the first of a segment, with what its writer has taken over."""
 
@@ -128,6 +130,7 @@ class Head:
         previous = self.previous
         text = json.dumps(
             {
+                "format": FORMAT,
                 "first": self.first,
                 "previous": previous and [previous.segment, previous.offset, previous.chain.hex()],
                 "next_version": self.next_version,
@@ -141,6 +144,8 @@ class Head:
 def _head(payload: bytes) -> tuple[Head, bytes]:
     (length,) = _LENGTH.unpack_from(payload)
     told = json.loads(payload[_LENGTH.size : _LENGTH.size + length])
+    if (format := told.get("format", 1)) > FORMAT:
+        raise LogError(f"the log has format {format}, and this release knows none above {FORMAT}")
     previous = told["previous"] and Position(
         told["previous"][0], told["previous"][1], bytes.fromhex(told["previous"][2])
     )

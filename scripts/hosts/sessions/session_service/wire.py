@@ -6,10 +6,8 @@ with what it is. Numbers are big-endian.
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from .records import Kind, Position
 
@@ -162,56 +160,3 @@ def welcome(body: bytes) -> Position:
     """The other way round."""
     _, segment, offset, chain = _WELCOME.unpack_from(body)
     return Position(segment, offset, chain)
-
-
-class Frames(asyncio.Protocol):
-    """One end of a connection that carries frames.
-
-    Attributes:
-        on_made: Called when there is a connection.
-        on_frame: Called with channel and body of each frame.
-        on_lost: Called when the connection has ended.
-    """
-
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.on_frame: Callable[[int, bytes], None] = lambda channel, body: None
-        self.on_lost: Callable[[], None] = lambda: None
-        self.on_made: Callable[[], None] = lambda: None
-        self._rest = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.on_made()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio's."""
-        self.on_lost()
-
-    def data_received(self, data: bytes) -> None:
-        """asyncio's."""
-        rest = self._rest
-        rest += data
-        at, end = 0, len(rest)
-        while end - at >= FRAME.size:
-            length, channel = FRAME.unpack_from(rest, at)
-            if length > MAX_BODY or length == 0:
-                self.close()
-                return
-            if end - at - FRAME.size < length:
-                break
-            begin = at + FRAME.size
-            at = begin + length
-            self.on_frame(channel, bytes(rest[begin:at]))
-        del rest[:at]
-
-    def send(self, channel: int, body: bytes) -> None:
-        """Sends a frame, unless the connection has ended."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(FRAME.pack(len(body), channel) + body)
-
-    def close(self) -> None:
-        """Ends the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()

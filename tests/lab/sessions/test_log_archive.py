@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.sessions.log_on_disk import PORT, Folder, ServingNode, Worker, run, until
 
 from scripts.backup_repository import LAST_FILE
 from scripts.hosts.sessions.session_service import writer
@@ -28,7 +29,6 @@ from scripts.hosts.sessions.session_service.archive import (
 )
 from scripts.hosts.sessions.session_service.live import live
 from scripts.hosts.sessions.session_service.records import Kind
-from tests.unit.sessions.log_on_disk import PORT, Folder, ServingNode, Worker, run, until
 
 LIFETIME = 1000
 BEHIND = tarfile.TarInfo(LAST_FILE).tobuf()
