@@ -104,8 +104,12 @@ class Programs:
         shutil.copytree(PROJECT / "scripts/hosts/sessions", folder / "sessions")
         shutil.copy(Path(__file__).with_name("faulty_volume.c"), folder)
         self._run(
-            "source /files/sessions/compiler; needed=(tcc libc6-dev linux-libc-dev); mkdir /tmp/made; "
-            "unpack_compiler /tmp/made; compile /tmp/made -shared -o /files/faulty_volume.so /files/faulty_volume.c /usr/lib/*-linux-gnu/libc.so.6"
+            """
+            source /files/sessions/compiler
+            needed=(tcc libc6-dev linux-libc-dev)
+            unpack_compiler /opt
+            compile /opt -shared -o /files/faulty_volume.so /files/faulty_volume.c /usr/lib/*-linux-gnu/libc.so.6
+            """
         )
         self.service = functools.cache(self._service)
 
@@ -265,7 +269,8 @@ class ServingNode:
         """Ends it at once, with all its connections."""
         if self._process is not None:
             self.signal(signal.SIGKILL)
-            await asyncio.to_thread(self._process.wait, 30)
+            ended = await asyncio.to_thread(self._process.wait, 30)
+            assert ended == -signal.SIGKILL, f"php{self.number} has ended by itself, {ended}: {self.journal}"
 
     def told(self) -> dict[str, Any]:
         """What it tells people; nothing while it does not answer."""

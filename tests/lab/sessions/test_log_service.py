@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from scripts.hosts.sessions.session_service import wire
-from scripts.hosts.sessions.session_service.records import Kind
-from tests.lab.sessions.log_on_disk import BRICKS, Folder, Programs, ServingNode, Worker, run, until
+from scripts.hosts.sessions.session_service.records import FORMAT, HEADER, NO_CHAIN, Head, Kind, Position, encoded
+from tests.lab.sessions.log_on_disk import BRICKS, PORT, Folder, Programs, ServingNode, Worker, run, until
 
 
 class Cluster:
@@ -44,8 +44,8 @@ class Cluster:
                 await until(lambda node=each: node.is_linked)  # type: ignore[misc]
             yield nodes
         finally:
+            await asyncio.gather(*(each.kill() for each in nodes.values()))
             for each in nodes.values():
-                await each.kill()
                 sys.stdout.write(f"php{each.number}:\n{each.journal}")
 
 
@@ -432,7 +432,6 @@ def test_a_node_that_reads_a_long_log_looks_for_another_writer_meanwhile(cluster
             other = await nodes[2].worker()
             nodes[2].fault("hold-read", "1000")
             # What reads waits still, and what looks does not.
-            nodes[2].signal(signal.SIGUSR1)
             await nodes[2].lose_link()
             assert (await other.take(b"t")).kind == Kind.ENDED
 
@@ -556,9 +555,14 @@ def test_what_another_node_still_knows_of_an_id_that_ended_long_ago_is_in_nobody
             worker.release(b"s")
             await until(lambda: nodes[1].told()["known"] == 0)
             assert (await worker.take(b"s")).version == 0
+            # The log's time is that of the last commit.
+            other = await nodes[1].worker()
+            await other.take(b"t")
+            await other.store(b"t", 0, b"1")
+            await until(lambda: nodes[2].told()["stored"] == 1)
             await nodes[1].kill()
             await until(lambda: nodes[2].writes)
-            assert nodes[2].told()["known"] == 1
+            assert nodes[2].told()["known"] == 2
             await worker.store(b"s", 0, b"2")
 
     run(scenario)
@@ -702,5 +706,78 @@ def test_a_worker_that_talks_nonsense_ends_nobody_elses_turn(cluster: Cluster) -
             await until(lambda: nodes[1].told()["waiting"] == 0)
             assert nodes[2].journal.count("follows 127") == followed
             await holder.store(b"s", 0, b"1")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rubbish_ends_its_own_connection_and_nobody_else_notices(cluster: Cluster, seed: int) -> None:
+    """From workers and from other nodes: random bytes, and true frames with some bytes changed."""
+    draw = random.Random(seed)  # noqa: S311
+    true = [
+        wire.take_body(wire.Take(1000, 100, b"s")),
+        wire.store_body(wire.Store(Kind.STORED, 0, b"12345678", 1000, b"t", bytes(50))),
+        bytes([wire.RELEASE]) + b"s",
+        wire.version_body(wire.RECLAIM, 7, b"s"),
+        bytes([wire.HELLO, 1, FORMAT]),
+        bytes([wire.ASK]),
+        bytes([wire.GONE]),
+        bytes([wire.STATISTICS]),
+    ]
+
+    def rubbish() -> bytes:
+        if draw.random() < 0.2:
+            return draw.randbytes(draw.randrange(200))
+        said = bytearray()
+        for body in draw.sample(true, 5):
+            spoilt = bytearray(body[: draw.randrange(1, len(body) + 1)])
+            spoilt[draw.randrange(len(spoilt))] = draw.randrange(256)
+            said += wire.FRAME.pack(len(spoilt), draw.choice((0, 1, 7))) + spoilt
+        return bytes(said)
+
+    async def scenario() -> None:
+        async with cluster.serving(1, 2) as nodes:
+            worker = await nodes[2].worker()
+            version = await worker.store(b"kept", (await worker.take(b"kept")).version, b"1")
+            for number in range(300):
+                if number % 2:
+                    _, to = await asyncio.open_unix_connection(str(nodes[1].socket))
+                else:
+                    _, to = await asyncio.open_connection("127.0.0.2", PORT)
+                to.write(rubbish())
+                await asyncio.sleep(0)
+                to.close()
+            assert await worker.store(b"kept", version, b"2") > version
+            await until(lambda: nodes[1].told()["waiting"] == 0)
+            assert nodes[2].journal.count("follows 127") == 1
+
+    run(scenario)
+
+
+class Newer(Head):
+    """What a newer release writes."""
+
+    def encoded(self) -> bytes:
+        text = b'{"format": 2, "whatever": []}'
+        return len(text).to_bytes(4) + text
+
+
+def test_a_newer_format_is_refused_aloud(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        async with cluster.serving(1) as nodes:
+            reader, to = await asyncio.open_connection("127.0.0.2", PORT)
+            to.write(framed(bytes([wire.HELLO, 1, FORMAT + 1])))
+            assert await reader.read() == b""
+            to.close()
+            assert "its format is 2" in nodes[1].journal
+            await nodes[1].kill()
+            newest = cluster.folder.numbers()[-1]
+            head = Newer(1, None, 1, "", "")
+            data, _ = encoded(HEADER, Position(newest + 1, 0, NO_CHAIN), 0, (), head)
+            cluster.folder.segment(newest + 1).write_bytes(data)
+            await nodes[1].start()
+            refused = f"segment {newest + 1} has format 2, and this service knows none above 1"
+            await until(lambda: nodes[1].told()["trouble"] == refused)
+            assert cluster.folder.numbers()[-1] == newest + 1
 
     run(scenario)

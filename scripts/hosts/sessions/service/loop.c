@@ -42,12 +42,15 @@ static void *work_off(void *context) {
 	thread *by = context;
 	for (;;) {
 		job *next;
+		bool has_end;
 		pthread_mutex_lock(&by->lock);
 		while ((next = by->first) == NULL) pthread_cond_wait(&by->filled, &by->lock);
 		by->first = next->next;
 		pthread_mutex_unlock(&by->lock);
+		/* One without an end may free itself. */
+		has_end = next->done != NULL;
 		next->run(next);
-		if (next->done == NULL) continue;
+		if (!has_end) continue;
 		pthread_mutex_lock(&done_lock);
 		next->next = NULL;
 		*last_done = next;
