@@ -72,14 +72,20 @@ class Service:
             client.mkdir(parents=True)
             (client / "private").write_text(CLIENT.format(number))
         (graphs / "active").symlink_to("trial")
-        shutil.copytree(PROJECT / "scripts/hosts/sessions/session_service", folder / "session_service")
-        done = image.run(f"{self._python} -m session_service.begin /files/sessions", files=folder)
+        shutil.copytree(PROJECT / "scripts/hosts/sessions", folder / "program")
+        done = image.run(
+            f"""
+            SOURCES=/files/program/service bash /files/program/build-service make /files/session-service
+            {self._as_service} python3 -m session_service.begin /files/sessions
+            """,
+            files=folder,
+        )
         assert done.returncode == 0, done.stdout
 
     @property
-    def _python(self) -> str:
+    def _as_service(self) -> str:
         settings = {
-            "PYTHONPATH": "/files",
+            "PYTHONPATH": "/files/program",
             "PYTHONDONTWRITEBYTECODE": "1",
             "FOLDER": "/files/sessions",
             "SOCKET": SOCKET,
@@ -89,7 +95,7 @@ class Service:
             "RANK": "0",
         }
         # It would tell the box's own systemd how it fares.
-        words = ["env", "--unset=NOTIFY_SOCKET", *(f"{name}={value}" for name, value in settings.items()), "python3"]
+        words = ["env", "--unset=NOTIFY_SOCKET", *(f"{name}={value}" for name, value in settings.items())]
         return " ".join(["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", *words])
 
     @property
@@ -102,7 +108,9 @@ class Service:
         with (self._folder / "service.log").open("a") as log:
             self._running = subprocess.Popen(
                 self._image.command(
-                    *["bash", "-c", f"exec {self._python} -m session_service"], files=self._folder, own_network=False
+                    *["bash", "-c", f"exec {self._as_service} /files/session-service"],
+                    files=self._folder,
+                    own_network=False,
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

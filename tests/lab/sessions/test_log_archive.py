@@ -13,10 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.sessions.log_on_disk import PORT, Folder, ServingNode, Worker, run, until
 
 from scripts.backup_repository import LAST_FILE
-from scripts.hosts.sessions.session_service import writer
 from scripts.hosts.sessions.session_service.archive import (
     KEY,
     FollowsError,
@@ -29,19 +27,25 @@ from scripts.hosts.sessions.session_service.archive import (
 )
 from scripts.hosts.sessions.session_service.live import live
 from scripts.hosts.sessions.session_service.records import Kind
+from tests.lab.sessions.log_on_disk import Folder, Programs, ServingNode, Worker, run, until
 
 LIFETIME = 1000
 BEHIND = tarfile.TarInfo(LAST_FILE).tobuf()
 """A backup goes on behind its sessions."""
 
 
+@pytest.fixture
+def program(programs: Programs) -> list[str]:
+    return programs.service()
+
+
 @asynccontextmanager
-async def cluster(path: Path, sockets: Path) -> AsyncIterator[tuple[ServingNode, Place]]:
+async def cluster(path: Path, sockets: Path, program: list[str]) -> AsyncIterator[tuple[ServingNode, Place]]:
     """A log with a service that writes it."""
     folder = Folder(path)
-    node = await ServingNode(folder, 1, sockets, port=PORT).start()
+    node = await ServingNode(folder, 1, sockets, program).start()
     try:
-        await until(lambda: node.node.is_linked)
+        await until(lambda: node.is_linked)
         yield node, Place(str(node.socket), str(path), LIFETIME)
     finally:
         await node.kill()
@@ -72,11 +76,11 @@ def sessions(backup: bytes) -> dict[str, tuple[bytes, int]]:
     return {name: (data, when) for name, data, when in archived(io.BytesIO(backup))}
 
 
-def test_sessions_come_into_another_log_with_their_time(tmp_path: Path, sockets: Path) -> None:
+def test_sessions_come_into_another_log_with_their_time(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
         (tmp_path / "old").mkdir()
         (tmp_path / "old" / KEY).write_bytes(b"key")
-        async with cluster(tmp_path / "old", sockets) as (node, place):
+        async with cluster(tmp_path / "old", sockets, program) as (node, place):
             worker = await node.worker()
             for id, lifetime in ((b"a", 1000), (b"b" * 200, 1000), (b"short", 100), (b"long", 100_000), (b"over", 0)):
                 await worker.take(id)
@@ -91,23 +95,23 @@ def test_sessions_come_into_another_log_with_their_time(tmp_path: Path, sockets:
             assert (name, data) == ("sess_long", b"data of long") and abs(when - time.time() - 99_000) < 5
         found = sessions(backup)
         assert found.pop(KEY)[0] == b"key" and set(found) == {f"sess_{id}" for id in ("a", "b" * 200, "short", "long")}
-        async with cluster(tmp_path / "new", sockets) as (node, place):
+        async with cluster(tmp_path / "new", sockets, program) as (node, place):
             assert await restored(place, backup, stores=False) == ({"restored": 4}, [])
-            assert node.node.statistics()["known"] == 0
+            assert node.told()["known"] == 0
             assert await restored(place, backup) == ({"restored": 4}, [])
             assert (tmp_path / "new" / KEY).read_bytes() == b"key"
             again, _ = await exported(place)
             for name, (data, when) in sessions(again).items():
                 assert name == KEY or (data == found[name][0] and abs(when - found[name][1]) <= 1), name
             assert await restored(place, backup) == ({"already": 4}, [])
-            assert node.node.statistics()["turns"] == 0
+            assert node.told()["turns"] == 0
 
     run(scenario)
 
 
-def test_what_is_newer_stays(tmp_path: Path, sockets: Path) -> None:
+def test_what_is_newer_stays(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
-        async with cluster(tmp_path / "volume", sockets) as (node, place):
+        async with cluster(tmp_path / "volume", sockets, program) as (node, place):
             worker = await node.worker()
             versions = {}
             for id in (b"same", b"used", b"ended", b"short"):
@@ -130,9 +134,9 @@ def test_what_is_newer_stays(tmp_path: Path, sockets: Path) -> None:
     run(scenario)
 
 
-def test_what_is_older_is_replaced(tmp_path: Path, sockets: Path) -> None:
+def test_what_is_older_is_replaced(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
-        async with cluster(tmp_path / "volume", sockets) as (node, place):
+        async with cluster(tmp_path / "volume", sockets, program) as (node, place):
             worker = await stored(node, 900)
             entry = tarfile.TarInfo("sessions/sess_s")
             entry.size, entry.mtime = 1, int(time.time()) + 10
@@ -143,9 +147,9 @@ def test_what_is_older_is_replaced(tmp_path: Path, sockets: Path) -> None:
     run(scenario)
 
 
-def test_an_expired_session_stays_so(tmp_path: Path, sockets: Path) -> None:
+def test_an_expired_session_stays_so(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
-        async with cluster(tmp_path / "volume", sockets) as (_, place):
+        async with cluster(tmp_path / "volume", sockets, program) as (_, place):
             entry = tarfile.TarInfo("sessions/sess_old")
             entry.mtime = int(time.time()) - LIFETIME - 1
             assert await restored(place, entry.tobuf() + BEHIND) == ({"expired": 1}, [])
@@ -155,10 +159,10 @@ def test_an_expired_session_stays_so(tmp_path: Path, sockets: Path) -> None:
 
 
 def test_it_is_as_of_one_moment_while_the_log_is_written_and_cleaned(
-    tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sockets: Path, programs: Programs
 ) -> None:
     """Forty sessions count; what was acknowledged before is in it, and each is whole."""
-    monkeypatch.setattr(writer, "SEGMENT_BYTES", 64 << 10)
+    program = programs.service("SEGMENT_BYTES=65536")
     ids = [b"%d" % number for number in range(40)]
 
     async def count(node: ServingNode, acknowledged: Counter[bytes], id: bytes) -> None:
@@ -169,10 +173,10 @@ def test_it_is_as_of_one_moment_while_the_log_is_written_and_cleaned(
             acknowledged[id] += 1
 
     async def scenario() -> None:
-        async with cluster(tmp_path / "volume", sockets) as (node, place):
+        async with cluster(tmp_path / "volume", sockets, program) as (node, place):
             acknowledged: Counter[bytes] = Counter()
             counting = [asyncio.create_task(count(node, acknowledged, id)) for id in ids]
-            while node.node.statistics()["first"] == 1:
+            while node.told()["first"] == 1:
                 await asyncio.sleep(0.01)
             for _ in range(8):
                 before = acknowledged.copy()
@@ -189,14 +193,14 @@ def test_it_is_as_of_one_moment_while_the_log_is_written_and_cleaned(
     run(scenario)
 
 
-def test_who_follows_tells_no_sessions_and_stores_some(tmp_path: Path, sockets: Path) -> None:
+def test_who_follows_tells_no_sessions_and_stores_some(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
-        async with cluster(tmp_path / "volume", sockets) as (writing, place):
+        async with cluster(tmp_path / "volume", sockets, program) as (writing, place):
             await stored(writing)
             backup, _ = await exported(place)
-            follower = await ServingNode(writing.folder, 2, sockets, port=PORT).start()
+            follower = await ServingNode(writing.folder, 2, sockets, program).start()
             try:
-                await until(lambda: follower.node.is_linked)
+                await until(lambda: follower.is_linked)
                 behind = replace(place, socket=str(follower.socket))
                 with pytest.raises(FollowsError, match="another node writes"):
                     await exported(behind)
@@ -207,9 +211,9 @@ def test_who_follows_tells_no_sessions_and_stores_some(tmp_path: Path, sockets: 
     run(scenario)
 
 
-def test_a_backup_that_ends_too_early_is_none(tmp_path: Path, sockets: Path) -> None:
+def test_a_backup_that_ends_too_early_is_none(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
-        async with cluster(tmp_path / "volume", sockets) as (node, place):
+        async with cluster(tmp_path / "volume", sockets, program) as (node, place):
             await stored(node)
             backup, _ = await exported(place)
             for part in (backup[:700], backup[: -len(BEHIND)], b""):
