@@ -17,7 +17,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,8 +24,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from scripts.hosts.sessions.session_service.writer import SEGMENT_BYTES
 
 from components.plan.settings import PROJECT_FOLDER
 from components.steps.host_scripts import HOST_SCRIPTS
@@ -55,6 +52,8 @@ connected = 1
 PORT = 28408
 _UNIT = (HOST_SCRIPTS / "sessions" / "session-log.service").read_text()
 [_TUNABLES] = re.findall(r"^Environment=GLIBC_TUNABLES=(\S+)$", _UNIT, re.MULTILINE)
+SEGMENT_BYTES = 64 << 20
+"""As in service/log.h."""
 BATCH = 20
 """So many sessions came at once."""
 LIFETIME = 86_400
@@ -76,18 +75,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     log.add_argument("--folder", type=Path, default=PROJECT_FOLDER / ".cluster" / "bench", help="with room for the log")
 
 
-_TIMED = """
-import asyncio, runpy, time
-run = asyncio.Handle._run
-def timed(handle):
-    began = time.thread_time()
-    run(handle)
-    if (took := time.thread_time() - began) > 0.002:
-        print(took, flush=True)
-asyncio.Handle._run = timed
-runpy.run_module("session_service", run_name="__main__", alter_sys=True)
-"""
-"""A service that tells of each piece of work for which all others wait, in seconds of a processor."""
+def _compile(folder: Path) -> None:
+    """The service, as a PHP node compiles it; it tells of each piece of work for which all others wait."""
+    made = folder / "session-service"
+    build, sources = HOST_SCRIPTS / "sessions" / "build-service", HOST_SCRIPTS / "sessions" / "service"
+    asked = {**os.environ, "SOURCES": str(sources)}
+    subprocess.run([build, "make", made, "-DTELL_WORK"], env=asked, stdin=subprocess.DEVNULL, check=True)
 
 
 class Service:
@@ -106,12 +99,10 @@ class Service:
             "ADDRESS": f"127.0.0.{number + 1}",
             "PORT": str(PORT),
             "RANK": str(number - 1),
-            "PYTHONPATH": str(HOST_SCRIPTS / "sessions"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "GLIBC_TUNABLES": _TUNABLES,
         }
         with (folder / "services.log").open("a") as log, (folder / "slow").open("a") as slow:
-            self._process = subprocess.Popen([sys.executable, "-c", _TIMED], env=asked, stderr=log, stdout=slow)
+            self._process = subprocess.Popen([folder / "session-service"], env=asked, stderr=log, stdout=slow)
 
     def told(self) -> dict[str, Any]:
         """What it knows; nothing before it answers."""
@@ -158,6 +149,7 @@ def _log(parent: Path) -> Iterator[Path]:
             (graphs / "only" / name / "private").write_text(BRICK.format(name))
         (graphs / "active").symlink_to("only")
         begin(str(folder))
+        _compile(folder)
         yield folder
 
 
