@@ -1,5 +1,5 @@
-"""The log of all sessions: each PHP node's service that keeps it (scripts/hosts/sessions/service/), and the programs that
-ask it (scripts/hosts/sessions/session_service/).
+"""The log of all sessions: each PHP node's service that keeps it (scripts/hosts/sessions/service/), and what asks it
+(scripts/hosts/sessions/session_service/).
 """
 
 from __future__ import annotations
