@@ -223,19 +223,19 @@ def test_a_backup_that_ends_too_early_is_none(tmp_path: Path, sockets: Path, pro
     run(scenario)
 
 
-def test_any_node_tells_the_ids_that_the_log_has(tmp_path: Path, sockets: Path) -> None:
+def test_any_node_tells_the_ids_that_the_log_has(tmp_path: Path, sockets: Path, program: list[str]) -> None:
     async def scenario() -> None:
-        async with cluster(tmp_path, sockets) as (node, _):
-            follower = await ServingNode(node.folder, 2, sockets, port=PORT).start()
+        async with cluster(tmp_path / "volume", sockets, program) as (node, place):
+            follower = await ServingNode(node.folder, 2, sockets, program).start()
             try:
-                await until(lambda: follower.node.is_linked)
+                await until(lambda: follower.is_linked)
                 worker = await follower.worker()
                 for id, kind in ((b"a", Kind.STORED), (b"ended", Kind.ENDED), (b"replaced", Kind.REPLACED)):
                     await worker.take(id)
                     await worker.store(id, 0, b"", kind=kind)
                 for each in (node, follower):
                     # What was acknowledged is there, whatever the follower has heard of.
-                    assert await asyncio.to_thread(live, str(each.socket), str(tmp_path)) == {b"a", b"replaced"}
+                    assert await asyncio.to_thread(live, str(each.socket), place.folder) == {b"a", b"replaced"}
             finally:
                 await follower.kill()
 
