@@ -1,14 +1,9 @@
 """The metrics of a cluster in a real Prometheus: what dashboard and alerts ask for is there, and follows a fault."""
 
-import contextlib
 import json
 import re
 import socket
-import subprocess
-import urllib.parse
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,16 +13,11 @@ from selenium import webdriver
 from components.plan.traffic import EXPORTER_PORT, METRICS_PORT
 from components.substrates.local.identity import NETWORKS
 from scripts.cluster_metrics import NO_METRICS
-from tests.commands import PROJECT
-from tests.prometheus import program
+from tests.prometheus import MONITORING, Query, collecting
 from tests.stack.chromium import chrome
-from tests.stack.cluster import Cluster, request, standing, wait_for
+from tests.stack.cluster import Cluster, standing, wait_for
 from tests.stack.health import balancers, whole_again
-from tests.unit.docs.pages import page
 from tests.unit.plan.test_settings import self_signed
-
-MONITORING = PROJECT / "docs" / "monitoring"
-Query = Callable[[str], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -41,44 +31,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 @pytest.fixture(scope="module")
 def query(measured: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     """What a Prometheus that collects them every second says, with the alerts of docs/monitoring."""
-    with prometheus(measured, tmp_path_factory.mktemp("prometheus")) as ask:
+    with collecting(measured, tmp_path_factory.mktemp("prometheus"), MONITORING / "alerts.yml") as ask:
         yield ask
-
-
-@contextlib.contextmanager
-def prometheus(cluster: Cluster, folder: Path) -> Iterator[Query]:
-    told = cluster.run("scripts/metrics", "--stack", cluster.name, "targets")
-    assert told.returncode == 0, told.stderr
-    (folder / "targets.json").write_text(told.stdout)
-    [block] = [text for kind, text in page("docs/monitoring.md").blocks if kind == "yaml"]
-    configuration = yaml.safe_load(block)
-    configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    configuration["rule_files"] = [str(MONITORING / "alerts.yml")]
-    [job] = configuration["scrape_configs"]
-    job["file_sd_configs"] = [{"files": [str(folder / "targets.json")]}]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    options = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            [program("prometheus"), *options, f"--web.listen-address={address}"], stdout=log, stderr=log
-        ) as process,
-    ):
-
-        def ask(expression: str) -> list[dict[str, Any]]:
-            answer = request(f"http://{address}/api/v1/query?query={urllib.parse.quote(expression)}").json()
-            assert answer["status"] == "success", answer
-            found: list[dict[str, Any]] = answer["data"]["result"]
-            return found
-
-        try:
-            wait_for("Prometheus answers", lambda: request(f"http://{address}/-/ready").status == 200, 30)
-            yield ask
-        finally:
-            process.terminate()
 
 
 def survived(query: Query) -> dict[str, float]:
