@@ -44,6 +44,11 @@ WHOLE = {
     'php_cluster_backup_timestamp_seconds{machine="lb1"}': "0x90",
     'haproxy_frontend_http_responses_total{proxy="site", code="2xx", machine="lb1"}': "0+100x90",
     'haproxy_frontend_http_responses_total{proxy="site", code="5xx", machine="lb1"}': "0x90",
+    'haproxy_frontend_requests_denied_total{proxy="site", machine="lb1"}': "0x90",
+    'haproxy_frontend_denied_connections_total{proxy="site", machine="lb1"}': "0x90",
+    'haproxy_frontend_denied_sessions_total{proxy="site", machine="lb1"}': "0x90",
+    'node_netstat_Tcp_OutSegs{machine="lb1"}': "0+15000x90",
+    'node_netstat_Tcp_RetransSegs{machine="lb1"}': "0+15x90",
 }
 """What a cluster without a fault tells, every 15 s; each series with its values in promtool's words."""
 
@@ -114,6 +119,26 @@ RAISED: dict[str, tuple[dict[str, str], set[str]]] = {
     "answers are errors": (
         {'haproxy_frontend_http_responses_total{proxy="site", code="5xx", machine="lb1"}': "0+2x90"},
         {"ServerErrors"},
+    ),
+    "packets get lost": ({'node_netstat_Tcp_RetransSegs{machine="lb1"}': "0+300x90"}, {"PacketsLost"}),
+    "a machine that sends little sends it again": (
+        {
+            'node_netstat_Tcp_OutSegs{machine="lb1"}': "0+60x90",
+            'node_netstat_Tcp_RetransSegs{machine="lb1"}': "0+30x90",
+        },
+        set(),
+    ),
+    "requests are refused": (
+        {'haproxy_frontend_requests_denied_total{proxy="site", machine="lb1"}': "0+30x90"},
+        {"ClientsRefused"},
+    ),
+    "connections are refused": (
+        {'haproxy_frontend_denied_sessions_total{proxy="site", machine="lb1"}': "0+30x90"},
+        {"ClientsRefused"},
+    ),
+    "a visitor is refused now and then": (
+        {'haproxy_frontend_requests_denied_total{proxy="site", machine="lb1"}': "0+6x90"},
+        set(),
     ),
     "a brick has little room": (
         {'node_filesystem_avail_bytes{machine="lb1", mountpoint="/session"}': f"{99 - FULL_PERCENT}x90"},
