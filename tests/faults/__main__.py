@@ -7,12 +7,14 @@ import secrets
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from components.substrates.local.identity import NETWORKS
 from scripts.stack import StackError
-from tests.faults import faults, redis_rig, report, results, trial
+from tests.faults import alerts, faults, redis_rig, report, results, trial
 from tests.faults.faults import Fault
 from tests.faults.redis_rig import RedisRig
 from tests.faults.rig import Rig, configuration, exempt_watchers
@@ -37,6 +39,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="those that CI tries")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how often each (default: 1)")
     parser.add_argument("--seed", default=secrets.token_hex(3), help="of an earlier run: repeats its moments")
+    parser.add_argument("--alerts", action="store_true", help="says which alerts each raises (Debian's Prometheus)")
     parser.add_argument("--keep", action="store_true", help="leaves the machines for the next run, which finds them")
     parser.add_argument("--report", action="store_true", help="tries nothing, reports what there is of the seed")
     parser.add_argument("--list", action="store_true", help="names the faults")
@@ -49,18 +52,24 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _rig(profile: str, keep: bool) -> Iterator[Rig]:
-    """A cluster for as long as the block lasts, or longer."""
+def _rig(profile: str, *, keep: bool, watched: bool) -> Iterator[Rig]:
+    """A cluster for as long as the block lasts, or longer; watched by a Prometheus."""
     backend = results.RESULTS / f"state-{profile}"
     in_redis = profile in faults.REDIS
     settings = redis_rig.configuration() if in_redis else configuration(profile)
+    if watched:
+        settings["metrics.allowFrom[0]"] = NETWORKS
     cluster = Cluster(backend, settings, STACK, exists=backend.exists())
     exempt_watchers(cluster)
     rig = RedisRig(cluster, settings=redis_rig.SETTINGS[profile]) if in_redis else Rig(cluster)
     try:
         cluster.up()
         rig.prepare()
-        yield rig
+        with ExitStack() as stack:
+            if watched:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                rig.alerts = stack.enter_context(alerts.watching(cluster, Path(folder)))
+            yield rig
     finally:
         if not keep:
             cluster.remove()
@@ -79,7 +88,7 @@ def _tried(rig: Rig, fault: Fault, profile: str, seed: str) -> trial.Trial | Non
 
 
 def _try_all(chosen: Sequence[Fault], profile: str, asked: argparse.Namespace, folder: Path) -> None:
-    with _rig(profile, asked.keep) as rig:
+    with _rig(profile, keep=asked.keep, watched=asked.alerts) as rig:
         for seed in [f"{asked.seed}-{number}" for number in range(1, asked.times + 1)]:
             for fault in chosen:
                 done = _tried(rig, fault, profile, seed)
@@ -90,6 +99,8 @@ def _try_all(chosen: Sequence[Fault], profile: str, asked: argparse.Namespace, f
                 if done.beyond_repair:
                     _say(f"The cluster is made anew, since {'; '.join(done.beyond_repair)}.")
                     rig.make_anew()
+        if rig.alerts and not asked.keep:
+            rig.alerts.wait_until_clear(trial.MEMORY_LIMIT)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -45,7 +45,8 @@ class Fault:
             connections one loses its first packet twice, and is made after 3 s.
         by_clients: Nothing is broken, but some clients do harm: others are served nearly as fast as before, by the same
             balancer.
-    profiles: Those in which there is something to break.
+        profiles: Those in which there is something to break.
+        alert: The one that `safe` must raise, and clear; empty: nobody need be woken, and docs/faults.md says why.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Fault:
     hits_clients: bool = False
     by_clients: bool = False
     profiles: tuple[str, ...] = PROFILES
+    alert: str = ""
 
 
 def _named(name: str) -> Pick:
@@ -75,6 +77,8 @@ HAPROXY, KEEPALIVED = "^/usr/sbin/haproxy ", "^/usr/sbin/keepalived "
 ARBITER = "^/usr/sbin/glusterfsd .*/arbiter.vol "
 SERVICE = "^/usr/lib/php-cluster/session-service"
 REDIS_SERVER = "^/usr/bin/redis-server "
+
+ONE_MORE = "OneMoreFailureStopsService"
 
 PROCESSES = {
     "brick": (BRICK, ACTIVE, GLUSTER),
@@ -264,26 +268,28 @@ def _hostile(kind: str) -> Broken:
 
 
 FAULTS: tuple[Fault, ...] = (
-    *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20) for name, pick in MACHINES.items()),
-    *(Fault(f"cut-{name}-{s}s", _by_lab("cut", pick), s) for s in (5, 60) for name, pick in MACHINES.items()),
+    *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20, alert=ONE_MORE) for name, pick in MACHINES.items()),
+    *(Fault(f"cut-{name}-5s", _by_lab("cut", pick), 5) for name, pick in MACHINES.items()),
+    *(Fault(f"cut-{name}-60s", _by_lab("cut", pick), 60, alert=ONE_MORE) for name, pick in MACHINES.items()),
     Fault("cut-between-balancers", _dropping((ACTIVE, SPARE), (SPARE, ACTIVE)), 30),
-    Fault("one-way-from-active", _dropping((ACTIVE, EVERYONE)), 30),
-    Fault("one-way-to-active", _dropping((EVERYONE, ACTIVE)), 30),
-    Fault("one-way-from-php2", _dropping((PHP2, EVERYONE)), 30),
-    Fault("one-way-to-php2", _dropping((EVERYONE, PHP2)), 30),
+    Fault("one-way-from-active", _dropping((ACTIVE, EVERYONE)), 30, alert=ONE_MORE),
+    Fault("one-way-to-active", _dropping((EVERYONE, ACTIVE)), 30, alert=ONE_MORE),
+    Fault("one-way-from-php2", _dropping((PHP2, EVERYONE)), 30, alert=ONE_MORE),
+    Fault("one-way-to-php2", _dropping((EVERYONE, PHP2)), 30, alert=ONE_MORE),
     Fault(
         "packet-loss",
         _dropping(*((EVERYONE, pick) for pick in MACHINES.values()), percent=5),
         30,
         hits_clients=True,
+        alert="PacketsLost",
     ),
     *(Fault(f"stop-{name}", _stopped(who, pick), 30, profiles=where) for name, (who, pick, where) in PROCESSES.items()),
     *(Fault(f"kill-{name}", _killed(who, pick), 15, profiles=where) for name, (who, pick, where) in PROCESSES.items()),
-    Fault("brick-full", _full_brick, 20, profiles=GLUSTER),
-    Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20, profiles=GLUSTER),
+    Fault("brick-full", _full_brick, 40, profiles=GLUSTER, alert="DiskFills"),
+    Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20, profiles=GLUSTER, alert=ONE_MORE),
     Fault("upgrade-active", _upgrade(ACTIVE), 15, profiles=GLUSTER),
     Fault("upgrade-all", _upgrade(ACTIVE, SPARE), 15, stops_service=True, profiles=GLUSTER),
-    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, profiles=SAFE),
+    Fault("stop-arbiter", _stopped(ARBITER, PHP1), 30, profiles=SAFE, alert=ONE_MORE),
     Fault("kill-arbiter", _killed(ARBITER, PHP1), 15, profiles=SAFE),
     Fault("upgrade-arbiter", _restarted("php-cluster-arbiter", PHP1), 15, profiles=SAFE),
     Fault("restart-bricks", _bricks_restarted, 20, stops_service=True, profiles=SAFE),
@@ -298,7 +304,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("power-off-all", _no_power_at_all, 5, stops_service=True),
     Fault("switch", _switch, 10),
     Fault("change-options", _options_changed, 15, profiles=GLUSTER),
-    *(Fault(kind, _hostile(kind), 30, by_clients=True, profiles=("safe",)) for kind in hostile.KINDS),
+    *(
+        Fault(kind, _hostile(kind), 30, by_clients=True, profiles=("safe",), alert="ClientsRefused")
+        for kind in hostile.KINDS
+    ),
 )
 """In the order in which they are tried."""
 

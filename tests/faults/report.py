@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.faults import checker
+from tests.faults.alerts import CLEAR_SECONDS, FASTER, REMEMBERED
 from tests.faults.checker import Phases, Verdict
 from tests.faults.faults import ALL, FAULTS, GLUSTER
 from tests.faults.trial import Trial
@@ -56,7 +57,19 @@ class Row:
             told.append("not healed in time")
         if self.trial.repaired:
             told.append("up had something to do afterwards")
-        return [*told, *self.trial.problems]
+        return [*told, *self._missed_alerts(fault.alert if fault else ""), *self.trial.problems]
+
+    def _missed_alerts(self, expected: str) -> list[str]:
+        """What an operator who relies on alerts would not have learnt, or would still believe."""
+        alerts = self.trial.alerts
+        if alerts is None:
+            return []
+        silent = [f"{expected} was not raised"] if expected and expected not in alerts else []
+        return silent + [
+            f"{name} has not cleared"
+            for name, times in alerts.items()
+            if times.cleared is None and name not in REMEMBERED
+        ]
 
     def _harm(self) -> list[str]:
         """What other visitors notice of clients that do harm, and should not."""
@@ -91,6 +104,7 @@ class Row:
             "longest_wait": round(self.longest_wait, 2),
             "longest_stall": round(self.longest_stall, 2),
             "healed": None if self.trial.healed is None else round(self.trial.healed, 1),
+            "alerts": self.trial.alerts and {name: times._asdict() for name, times in self.trial.alerts.items()},
             "misses": self.misses,
             "repaired": self.trial.repaired,
         }
@@ -123,6 +137,14 @@ def _then(row: Row) -> str:
     return "; ".join([*row.trial.problems, *repaired]) or ("nothing to do" if row.trial.profile in GLUSTER else "-")
 
 
+def _alerts(row: Row) -> str:
+    told = [
+        f"{name} {times.fired:.0f} s" + ("" if times.cleared is None else f" ({times.cleared:.0f} s)")
+        for name, times in (row.trial.alerts or {}).items()
+    ]
+    return ", ".join(told) or "-"
+
+
 _COLUMNS: dict[str, Callable[[Row], str]] = {
     "fault": lambda row: row.trial.fault,
     "profile": lambda row: row.trial.profile,
@@ -138,6 +160,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "errors after restore": _after,
     "healed": lambda row: "never" if row.trial.healed is None else f"{row.trial.healed:.0f} s",
     "preview": _then,
+    "alerts": _alerts,
 }
 
 LEGEND = f"""\
@@ -147,7 +170,9 @@ longest wait: of a client who gives up on a request after 2 s and asks again.
 stall: the longest time in which nobody was served. p99: during the fault, and in brackets before it (target where
 clients do harm: {SLOWER:g} times as much). failed in flight: requests that were under way when the fault came.
 no answer: within 2 s. errors after restore: of requests that began after it (target: no 5xx).
-healed: from the restoration until nothing waited to be healed (target: {HEALED:g} s)."""
+healed: from the restoration until nothing waited to be healed (target: {HEALED:g} s).
+alerts: with --alerts, when each fired, from the fault, and in brackets when it had cleared, from the restoration
+(target: {CLEAR_SECONDS:g} s). They need {FASTER} times less patience than by the rules' own `for`."""
 
 
 def is_credible(rows: Sequence[Row]) -> bool:

@@ -14,6 +14,7 @@ from components.plan.topology import BALANCERS, VOLUME
 from components.substrates.local.identity import default_network
 from scripts.stack import StackError
 from tests.commands import PROJECT
+from tests.faults.alerts import Alerts
 from tests.stack.cluster import NOTED_BY_ARBITER, SESSION_SERVICE_TELLS, Cluster, wait_for
 
 SITE = Path(__file__).parent / "site"
@@ -47,11 +48,13 @@ class Rig:
         cluster: The stack.
         active: The balancer that held the floating IP when `look` was called.
         spare: The other one.
+        alerts: Of a Prometheus that watches the cluster, if one does.
     """
 
     cluster: Cluster
     active: str = ""
     spare: str = ""
+    alerts: Alerts | None = None
 
     @cached_property
     def outputs(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tests.faults.alerts import REMEMBERED, Firing
 from tests.faults.faults import Fault
 from tests.faults.history import History
 from tests.faults.load import Load
@@ -25,6 +26,9 @@ PAUSE_SECONDS = 1.0
 
 READ_BACK_SECONDS = 120.0
 """How long reading all sessions may take in the end."""
+
+MEMORY_LIMIT = max(REMEMBERED.values()) + 60
+"""Seconds until the machines have forgotten what an earlier fault did, should this one have to raise the same alert."""
 
 WHOLE_LIMIT = 120.0
 """Seconds that a cluster may take until it is whole again; then the trial says what is not."""
@@ -44,6 +48,7 @@ class Trial:
             service, copies that differ.
         repaired: What `pulumi preview` then found to do, and `pulumi up` did; empty: nothing.
         beyond_repair: What is wrong even after that.
+        alerts: Those that it raised, by name; None: nobody looked.
     """
 
     fault: str
@@ -54,6 +59,7 @@ class Trial:
     problems: list[str] = field(default_factory=list)
     repaired: str = ""
     beyond_repair: list[str] = field(default_factory=list)
+    alerts: dict[str, Firing] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""
@@ -62,7 +68,9 @@ class Trial:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Trial:
         """What `to_json` gave."""
-        return cls(**{**stored, "history": History.from_json(stored["history"])})
+        alerts = stored.get("alerts")
+        raised = alerts if alerts is None else {name: Firing(*times) for name, times in alerts.items()}
+        return cls(**{**stored, "history": History.from_json(stored["history"]), "alerts": raised})
 
 
 class Healing:
@@ -109,6 +117,8 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
     # What an earlier fault left behind is not this one's.
     if wrong := wait_until_whole(rig, 120):
         raise AssertionError(f"the cluster was not whole before: {'; '.join(wrong)}")
+    if rig.alerts:
+        rig.alerts.wait_until_clear(MEMORY_LIMIT, REMEMBERED.keys() - {fault.alert})
     rig.look()
     seed_here = f"{seed} {fault.name}"
     load = Load(rig.address, seed_here)
@@ -117,11 +127,12 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
     load.start()
     try:
         time.sleep(WARM_UP_SECONDS + random.Random(seed_here).uniform(0, RANDOM_SECONDS))  # noqa: S311  # no secret
-        history.fault = load.now()
+        before = rig.alerts.firing() if rig.alerts else set()
+        history.fault, fault_at = load.now(), time.time()
         with fault.broken(rig):
             time.sleep(max(0, history.fault + fault.seconds - load.now()))
             history.restore = load.now()
-        history.restored = load.now()
+        history.restored, restored_at = load.now(), time.time()
         with Healing(rig) as healing:
             time.sleep(AFTER_SECONDS)
             load.stop()
@@ -130,6 +141,8 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
     finally:
         load.stop()
     load.read_back(PHP_NODES, READ_BACK_SECONDS)
+    if rig.alerts:
+        trial.alerts = rig.alerts.since(fault_at, restored_at, before)
     trial.repaired = rig.differences()
     if trial.repaired:
         rig.cluster.up()

@@ -5,15 +5,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.plan import topology
 from components.plan.topology import Profile
-from tests.faults import checker, faults, hostile, redis_rig, report
+from tests.faults import alerts, checker, faults, hostile, redis_rig, report
+from tests.faults.alerts import Alerts, Firing
 from tests.faults.history import CONNECTION, NO_ANSWER, SERVED, Attempt, History
 from tests.faults.rig import PHP_NODES, SERVERS
 from tests.faults.trial import Trial
+from tests.prometheus import MONITORING
 
 
 @st.composite
@@ -178,6 +181,60 @@ def test_a_missed_target_is_told() -> None:
     assert report.row(trial(healed=31.0)).misses == ["not healed in time"]
     assert report.row(trial(repaired="volume-start")).misses == ["up had something to do afterwards"]
     assert report.row(trial(problems=["2 owners"])).misses == ["2 owners"]
+
+
+def test_an_alert_that_is_missing_or_stays_is_told() -> None:
+    def told(**raised: Firing) -> list[str]:
+        return report.row(trial("power-off-active", alerts=raised)).misses
+
+    assert told(OneMoreFailureStopsService=Firing(9.0, 4.0), MachineDown=Firing(12.0, 0.0)) == []
+    assert told() == ["OneMoreFailureStopsService was not raised"]
+    assert told(OneMoreFailureStopsService=Firing(9.0, None)) == ["OneMoreFailureStopsService has not cleared"]
+    # The machines remember it for minutes.
+    assert told(OneMoreFailureStopsService=Firing(9.0, 4.0), SessionsRefused=Firing(9.0, None)) == []
+    # Nobody looked, or nothing need be raised.
+    assert report.row(trial("power-off-active")).misses == report.row(trial("switch", alerts={})).misses == []
+
+
+def test_what_was_raised_survives_its_file() -> None:
+    done = trial(alerts={"MachineDown": Firing(12.0, None)})
+    assert Trial.from_json(json.loads(json.dumps(done.to_json()))) == done
+    stored = trial().to_json()
+    del stored["alerts"]
+    assert Trial.from_json(stored).alerts is None
+
+
+def test_alerts_are_those_that_began_after_the_fault() -> None:
+    def ask(expression: str) -> list[dict[str, Any]]:
+        def named(name: str, part: str, *moments: float) -> dict[str, Any]:
+            labels = {"alertname": f"PhpCluster{name}", "part": part}
+            return {"metric": labels, "values": [[at, "1"] for at in moments]}
+
+        begun = [named("OneMore", "quorum", 112, 113), named("OneMore", "copies", 110, 131)]
+        remembered = [named("SessionsRefused", "", 105, 140)]
+        return [*remembered, *([*begun, named("Other", "", 100, 101)] if "[" in expression else [])]
+
+    raised = Alerts(ask).since(100, 130, {"Other"})
+    assert raised == {"OneMore": Firing(10, 2), "SessionsRefused": Firing(5, None)}
+
+
+def test_in_a_trial_the_same_rules_need_less_patience() -> None:
+    own = (MONITORING / "alerts.yml").read_text()
+    [rules], [sooner] = (yaml.safe_load(text)["groups"] for text in (own, alerts.faster(own)))
+    for rule, changed in zip(rules["rules"], sooner["rules"], strict=True):
+        assert changed.keys() == rule.keys()
+        assert changed["expr"] == rule["expr"].replace("[5m]", "[30000ms]")
+        assert ("for" in rule) == (changed.get("for") != rule.get("for"))
+    patience = {rule["alert"]: rule["for"] for rule in sooner["rules"] if "for" in rule}
+    assert patience["PhpClusterOneMoreFailureStopsService"] == "3000ms"
+    assert patience["PhpClusterHealPending"] == "90000ms"
+
+
+def test_each_alert_that_a_fault_must_raise_is_there() -> None:
+    [group] = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    named = {rule["alert"].removeprefix("PhpCluster") for rule in group["rules"] if "alert" in rule}
+    assert {fault.alert for fault in faults.FAULTS} - {""} <= named
+    assert alerts.REMEMBERED.keys() <= named
 
 
 def test_what_others_notice_of_hostile_clients_is_told() -> None:
