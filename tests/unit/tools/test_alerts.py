@@ -97,6 +97,13 @@ RAISED: dict[str, tuple[dict[str, str], set[str]]] = {
         {"ServiceStopped"},
     ),
     "nobody has the address": ({'php_cluster_holds_floating_ip{machine="lb1"}': "0x90"}, {"ServiceStopped"}),
+    "the address is taken over by one that has not told it yet": (
+        {
+            'php_cluster_holds_floating_ip{machine="lb1"}': "1x22 stale",
+            'php_cluster_holds_floating_ip{machine="lb2"}': "0x90",
+        },
+        set(),
+    ),
     "no machine answers": (
         {f'up{{job="machine", machine="{name}"}}': "0x90" for name in ("lb1", "lb2")},
         {"ServiceStopped", "MachineDown"},
