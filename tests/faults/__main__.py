@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import secrets
 import shutil
 import signal
@@ -40,6 +41,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how often each (default: 1)")
     parser.add_argument("--seed", default=secrets.token_hex(3), help="of an earlier run: repeats its moments")
     parser.add_argument("--alerts", action="store_true", help="says which alerts each raises (Debian's Prometheus)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="how long each lasts (default: --list has it)")
     parser.add_argument("--keep", action="store_true", help="leaves the machines for the next run, which finds them")
     parser.add_argument("--report", action="store_true", help="tries nothing, reports what there is of the seed")
     parser.add_argument("--list", action="store_true", help="names the faults")
@@ -122,6 +124,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as problem:
         _say(str(problem))
         return 2
+    if asked.minutes:
+        chosen = [dataclasses.replace(fault, seconds=60 * asked.minutes) for fault in chosen]
     # Ends as with Ctrl-C, so that the machines go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     profiles = ["article", "safe"] if asked.profile == "both" else [asked.profile]

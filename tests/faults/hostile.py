@@ -95,7 +95,7 @@ async def _many(address: str, count: int, origins: Sequence[str], client: Client
 
 def _flood(address: str, *options: str) -> None:
     """Asks as fast as it is answered, in place of this process."""
-    command = ["wrk", "--threads=1", f"--connections={FLOODING}", "--duration=600s", *options]
+    command = ["wrk", "--threads=1", f"--connections={FLOODING}", "--duration=3600s", *options]
     os.execvp(command[0], [*command, f"http://{address}{STORED}"])  # noqa: S606
 
 

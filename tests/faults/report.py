@@ -104,6 +104,7 @@ class Row:
             "longest_wait": round(self.longest_wait, 2),
             "longest_stall": round(self.longest_stall, 2),
             "healed": None if self.trial.healed is None else round(self.trial.healed, 1),
+            "room": None if self.trial.room is None else round(self.trial.room, 3),
             "alerts": self.trial.alerts and {name: times._asdict() for name, times in self.trial.alerts.items()},
             "misses": self.misses,
             "repaired": self.trial.repaired,
@@ -159,6 +160,7 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "errors": lambda row: _counts(row.phases.during.errors),
     "errors after restore": _after,
     "healed": lambda row: "never" if row.trial.healed is None else f"{row.trial.healed:.0f} s",
+    "room": lambda row: "-" if row.trial.room is None else f"{row.trial.room:.0%}",
     "preview": _then,
     "alerts": _alerts,
 }
@@ -171,6 +173,7 @@ stall: the longest time in which nobody was served. p99: during the fault, and i
 clients do harm: {SLOWER:g} times as much). failed in flight: requests that were under way when the fault came.
 no answer: within 2 s. errors after restore: of requests that began after it (target: no 5xx).
 healed: from the restoration until nothing waited to be healed (target: {HEALED:g} s).
+room: the share of a brick's disk that is free in the end.
 alerts: with --alerts, when each fired, from the fault, and in brackets when it had cleared, from the restoration
 (target: {CLEAR_SECONDS:g} s). They need {FASTER} times less patience than by the rules' own `for`."""
 

@@ -117,6 +117,11 @@ class Rig:
                 return sum(map(int, counts))
         return None
 
+    def room(self) -> dict[str, float]:
+        """Balancer to the share of its brick's disk that is free."""
+        told = {name: self.inside(name, "df --output=avail,size /session | tail --lines=1") for name in BALANCERS}
+        return {name: int(free) / int(size) for name, (free, size) in ((n, said.split()) for n, said in told.items())}
+
     def outdated(self) -> str:
         """Which brick the arbiter takes for outdated; empty: none."""
         try:

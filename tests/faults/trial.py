@@ -49,6 +49,7 @@ class Trial:
         repaired: What `pulumi preview` then found to do, and `pulumi up` did; empty: nothing.
         beyond_repair: What is wrong even after that.
         alerts: Those that it raised, by name; None: nobody looked.
+        room: The share of a brick's disk that was free in the end, on the fuller of the two.
     """
 
     fault: str
@@ -60,6 +61,7 @@ class Trial:
     repaired: str = ""
     beyond_repair: list[str] = field(default_factory=list)
     alerts: dict[str, Firing] | None = None
+    room: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""
@@ -141,9 +143,10 @@ def run(rig: Rig, fault: Fault, profile: str, seed: str) -> Trial:
     finally:
         load.stop()
     load.read_back(PHP_NODES, READ_BACK_SECONDS)
+    trial.room = min(rig.room().values())
+    trial.repaired = rig.differences()
     if rig.alerts:
         trial.alerts = rig.alerts.since(fault_at, restored_at, before)
-    trial.repaired = rig.differences()
     if trial.repaired:
         rig.cluster.up()
     if trial.repaired or trial.problems:
