@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from components.substrates.local.identity import NETWORKS
 from scripts.stack import StackError
 from tests.faults import alerts, faults, redis_rig, report, results, trial
 from tests.faults.faults import Fault
@@ -60,7 +59,7 @@ def _rig(profile: str, *, keep: bool, watched: bool) -> Iterator[Rig]:
     in_redis = profile in faults.REDIS
     settings = redis_rig.configuration() if in_redis else configuration(profile)
     if watched:
-        settings["metrics.allowFrom[0]"] = NETWORKS
+        settings |= alerts.SETTINGS
     cluster = Cluster(backend, settings, STACK, exists=backend.exists())
     exempt_watchers(cluster)
     rig = RedisRig(cluster, settings=redis_rig.SETTINGS[profile]) if in_redis else Rig(cluster)

@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from components.substrates.local.identity import NETWORKS
 from tests.prometheus import MONITORING, Query, collecting
 from tests.stack.cluster import Cluster, wait_for
+
+SETTINGS = {"metrics.allowFrom[0]": NETWORKS}
+"""Of a cluster that can be watched."""
 
 FASTER = 10
 """How many times shorter each `for` of the rules is in a trial, and the time that a rate is taken over: a trial lasts

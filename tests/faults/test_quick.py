@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults import faults, report, results, trial
+from tests.faults import alerts, faults, report, results, trial
 from tests.faults.rig import Rig, configuration, exempt_watchers
 from tests.stack.cluster import Cluster, leftovers
 
@@ -24,11 +24,12 @@ def seed() -> str:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, seed: str, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    cluster = Cluster(tmp_path_factory.mktemp("faults"), configuration(PROFILE))
+    cluster = Cluster(tmp_path_factory.mktemp("faults"), configuration(PROFILE) | alerts.SETTINGS)
     exempt_watchers(cluster)
     try:
         cluster.up()
-        yield Rig(cluster)
+        with alerts.watching(cluster, tmp_path_factory.mktemp("prometheus")) as watch:
+            yield Rig(cluster, alerts=watch)
     finally:
         if request.session.testsfailed:
             cluster.save_journals()
@@ -52,3 +53,5 @@ def test_no_acknowledged_update_is_lost(rig: Rig, seed: str, name: str) -> None:
     assert row.phases.during.served_after < SERVED_FROM_LIMIT, again
     assert done.healed is not None and done.healed < HEALED_LIMIT, again
     assert (done.problems, done.repaired) == ([], ""), again
+    # That it clears, the next trial finds before it begins.
+    assert done.alerts is not None and {fault.alert} - {""} <= done.alerts.keys(), again
