@@ -89,6 +89,9 @@ PROCESSES = {
 }
 """Name to command, machine and profiles. The active balancer's Redis is the master."""
 
+STOPPED = {"brick": ONE_MORE, "haproxy": ONE_MORE, "keepalived": "FloatingIpHeldTwice"}
+"""Name to the alert that it must raise while it does nothing. A node ends a client that hangs, and mounts anew."""
+
 
 def _by_lab(verb: str, pick: Pick) -> Broken:
     """A machine mistreated by a script of the lab, and restored by another."""
@@ -271,7 +274,7 @@ FAULTS: tuple[Fault, ...] = (
     *(Fault(f"power-off-{name}", _by_lab("power-off", pick), 20, alert=ONE_MORE) for name, pick in MACHINES.items()),
     *(Fault(f"cut-{name}-5s", _by_lab("cut", pick), 5) for name, pick in MACHINES.items()),
     *(Fault(f"cut-{name}-60s", _by_lab("cut", pick), 60, alert=ONE_MORE) for name, pick in MACHINES.items()),
-    Fault("cut-between-balancers", _dropping((ACTIVE, SPARE), (SPARE, ACTIVE)), 30),
+    Fault("cut-between-balancers", _dropping((ACTIVE, SPARE), (SPARE, ACTIVE)), 30, alert=ONE_MORE),
     Fault("one-way-from-active", _dropping((ACTIVE, EVERYONE)), 30, alert=ONE_MORE),
     Fault("one-way-to-active", _dropping((EVERYONE, ACTIVE)), 30, alert=ONE_MORE),
     Fault("one-way-from-php2", _dropping((PHP2, EVERYONE)), 30, alert=ONE_MORE),
@@ -283,8 +286,15 @@ FAULTS: tuple[Fault, ...] = (
         hits_clients=True,
         alert="PacketsLost",
     ),
-    *(Fault(f"stop-{name}", _stopped(who, pick), 30, profiles=where) for name, (who, pick, where) in PROCESSES.items()),
-    *(Fault(f"kill-{name}", _killed(who, pick), 15, profiles=where) for name, (who, pick, where) in PROCESSES.items()),
+    *(
+        Fault(f"stop-{name}", _stopped(who, pick), 30, profiles=where, alert=STOPPED.get(name, ""))
+        for name, (who, pick, where) in PROCESSES.items()
+    ),
+    *(
+        # Others are started again by systemd, a brick by nobody.
+        Fault(f"kill-{name}", _killed(who, pick), 15, profiles=where, alert=ONE_MORE if name == "brick" else "")
+        for name, (who, pick, where) in PROCESSES.items()
+    ),
     Fault("brick-full", _full_brick, 40, profiles=GLUSTER, alert="DiskFills"),
     Fault("brick-fails", _by_lab("fail-disk", ACTIVE), 20, profiles=GLUSTER, alert=ONE_MORE),
     Fault("upgrade-active", _upgrade(ACTIVE), 15, profiles=GLUSTER),
