@@ -68,6 +68,18 @@ def test_readme_promises_what_was_measured() -> None:
     assert {row[0].strip("`") for row in rows if row not in served} == late
 
 
+def test_alerts_are_those_that_faults_must_raise() -> None:
+    section = FAULTS_PAGE.section("## Alerts")
+    rows = table(section, "fault")
+    expected = {fault.name: fault.alert for fault in FAULTS}
+    for row in rows:
+        alert = expected[row[0].strip("`")]
+        assert row[4].startswith(f"`{alert}` " if alert else "none"), row
+    told = [each for row in rows if (each := losses(row[1]))]
+    lost = Losses(sum(each.lost for each in told), sum(each.acknowledged for each in told))
+    assert f"`safe` lost {lost} acknowledged updates in {len(rows)} trials" in one_line(section)
+
+
 def test_what_was_lost_beside_redis_is_the_sum_of_its_table() -> None:
     section = FAULTS_PAGE.section("## Beside Redis with a replica and Sentinel")
     for profile, words in (("redis", "acknowledged updates "), ("redis-strict", ""), ("safe", "")):
