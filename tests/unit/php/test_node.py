@@ -75,6 +75,6 @@ def test_programs_of_ours_run_none_of_the_site_s_code() -> None:
         for line in script.read_text().splitlines()
         if re.search(r"\bphp -c ", line)
     ]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         assert "-d auto_prepend_file= -d auto_append_file= " in line, line

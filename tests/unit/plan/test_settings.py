@@ -301,7 +301,7 @@ def test_http3_needs_a_certificate_and_visitors_themselves() -> None:
     assert "acme.email, or tlsCertificate" in refusal({"http3": True})
     proxies = {"trustedProxies": ["203.0.113.0/24"]}
     assert read_settings(asked | proxies).http3
-    assert "php-cluster:http3 is True\n    It must be false with proxyProtocol" in refusal(
+    assert "php-cluster:http3 is true\n    It must be false with proxyProtocol" in refusal(
         asked | proxies | {"proxyProtocol": True}
     )
 
