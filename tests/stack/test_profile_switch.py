@@ -180,9 +180,10 @@ def test_profiles_change_without_losing_a_session(fresh_backend: Path) -> None:
         change_store(cluster, "files", "php1-sessions-moved")
         assert cluster.ssh("lb2", "ls -d /session/brick/log || true") == ""
         for node in ("php1", "php2"):
-            assert "session_service" not in cluster.ssh(
-                node, "ls /usr/lib/php-cluster; pgrep --full session_service || true"
-            )
+            left = cluster.ssh(
+                node, "ls /usr/lib/php-cluster; systemctl is-active php-cluster-session-log.service || true"
+            ).split()
+            assert left[-1] == "inactive" and not {"service", "session-service", "session_service"} & set(left), left
         all_there(standing)
 
         switch(cluster, "article")
