@@ -171,10 +171,9 @@ def test_profiles_change_without_losing_a_session(fresh_backend: Path) -> None:
 
         change_store(cluster, "log", "php1-new-store", "php2-new-store")
         assert not cluster.ssh("lb2", "ls /session/brick/ | grep sess_ || true")
-        assert (
-            f"\nsessions: {STANDING + 2 * AT_WORK} ("
-            in f"\n{cluster.run('scripts/sessions', '--stack', cluster.name).stdout}"
-        )
+        # There may be some besides, of whoever else has asked for the page.
+        told = cluster.run("scripts/sessions", "--stack", cluster.name).stdout
+        assert int(told.split()[1]) >= STANDING + 2 * AT_WORK and "\nlog: written by " in told, told
         all_there(standing)
 
         change_store(cluster, "files", "php1-sessions-moved")
