@@ -256,7 +256,7 @@ JOBS = jobs_of(ApplicationSettings("", (), {}, (), (), 60, CRON, WORKERS, {}))
 VERIFY = """
 mkdir -p "$(dirname /etc/systemd/system/UNIT)" /usr/lib/php-cluster
 for program in watch-balancer elastic-ip keep-mounted serve-php run-once collect-metrics acme-certificate \\
-    cluster-changes; do
+    cluster-changes session-service; do
     install --mode=755 /bin/true /usr/lib/php-cluster/$program
 done
 printf '[Mount]\\nWhat=x\\nWhere=/media/sessions\\n' >/etc/systemd/system/media-sessions.mount

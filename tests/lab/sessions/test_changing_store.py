@@ -60,7 +60,7 @@ def moved(image: Image, folder: Path, text: str) -> tuple[int, str]:
     script = f"""
         set -o pipefail
         cp /files/etc/90-php-cluster.ini /etc/php/{RELEASE.php}/fpm/conf.d/
-        export PHP_INI_SCAN_DIR=/etc/php/{RELEASE.php}/fpm/conf.d PYTHONPATH=/files PYTHONDONTWRITEBYTECODE=1
+        export PHP_INI_SCAN_DIR=/etc/php/{RELEASE.php}/fpm/conf.d PYTHONPATH=/files/program PYTHONDONTWRITEBYTECODE=1
         move() {{ {user} php -c /etc/php/{RELEASE.php}/fpm /files/etc/move_sessions.php "$@"; }}
         if grep --quiet '^php_cluster.moves_to = "log"' /files/etc/90-php-cluster.ini; then move; else
             {user} python3 -m session_service.live {SOCKET} /files/sessions | move given; fi
