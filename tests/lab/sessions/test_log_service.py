@@ -257,6 +257,44 @@ def test_a_writer_that_was_deposed_answers_nobody(cluster: Cluster) -> None:
     run(scenario)
 
 
+def test_a_turn_waits_for_no_commit(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        async with cluster.serving(1, 2) as nodes:
+            worker, other = await nodes[1].worker(), await nodes[2].worker()
+            await worker.take(b"s")
+            nodes[1].fault("hold")
+            storing = asyncio.create_task(worker.store(b"s", 0, b"1"))
+            await nodes[1].held()
+            assert (await other.take(b"t")).kind == Kind.ENDED
+            # What is being stored is another matter.
+            other.release(b"t")
+            worker.release(b"s")
+            waiting = asyncio.create_task(other.take(b"s"))
+            await soon(storing, nodes[1])
+            assert (await waiting).data == b"1"
+
+    run(scenario)
+
+
+def test_a_writer_that_another_has_followed_gives_no_turn_beside_its_commit(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        async with cluster.serving(1, 2, constants=("STUCK_SECONDS=0.3",)) as nodes:
+            worker, late, other = await nodes[1].worker(), await nodes[1].worker(), await nodes[2].worker()
+            await worker.take(b"s")
+            nodes[1].fault("hold")
+            storing = asyncio.create_task(worker.store(b"s", 0, b"1"))
+            await nodes[1].held()
+            await until(lambda: nodes[2].writes)
+            await other.take(b"t")
+            await other.store(b"t", 0, b"new")
+            other.release(b"t")
+            asking = asyncio.create_task(late.take(b"t"))
+            await soon(storing, nodes[1])
+            assert (await asking).data == b"new"
+
+    run(scenario)
+
+
 def test_a_writer_that_nobody_asks_anything_sees_that_another_one_writes(cluster: Cluster) -> None:
     async def scenario() -> None:
         async with cluster.serving(1, 2) as nodes:
