@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from scripts.machines import REFUSED
 from tests.commands import said
 from tests.stack.cluster import Cluster, Visitor, nothing_is_left, wait_for
@@ -150,6 +152,7 @@ def first_bytes(cluster: Cluster) -> set[str]:
     return set(cluster.ssh("lb2", "for file in /session/brick/sess_*; do head --bytes 6 $file; echo; done").split())
 
 
+@pytest.mark.timeout(1800)  # four changes, each of which is interrupted once
 def test_profiles_change_without_losing_a_session(fresh_backend: Path) -> None:
     cluster = Cluster(fresh_backend, {"phpNodes": "2", "profile": "article"})
     try:
