@@ -7,9 +7,6 @@
 # the node what it is to be when this is so on all of them. A node that has no PHP yet, or is what it is to be, is left
 # alone. A second run changes nothing.
 
-ini=$(compgen -G '/etc/php/*/fpm/conf.d/90-php-cluster.ini' | tail --lines 1) || ini=
-has_line() { grep --quiet "^$1" "$ini"; }
-
 # reads_both: whether PHP's ini file makes it do so already.
 reads_both() { has_line php_cluster.write_plain; }
 is_guarded() { has_line php_cluster.folder; }
@@ -21,14 +18,10 @@ if [[ -z $ini ]]; then
     report "PHP serves nothing yet"
 elif differs; then
     changing "makes PHP read the sessions of both profiles"
-    put_file /usr/lib/php-cluster/health.php 0644 "$HEALTH_PHP"
-    put_file /usr/lib/php-cluster/serve-php 0755 "$SERVE_PHP"
     # All other settings stay as they serve now.
-    put_file "$ini" 0644 "$(cat "$ini" - < <(grep --invert-match --line-regexp --fixed-strings --file "$ini" <<<"$LINES"))"$'\n'
-    said=$(DRAIN_SECONDS=$DRAIN_SECONDS /usr/lib/php-cluster/serve-php anew 2>&1) || fail "PHP does not start: $said"
+    serve_anew "$(cat "$ini" - < <(grep --invert-match --line-regexp --fixed-strings --file "$ini" <<<"$LINES"))"$'\n'
 fi
 if [[ -n $ini ]]; then
-    # What had been begun before may still write.
-    checking || wait_until "$((2 * DRAIN_SECONDS + 30))" "the PHP before has ended" /usr/lib/php-cluster/serve-php is-alone
+    await_end_of_old_php
     if reads_both; then report "PHP reads the sessions of both profiles"; else report "PHP has the profile already"; fi
 fi

@@ -11,11 +11,7 @@ versions=(/etc/php/*/fpm)
 ((${#versions[@]} > 0)) || fail "php-fpm is not installed"
 version=$(basename "$(dirname "${versions[-1]}")")
 
-for variable in "${!SOURCE_@}"; do
-    file=${variable#SOURCE_}
-    file=${file,,}
-    put_file "/usr/lib/php-cluster/extension/${file/_/.}" 0644 "${!variable}"
-done
+put_sources /usr/lib/php-cluster/extension
 put_file /usr/lib/php-cluster/compiler 0644 "$COMPILER"
 put_file /usr/lib/php-cluster/build-extension 0755 "$BUILD_EXTENSION"
 if ! /usr/lib/php-cluster/build-extension is-made "$version" "$EXTENSION"; then

@@ -5,17 +5,15 @@
 # Postcondition, unless guarded: no session is a record, and no node writes one, as this runs when handover.sh has been on all
 # of them. One that cannot be read is named, and this fails; PHP goes on reading both. A second run changes nothing.
 
-ini=$(compgen -G '/etc/php/*/fpm/conf.d/90-php-cluster.ini' | tail --lines 1) || ini=
-has_line() { [[ -n $ini ]] && grep --quiet "^$1" "$ini"; }
-
 if [[ $GUARDED == yes ]]; then
     report "sessions may be records"
 elif has_line php_cluster.folder; then
     changing "turns records into plain sessions"
     has_line php_cluster.write_plain \
         || fail "sessions are records here, and other nodes may still write some: set php-cluster:profile to safe, pulumi up, and change it then"
-    grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts || fail "the sessions are not mounted, and so cannot be turned"
+    is_mounted || fail "the sessions are not mounted, and so cannot be turned"
     put_file /usr/lib/php-cluster/plain_sessions.php 0644 "$PLAIN_PHP"
+    # shellcheck disable=SC2154  # lib.sh has it
     etc=${ini%/conf.d/*}
     said=$(PHP_INI_SCAN_DIR=$etc/conf.d runuser --user www-data -- php -c "$etc" -d auto_prepend_file= -d auto_append_file= /usr/lib/php-cluster/plain_sessions.php 2>&1) \
         || fail "sessions cannot be read, and the profile stays half changed: $said"

@@ -6,7 +6,7 @@
 
 files() { find "$MOUNT_POINT" -maxdepth 1 -name 'sess_*' "$@"; }
 
-grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts || fail "the sessions are not mounted"
+is_mounted || fail "the sessions are not mounted"
 if [[ -e /etc/systemd/system/php-cluster-collect.timer ]]; then
     changing "ends the collection of files"
     systemctl disable --quiet --now php-cluster-collect.timer

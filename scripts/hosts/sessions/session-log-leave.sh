@@ -3,7 +3,7 @@
 #
 # Input: MOUNT_POINT. Postcondition: there is no log. A second run changes nothing.
 
-grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts || fail "the sessions are not mounted"
+is_mounted || fail "the sessions are not mounted"
 if [[ -d $MOUNT_POINT/log ]]; then
     changing "removes the log of sessions"
     # All at once: a part of a log is none that a service could begin with.

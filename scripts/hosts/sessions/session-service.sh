@@ -7,28 +7,17 @@
 # Postcondition: the service runs, with this program. A second run changes nothing.
 
 folder=/usr/lib/php-cluster
+put_sources "$folder/service"
 kept=()
-for variable in "${!SOURCE_@}"; do
-    file=${variable#SOURCE_}
-    file=${file,,}
-    kept+=("$folder/service/${file%_*}.${file##*_}")
-    put_file "${kept[-1]}" 0644 "${!variable}"
-done
 for variable in "${!TOOL_@}"; do
     file=${variable#TOOL_}
     file=${file,,}
     # What Python reads first is called like this.
     [[ $file != init ]] || file=__${file}__
-    kept+=("$folder/session_service/$file.py")
-    put_file "${kept[-1]}" 0644 "${!variable}"
+    kept+=("$file.py")
+    put_file "$folder/session_service/${kept[-1]}" 0644 "${!variable}"
 done
-# An older release had other files, and all in one folder are compiled.
-for file in "$folder"/service/* "$folder"/session_service/*.py; do
-    if [[ " ${kept[*]} " != *" $file "* ]]; then
-        changing "removes $file"
-        rm "$file"
-    fi
-done
+remove_others "$folder/session_service" "${kept[@]}"
 put_file "$folder/compiler" 0644 "$COMPILER"
 put_file "$folder/build-service" 0755 "$BUILD_SERVICE"
 if ! "$folder/build-service" is-made "$folder/session-service"; then

@@ -6,8 +6,7 @@
 # Postcondition: no session is in the other store. One that cannot be moved is named, and this fails; PHP goes on with both. A second
 # run changes nothing.
 
-ini=$(compgen -G '/etc/php/*/fpm/conf.d/90-php-cluster.ini' | tail --lines 1) || ini=
-has_line() { [[ -n $ini ]] && grep --quiet "^$1" "$ini"; }
+# shellcheck disable=SC2154  # lib.sh has it
 as_php() { PYTHONPATH=/usr/lib/php-cluster PYTHONDONTWRITEBYTECODE=1 PHP_INI_SCAN_DIR=${ini%/*} nice runuser --user www-data -- "$@"; }
 
 # move WORD…: by PHP's user, with the settings of the PHP that serves, but for what a site may have forbidden.
@@ -28,7 +27,7 @@ move_from_log() {
 if has_line php_cluster.moves_to; then
     changing "moves sessions to the store $TO"
     has_line "php_cluster.moves_to = \"$TO\"" || fail "sessions are brought to the other store here: pulumi up"
-    grep --quiet " $MOUNT_POINT fuse.glusterfs " /proc/self/mounts || fail "the sessions are not mounted, and so cannot be moved"
+    is_mounted || fail "the sessions are not mounted, and so cannot be moved"
     put_file /usr/lib/php-cluster/move_sessions.php 0644 "$MOVE_PHP"
     if [[ $TO == log ]]; then
         said=$(move) || fail "not all sessions can be moved to the log: $said"
