@@ -106,6 +106,11 @@ class Flow:
     ports: tuple[int, int] | None
     protocol: str = TCP
 
+    @property
+    def tcp_ports(self) -> tuple[int, int] | None:
+        """First and last; None of another protocol."""
+        return self.ports if self.protocol == TCP else None
+
     def is_between(self, source: PlannedMachine, target: PlannedMachine) -> bool:
         """Whether one machine opens such connections to another."""
         return source != target and self.source.includes(source) and self.target.includes(target)
@@ -188,8 +193,8 @@ def ports_between(
     source: PlannedMachine, target: PlannedMachine, *, acme: bool = False, log: bool = False
 ) -> tuple[int, ...]:
     """TCP ports of a machine that another one has to reach; of a range its first one."""
-    found = flows(http3=False, acme=acme, arbiter=target.is_arbiter, log=log)
-    return tuple(flow.ports[0] for flow in found if flow.ports and flow.is_between(source, target))
+    found = flows(acme=acme, arbiter=target.is_arbiter, log=log)
+    return tuple(flow.tcp_ports[0] for flow in found if flow.tcp_ports and flow.is_between(source, target))
 
 
 def ports_listened(machine: PlannedMachine, *, metrics: bool, log: bool = False) -> tuple[int, ...]:
@@ -197,9 +202,9 @@ def ports_listened(machine: PlannedMachine, *, metrics: bool, log: bool = False)
     so may be the machine's exporter."""
     others = [(SSH_PORT, SSH_PORT), (EXPORTER_PORT, EXPORTER_PORT), BRICK_PORTS]
     taken = [
-        flow.ports[0]
-        for flow in flows(http3=False, arbiter=machine.is_arbiter, log=log, metrics=metrics)
-        if flow.target.includes(machine) and flow.ports and flow.ports not in others
+        flow.tcp_ports[0]
+        for flow in flows(arbiter=machine.is_arbiter, log=log, metrics=metrics)
+        if flow.target.includes(machine) and flow.tcp_ports and flow.tcp_ports not in others
     ]
     return tuple(dict.fromkeys([*taken, *(TRIAL_PORTS if machine.role is Role.PHP else ())]))
 
@@ -215,8 +220,8 @@ def guarded_ports(machine: PlannedMachine) -> Mapping[frozenset[Party], tuple[tu
     """Ranges of TCP ports of a machine that only machines of the cluster may reach, by those that may."""
     sources: dict[tuple[int, int], frozenset[Party]] = {}
     for flow in FLOWS:
-        if flow.ports and flow.protocol == TCP and flow.target.includes(machine):
-            sources[flow.ports] = sources.get(flow.ports, frozenset()) | {flow.source}
+        if flow.tcp_ports and flow.target.includes(machine):
+            sources[flow.tcp_ports] = sources.get(flow.tcp_ports, frozenset()) | {flow.source}
     return {
         parties: tuple(ports for ports, those in sources.items() if those == parties)
         for parties in dict.fromkeys(sources.values())
