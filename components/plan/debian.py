@@ -46,7 +46,11 @@ RELEASES = {
     )
 }
 
-FIRST_WITH_QUIC = min(release.number for release in RELEASES.values() if release.quic)
+HTTP3_RULE = (
+    "must be false: HAProxy speaks HTTP/3 since Debian "
+    f"{min(release.number for release in RELEASES.values() if release.quic)}."
+)
+"""What is said of `http3` where a balancer runs a release without it."""
 
 
 def check_choice(wanted: Release, running: Collection[Release], upgrading: str) -> None:
@@ -82,6 +86,6 @@ def check_http3(balancers: Mapping[str, Release]) -> None:
         if not release.quic:
             raise ConfigError(
                 f"{NAMESPACE}:http3 is true, and {name} runs Debian {release.number}; nothing was changed.\n"
-                f"    It must be false: HAProxy speaks HTTP/3 since Debian {FIRST_WITH_QUIC}.\n"
+                f"    It {HTTP3_RULE}\n"
                 f"    Example: pulumi config set http3 false"
             )

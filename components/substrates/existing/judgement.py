@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.plan.config_values import NAMESPACE
-from components.plan.debian import FIRST_WITH_QUIC, RELEASES, Release
+from components.plan.debian import HTTP3_RULE, RELEASES, Release
 from components.plan.own_updates import clashes, windows_in
 from components.plan.settings import Settings
 from components.plan.topology import PlannedMachine, Role, Topology
@@ -190,8 +190,7 @@ class Judge:
             called, supported = " ".join(pretty) or identifier, " or ".join(map(str, RELEASES))
             self.refuse(name, f"it runs {called}", "", f"must be a machine with Debian {supported}.")
         elif self.settings.http3 and planned.role is Role.LOAD_BALANCER and not self.release(name).quic:
-            wanted = f"must be false: HAProxy speaks HTTP/3 since Debian {FIRST_WITH_QUIC}."
-            self.refuse(name, f"it runs Debian {self.release(name).number}", f"{NAMESPACE}:http3", wanted)
+            self.refuse(name, f"it runs Debian {self.release(name).number}", f"{NAMESPACE}:http3", HTTP3_RULE)
         if facts.one("architecture") not in ARCHITECTURES:
             self.refuse(
                 name,
