@@ -12,15 +12,13 @@ import pulumi
 from components.php.node import lock_seconds, waiting_places
 from components.plan.settings import Settings
 from components.plan.topology import MOUNT_POINT, Profile, SessionStore
-from components.sessions.log import COMPILER, SOCKET
+from components.sessions.log import COMPILER, SOCKET, source_variables
 from components.steps.host import Host
-from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS
+from components.steps.host_scripts import HASH_CHARACTERS, HOST_SCRIPTS, files_like
 from components.steps.remote import render
 
 BUILD = "sessions/build-extension"
-SOURCES = tuple(
-    sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (HOST_SCRIPTS / "sessions" / "extension").glob("*.[ch]"))
-)
+SOURCES = files_like("sessions/extension/*.[ch]")
 
 
 @functools.cache
@@ -67,10 +65,6 @@ def session_store(settings: Settings) -> str:
     return record_lines(settings.request_seconds, settings.php_workers, service=service)
 
 
-def _variable(source: str) -> str:
-    return "SOURCE_" + source.rsplit("/", 1)[1].upper().replace(".", "_")
-
-
 def extension_made(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
     """The step after which a PHP node has the extension."""
     return host.step(
@@ -78,5 +72,5 @@ def extension_made(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
         "sessions/php-extension.sh",
         parent=parent,
         variables={"EXTENSION": extension_file()},
-        files={"BUILD_EXTENSION": BUILD, "COMPILER": COMPILER, **{_variable(source): source for source in SOURCES}},
+        files={"BUILD_EXTENSION": BUILD, "COMPILER": COMPILER, **source_variables(SOURCES)},
     )

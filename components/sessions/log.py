@@ -4,28 +4,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 import pulumi
 
 from components.plan.topology import FIRST_NODE, LOG_WRITERS, MOUNT_POINT
 from components.plan.traffic import SESSIONS_PORT
 from components.steps.host import Host
-from components.steps.host_scripts import HOST_SCRIPTS
+from components.steps.host_scripts import files_like
 from components.steps.last_update import LastUpdate
 
 KEY = "sessionStore"
-SESSION_LOG = f"{FIRST_NODE}-session-log"
 _SERVICE, _LOG = "session-service", "session-log"
+SESSION_LOG = f"{FIRST_NODE}-{_LOG}"
 SOCKET = "/run/php-cluster-session-log/socket"
 """Where PHP asks its node's service."""
 UNIT = "/etc/systemd/system/php-cluster-session-log.service"
 """A node that has it keeps sessions in the log."""
 
-_SESSIONS = HOST_SCRIPTS / "sessions"
-SOURCES = tuple(sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (_SESSIONS / "service").glob("*.[ch]")))
+SOURCES = files_like("sessions/service/*.[ch]")
 """The service."""
-TOOLS = tuple(sorted(str(path.relative_to(HOST_SCRIPTS)) for path in (_SESSIONS / "session_service").glob("*.py")))
+TOOLS = files_like("sessions/session_service/*.py")
 """The programs that ask it."""
 BUILD = "sessions/build-service"
 COMPILER = "sessions/compiler"
@@ -61,7 +61,8 @@ def service_runs(host: Host, *, parent: pulumi.Resource) -> pulumi.Resource:
             "UNIT": "sessions/session-log.service",
             "BUILD_SERVICE": BUILD,
             "COMPILER": COMPILER,
-            **{_variable(file): file for file in (*SOURCES, *TOOLS)},
+            **source_variables(SOURCES),
+            **{f"TOOL_{PurePath(file).stem.strip('_').upper()}": file for file in TOOLS},
         },
     )
 
@@ -84,6 +85,6 @@ def log_left(
     )
 
 
-def _variable(file: str) -> str:
-    name, _, kind = file.rsplit("/", 1)[1].rpartition(".")
-    return f"TOOL_{name.strip('_').upper()}" if kind == "py" else f"SOURCE_{name.upper()}_{kind.upper()}"
+def source_variables(sources: Iterable[str]) -> dict[str, str]:
+    """A step's variable to each file that it compiles: `SOURCE_WIRE_C` is wire.c."""
+    return {f"SOURCE_{PurePath(source).name.upper().replace('.', '_')}": source for source in sources}

@@ -32,6 +32,11 @@ HASH_CHARACTERS = 32
 """Of a SHA-256 in hexadecimal. Machines believe a file what its name says, wherever they have it from."""
 
 
+def files_like(pattern: str) -> tuple[str, ...]:
+    """The files of `scripts/hosts/` that match a glob, in order."""
+    return tuple(sorted(str(path.relative_to(HOST_SCRIPTS)) for path in HOST_SCRIPTS.glob(pattern)))
+
+
 @functools.cache
 def stored_name(file: str) -> str:
     """What a file of `scripts/hosts/` is called on machines: `php/serve-php` is `serve-php.<hash>` there."""
