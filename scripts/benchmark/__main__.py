@@ -21,6 +21,7 @@ from scripts.benchmark.sessions import command as sessions
 from scripts.benchmark.ssh_sessions import sessions_of, sessions_table
 from scripts.benchmark.stack import BenchStack, Update
 from scripts.benchmark.timeline import Span
+from scripts.benchmark.words import whole_numbers
 from scripts.stack import StackError
 
 FAIR_PLAY = """\
@@ -28,10 +29,6 @@ program: the process `pulumi up`, from start to end.
 floor: the same machines and the same steps, taken from the program's own state, by plain ssh, as early as their
        dependencies allow. One connection to each machine serves all its steps (ControlMaster); making keys is not
        counted."""
-
-
-def _whole_numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def _images(text: str) -> list[str]:
@@ -50,7 +47,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="up | change | sessions | beside | calls | collector | log")
     up = commands.add_parser("up", help="whole clusters, beside the same steps by plain SSH; what AWS is asked for")
     up.set_defaults(measure=measure_up)
-    up.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
+    up.add_argument("--nodes", type=whole_numbers, default=[2, 4, 8, 16], help="PHP nodes (default: 2,4,8,16)")
     up.add_argument(
         "--substrates",
         type=_substrates,
@@ -67,7 +64,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     change = commands.add_parser("change", help="one node more, one less, another site, no change")
     change.set_defaults(measure=measure_change)
-    change.add_argument("--nodes", type=_whole_numbers, default=[2, 4, 8], help="PHP nodes (default: 2,4,8)")
+    change.add_argument("--nodes", type=whole_numbers, default=[2, 4, 8], help="PHP nodes (default: 2,4,8)")
     change.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
     sessions.add_to(commands)
     beside.add_to(commands)

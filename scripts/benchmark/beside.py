@@ -20,10 +20,11 @@ from components.plan.settings import PROJECT_FOLDER
 from components.substrates.local.identity import NETWORKS
 from scripts.benchmark.report import table
 from scripts.benchmark.sessions.load import Visitors
-from scripts.benchmark.sessions.measure import MODES, NODES, WORKERS, WRITE, Sample, check_box, used_by_parts
+from scripts.benchmark.sessions.measure import MODES, NODES, WORKERS, Sample, check_box, sampled
 from scripts.benchmark.sessions.report import PARTS, Results, p99, rate, spread
 from scripts.benchmark.sessions.stores import FOLDER, Store
 from scripts.benchmark.stack import BenchStack
+from scripts.benchmark.words import whole_numbers
 from scripts.stack import StackError
 
 HERE, THERE = "here", "there"
@@ -36,10 +37,6 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _whole_numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
-
-
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The words of this measurement."""
     beside = commands.add_parser("beside", help="sessions of this commit beside another one, or beside other settings")
@@ -49,7 +46,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         beside.add_argument(
             f"--{name}", type=_setting, action="append", default=[], metavar="KEY=VALUE", help=f"{whose} settings"
         )
-    beside.add_argument("--connections", type=_whole_numbers, default=[16], help="requests under way (default: 16)")
+    beside.add_argument("--connections", type=whole_numbers, default=[16], help="requests under way (default: 16)")
     beside.add_argument("--rounds", type=int, default=9, help="of both in turns (default: 9)")
     beside.add_argument("--seconds", type=int, default=4, help="of one run (default: 4)")
 
@@ -102,15 +99,12 @@ def _configuration(checkout: Path, settings: Sequence[tuple[str, str]]) -> dict[
 
 class _Cluster:
     def __init__(self, name: str, stack: BenchStack) -> None:
-        self.name, self._stack = name, stack
+        self._stack = stack
         self._visitors = Visitors(stack.outputs()["floatingIp"], Store(name, {}), NODES, stack.folder)
         self._visitors.begin()
 
     def sample(self, mode: str, connections: int, seconds: int) -> Sample:
-        before = self._stack.cpu_seconds()
-        run = self._visitors.ask(connections=connections, updates=mode == WRITE, seconds=seconds)
-        used = used_by_parts(before, self._stack.cpu_seconds())
-        return Sample(self.name, mode, connections, run, {part: each / run.requests for part, each in used.items()})
+        return sampled(self._stack, self._visitors, mode, connections, seconds)
 
 
 def _measured(clusters: Sequence[_Cluster], connections: Sequence[int], rounds: int, seconds: int) -> Iterator[Sample]:
@@ -181,12 +175,7 @@ def run(asked: argparse.Namespace) -> int:
             clusters.append(_Cluster(name, stack))
         for sample in _measured(clusters, asked.connections, asked.rounds, asked.seconds):
             samples.append(sample)
-            print(
-                f"{sample.store:<6} {sample.mode:<10} {sample.connections:>3} connections: "
-                f"{sample.run.rate:7.1f} requests/s, p99 {sample.run.p99:.1f} ms, {_cpu(sample):.2f} ms of CPU"
-                + (f", {sample.run.failures} WRONG: {sample.run.example}" if sample.run.failures else ""),
-                flush=True,
-            )
+            print(sample, flush=True)
     print(
         f"\n{comparison(samples)}\n\nMedians of {asked.rounds} rounds of {asked.seconds} s; every answer was checked."
     )

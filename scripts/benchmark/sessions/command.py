@@ -10,13 +10,10 @@ from components.plan.settings import PROJECT_FOLDER
 from scripts.benchmark.sessions import measure, picture, report
 from scripts.benchmark.sessions.stores import STORES, USUAL
 from scripts.benchmark.stack import BenchStack
+from scripts.benchmark.words import whole_numbers
 
 DISKS = {"file": "", "memory": "/dev/shm"}  # noqa: S108
 """The folder for disks' images that the lab is told; empty: each machine's own."""
-
-
-def _whole_numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def _stores(text: str) -> list[str]:
@@ -32,7 +29,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     sessions.set_defaults(measure=run)
     sessions.add_argument("--stores", type=_stores, default=list(USUAL), help=f"default: {','.join(USUAL)}")
     sessions.add_argument(
-        "--connections", type=_whole_numbers, default=[1, 16, 64], help="requests under way (default: 1,16,64)"
+        "--connections", type=whole_numbers, default=[1, 16, 64], help="requests under way (default: 1,16,64)"
     )
     sessions.add_argument("--rounds", type=int, default=5, help="of all stores in turns (default: 5)")
     sessions.add_argument("--seconds", type=int, default=4, help="of one run (default: 4)")

@@ -70,6 +70,11 @@ class Visitors:
         self._address, self._store, self._nodes = address, store, set(nodes)
         self._sessions, self._result = folder / f"{store.name}.sessions", folder / f"{store.name}.result"
 
+    @property
+    def store(self) -> str:
+        """The name of the store that is asked for."""
+        return self._store.name
+
     def begin(self) -> None:
         """Gives each visitor a session, known to every node.
 

@@ -85,6 +85,23 @@ class Sample:
         """CPU seconds of all machines per request."""
         return sum(seconds for part, seconds in self.cpu.items() if part.startswith("machines "))
 
+    def __str__(self) -> str:
+        """For a person who waits for more of them."""
+        run = self.run
+        return (
+            f"{self.store:<12} {self.mode:<10} {self.connections:>3} connections: {run.rate:7.1f} requests/s, "
+            f"p50 {run.p50:.1f} ms, p99 {run.p99:.1f} ms, {1000 * self.cpu_in_all:.2f} ms of CPU"
+            + (f", {run.failures} WRONG: {run.example}" if run.failures else "")
+        )
+
+
+def sampled(stack: BenchStack, visitors: Visitors, mode: str, connections: int, seconds: int) -> Sample:
+    """One run on a stack."""
+    before = stack.cpu_seconds()
+    run = visitors.ask(connections=connections, updates=mode == WRITE, seconds=seconds)
+    used = used_by_parts(before, stack.cpu_seconds())
+    return Sample(visitors.store, mode, connections, run, {part: each / run.requests for part, each in used.items()})
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -119,11 +136,7 @@ class Bench:
 
     def sample(self, store: Store, mode: str, connections: int, seconds: int) -> Sample:
         """One run."""
-        before = self._stack.cpu_seconds()
-        run = self._visitors[store.name].ask(connections=connections, updates=mode == WRITE, seconds=seconds)
-        used = used_by_parts(before, self._stack.cpu_seconds())
-        cpu = {part: seconds / run.requests for part, seconds in used.items()}
-        return Sample(store.name, mode, connections, run, cpu)
+        return sampled(self._stack, self._visitors[store.name], mode, connections, seconds)
 
     def rounds(
         self, number: int, connections: Sequence[int], seconds: int, modes: Sequence[str] = MODES
@@ -185,11 +198,6 @@ def measure(
     samples = []
     for sample in bench.rounds(rounds, connections, seconds):
         samples.append(sample)
-        run = sample.run
-        say(
-            f"{sample.store:<12} {sample.mode:<10} {sample.connections:>3} connections: {run.rate:7.1f} requests/s, "
-            f"p50 {run.p50:.1f} ms, p99 {run.p99:.1f} ms, {1000 * sample.cpu_in_all:.2f} ms of CPU"
-            + (f", {run.failures} WRONG: {run.example}" if run.failures else "")
-        )
+        say(str(sample))
     counts = [bench.count(store, mode, seconds) for store in stores if store.volume for mode in MODES]
     return samples, counts
