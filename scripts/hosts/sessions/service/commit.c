@@ -11,8 +11,7 @@
 /* A segment that a brick misses is followed by another one so many seconds after the last such one. */
 #define ROLL_SECONDS 5
 
-static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
-static segment own = {.file = -1};   /* this thread's; under the lock it changes, and others look at it */
+static segment own = {.file = -1};
 static uint64_t removes_below;   /* segments before it go with the next commit; 0: none does */
 static double rolls_at;
 
@@ -24,26 +23,6 @@ static struct {
 	bool has_ended;
 	failure why;
 } look = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
-
-static void become_own(const segment *next) {
-	pthread_mutex_lock(&own_lock);
-	own = *next;
-	pthread_mutex_unlock(&own_lock);
-}
-
-static segment own_now(void) {
-	segment found;
-	pthread_mutex_lock(&own_lock);
-	found = own;
-	pthread_mutex_unlock(&own_lock);
-	return found;
-}
-
-static void leave_own(void) {
-	segment left = own;
-	become_own(&(segment){.file = -1});
-	segment_close(&left);
-}
 
 /* That no segment has followed this one and gone again: whoever removes one has removed those before it. */
 static bool must_be_there(uint64_t number, failure *why) {
@@ -86,20 +65,16 @@ static bool end_look(failure *why) {
 
 static bool begin_segment(work *of, uint64_t number) {
 	uint64_t left, total;
-	segment next;
-	leave_own();
+	segment_close(&own);
 	if (!room_of_volume(&left, &total, &of->why)) return false;
 	/* A segment would be there, and stay without a header. */
 	if (left < BEGIN_FREE) return fails(&of->why, IO_FAILURE, "there is no room for a segment");
-	if (!segment_create(&next, number, &of->why)) return false;
+	if (!segment_create(&own, number, &of->why)) return false;
 	/* Whatever becomes of it, it is no other's. */
 	of->mine = number;
-	if (!segment_open(&next, &of->why)) {
-		segment_close(&next);
-		return false;
-	}
-	become_own(&next);
-	return true;
+	if (segment_open(&own, &of->why)) return true;
+	segment_close(&own);
+	return false;
 }
 
 /* Commits a batch: when it returns, both disks have it, and this service is the writer. */
@@ -198,16 +173,5 @@ void commit_run(job *todo) {
 
 void commit_let_go(job *todo) {
 	(void)todo;
-	leave_own();
-}
-
-/* Another thread's, beside a commit: that this service is the writer, where a commit need not tell it. */
-void proof_run(job *todo) {
-	proof *of = (proof *)todo;
-	segment at = own_now(), then;
-	failure why = {0};
-	of->is_well = at.file >= 0 && is_everywhere(&at) && must_be_last(at.number, &why) && segment_check(&at, &why);
-	/* The mount tells of the file that is open: it must have been this one all the time. */
-	then = own_now();
-	of->is_well = of->is_well && then.number == at.number && then.file == at.file;
+	segment_close(&own);
 }

@@ -181,11 +181,7 @@ void turn_granted(claim *to) {
 	memcpy(asked->id, to->turn->id, asked->id_length);
 	to->from->references++;
 	question_append(&writing.questions, asked);
-}
-
-void question_forget(question *asked) {
-	source_drop(asked->to.from);
-	free(asked);
+	wake_writer();
 }
 
 /* Tells the one who has the turn what is stored, as of a moment in which this service was the writer. */
@@ -197,12 +193,13 @@ void question_answer(question *asked) {
 		if (known != NULL && known->kind != ENDED && entry_is_over(known, time)) {
 			/* It is over when that is in the log. */
 			update_end(known);
-			question_append(&writing.by_round, asked);
+			question_append(&writing.questions, asked);
 			return;
 		}
 		say_held(&asked->to, known != NULL && is_forgotten(known, time) ? NULL : known, time);
 	}
-	question_forget(asked);
+	source_drop(asked->to.from);
+	free(asked);
 }
 
 static void take(source *from, uint32_t channel, const take_request *asked) {
@@ -270,8 +267,10 @@ void requests_end(void) {
 	update *changed;
 	question *asked;
 	while ((changed = update_taken(&writing.updates)) != NULL) update_settle(changed, false, 0);
-	while ((asked = question_taken(&writing.questions)) != NULL) question_forget(asked);
-	while ((asked = question_taken(&writing.by_round)) != NULL) question_forget(asked);
+	while ((asked = question_taken(&writing.questions)) != NULL) {
+		source_drop(asked->to.from);
+		free(asked);
+	}
 	turns_end();
 	timer_stop(&waiting);
 	if (own != NULL) source_drop(own);

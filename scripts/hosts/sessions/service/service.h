@@ -244,8 +244,7 @@ typedef struct {
 	long since;
 	position end;              /* of what is confirmed */
 	update_list updates;
-	question_list questions;   /* answered when it is proved that this service writes */
-	question_list by_round;    /* answered by the next round */
+	question_list questions;
 } term;
 
 extern term writing;
@@ -263,7 +262,6 @@ void requests_end(void);                             /* with the term */
 void update_settle(update *of, bool is_stored, uint64_t version);
 void update_again(update *of);                       /* after a commit of which nobody knew what had become */
 void question_answer(question *asked);
-void question_forget(question *asked);
 uint64_t take_version(void);
 update *update_taken(update_list *from);
 question *question_taken(question_list *from);
@@ -298,11 +296,7 @@ typedef struct {
 	int commit_count;          /* those that are confirmed */
 } work;
 
-/* That this service is the writer, as of a moment after the questions were asked. */
-typedef struct { job job; uint32_t term; bool is_well; } proof;
-
 void commit_run(job *todo);
-void proof_run(job *todo);
 void commit_let_go(job *todo);   /* closes the segment */
 
 #endif

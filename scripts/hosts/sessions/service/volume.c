@@ -28,7 +28,6 @@ static void segment_path(uint64_t number, char *path) {
 
 /* The client of the mounted volume, as `.meta` shows it. It answers by itself and asks no brick. */
 
-static pthread_mutex_t mount_lock = PTHREAD_MUTEX_INITIALIZER;   /* of the following three */
 static int graphs = -1, clients[MAX_BRICKS], client_count;
 static char graph[GRAPH_SIZE];
 
@@ -112,17 +111,12 @@ static bool ask_clients(bricks *told) {
 /* What the mount's client says of its bricks. Another mount may have taken its place. */
 static bool ask_bricks(bricks *told, failure *why) {
 	char path[PATH_SIZE];
-	bool well;
 	*told = (bricks){0};
 	snprintf(path, sizeof path, "%s/.meta/graphs", mount_point);
-	pthread_mutex_lock(&mount_lock);
-	well = (graphs >= 0 || (graphs = open(path, AS_FOLDER)) >= 0) && ask_clients(told);
-	if (!well) {
-		fails_with_errno(why, "the mount says nothing of its bricks");
-		leave_mount();
-	}
-	pthread_mutex_unlock(&mount_lock);
-	return well;
+	if ((graphs >= 0 || (graphs = open(path, AS_FOLDER)) >= 0) && ask_clients(told)) return true;
+	fails_with_errno(why, "the mount says nothing of its bricks");
+	leave_mount();
+	return false;
 }
 
 /* The segment that this service has created, and alone writes. */
@@ -138,9 +132,7 @@ bool segment_create(segment *made, uint64_t number, failure *why) {
 
 bool segment_open(segment *made, failure *why) {
 	/* One that was taken away while something of it was open lives on, beside the one that took its place. */
-	pthread_mutex_lock(&mount_lock);
 	leave_mount();
-	pthread_mutex_unlock(&mount_lock);
 	/* A file that had a lock and lost a connection is bad there for ever: with it a loss that is over is seen, too. */
 	if (flock(made->file, LOCK_EX | LOCK_NB) != 0) return fails_with_errno(why, "the segment cannot be locked");
 	if (!ask_bricks(&made->opened, why)) return false;

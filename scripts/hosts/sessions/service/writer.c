@@ -24,17 +24,9 @@ static double began, deadline;
 static update_list round_updates;
 static question_list round_questions;
 
-/* Under way, beside what `doing` is. */
-static proof proving;
-static bool is_proving;
-static double proving_since;
-static question_list proved;
-static uint32_t terms;
-
 static void work_done(job *done);
 static void take_log(timer *fired);
 static void gathered(timer *fired);
-static void proof_done(job *done);
 static job lets_go = {.run = commit_let_go};
 static timer tries_again = {.fire = take_log}, gathers = {.fire = gathered};
 
@@ -43,10 +35,7 @@ uint64_t log_time(uint64_t time, double started) { return time + (uint64_t)((mon
 uint64_t log_now(void) { return log_time(writing.time, writing.started); }
 
 double writer_stuck(void) {
-	double since = monotonic_seconds();
-	if (is_busy && doing.kind != EXAMINE && busy_since < since) since = busy_since;
-	if (is_proving && proving_since < since) since = proving_since;
-	return monotonic_seconds() - since;
+	return is_busy && doing.kind != EXAMINE ? monotonic_seconds() - busy_since : 0;
 }
 
 void wake_writer(void) { writing.is_awake = true; }
@@ -79,12 +68,10 @@ void writer_begin(void) {
 	writing = (term){.is_on = true};
 	writing.updates.last = &writing.updates.first;
 	writing.questions.last = &writing.questions.first;
-	writing.by_round.last = &writing.by_round.first;
 	round_updates = (update_list){.last = &round_updates.first};
 	round_questions = (question_list){.last = &round_questions.first};
 	is_recovering = has_gathered = false;
 	expected = 0;
-	terms++;
 	doing.mine = 0;
 	begin_taking();
 }
@@ -167,8 +154,9 @@ static void head_committed(void) {
 		node_use(&here);
 	}
 	is_recovering = false;
-	/* Those of the round that failed. */
-	while ((asked = question_taken(&round_questions)) != NULL) question_append(&writing.by_round, asked);
+	/* Those of the round that failed come first. */
+	while ((asked = question_taken(&writing.questions)) != NULL) question_append(&round_questions, asked);
+	while ((asked = question_taken(&round_questions)) != NULL) question_append(&writing.questions, asked);
 	while ((changed = update_taken(&round_updates)) != NULL) update_again(changed);
 	wake_writer();
 }
@@ -196,7 +184,7 @@ static void begin_round(void) {
 	writing.is_awake = false;
 	writing.round++;
 	take_updates();
-	while ((asked = question_taken(&writing.by_round)) != NULL) question_append(&round_questions, asked);
+	while ((asked = question_taken(&writing.questions)) != NULL) question_append(&round_questions, asked);
 	expected = (round_updates.count + round_questions.count) * 3 / 4;
 	doing.records.length = 0;
 	for (const update *each = round_updates.first; each != NULL; each = each->next) {
@@ -265,39 +253,8 @@ static void gathered(timer *fired) {
 	has_gathered = true;
 }
 
-/* Proofs. They wait for no commit, so that who is given a turn does not either. */
-
-static void begin_proof(void) {
-	question *asked;
-	proved = (question_list){.last = &proved.first};
-	while ((asked = question_taken(&writing.questions)) != NULL) question_append(&proved, asked);
-	proving = (proof){.job = {.run = proof_run, .done = proof_done}, .term = terms};
-	is_proving = true;
-	proving_since = monotonic_seconds();
-	thread_do(&looks, &proving.job);
-}
-
-static void proof_done(job *done) {
-	bool is_of_term = writing.serves && proving.term == terms, is_well = proving.is_well && !is_recovering;
-	question *asked;
-	(void)done;
-	is_proving = false;
-	while ((asked = question_taken(&proved)) != NULL) {
-		if (!is_of_term) {
-			question_forget(asked);
-		} else if (is_well) {
-			question_answer(asked);
-		} else {
-			/* A round sees what is wrong, or a commit tells what one brick alone cannot. */
-			question_append(&writing.by_round, asked);
-			wake_writer();
-		}
-	}
-}
-
 void writer_turn(void) {
-	size_t count = writing.updates.count + writing.by_round.count;
-	if (writing.serves && !is_recovering && !is_proving && writing.questions.count > 0) begin_proof();
+	size_t count = writing.updates.count + writing.questions.count;
 	if (!writing.serves || is_busy || is_recovering) return;
 	if (writing.is_examined) {
 		writing.is_examined = false;
