@@ -6,14 +6,13 @@
 #include <string.h>
 
 /* A batch that is true, or that what was read before does not count. */
-typedef struct piece piece;
-struct piece {
-	piece *next;
+typedef struct {
+	queued queued;
 	bool begins_anew;
 	position start;
 	size_t length;
 	unsigned char data[];
-};
+} piece;
 
 typedef struct {
 	job job;
@@ -24,7 +23,7 @@ typedef struct {
 	bool is_read;                     /* by the thread, to its end */
 	pthread_mutex_t lock;             /* of all below */
 	pthread_cond_t taken;
-	piece *first, *last;
+	queue pieces;
 	size_t waiting_bytes;
 	bool is_over;                     /* nobody wants it any more */
 } reading;
@@ -40,9 +39,7 @@ static bool give(reading *from, piece *read) {
 	while (from->waiting_bytes > READ_AHEAD && !from->is_over) pthread_cond_wait(&from->taken, &from->lock);
 	goes_on = !from->is_over;
 	if (goes_on) {
-		if (from->first == NULL) from->first = read;
-		else from->last->next = read;
-		from->last = read;
+		queue_append(&from->pieces, read);
 		from->waiting_bytes += read->length;
 	}
 	pthread_mutex_unlock(&from->lock);
@@ -75,9 +72,8 @@ static void read_log(job *todo) {
 static piece *next_piece(reading *of) {
 	piece *next;
 	pthread_mutex_lock(&of->lock);
-	next = of->first;
+	next = queue_taken(&of->pieces);
 	if (next != NULL) {
-		of->first = next->next;
 		of->waiting_bytes -= next->length;
 		pthread_cond_signal(&of->taken);
 	}

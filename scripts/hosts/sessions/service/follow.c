@@ -21,7 +21,7 @@
 #define FORGETS_LATER 60000
 
 /* What was confirmed while this node still read what was before. */
-typedef struct batch_behind { struct batch_behind *next; size_t length; unsigned char body[]; } batch_behind;
+typedef struct { queued queued; size_t length; unsigned char body[]; } batch_behind;
 
 typedef struct { connection connection; bool was_there; } outgoing;
 
@@ -30,7 +30,7 @@ static struct {
 	bool is_welcomed, is_reading, lags;
 	char address[NAME_SIZE];
 	double heard, stuck, lags_since;
-	batch_behind *first, **last;
+	queue behind;
 	size_t bytes_behind;
 } link;
 
@@ -39,12 +39,8 @@ static void too_late(timer *fired);
 static timer asks = {.fire = ask}, connects = {.fire = too_late};
 
 static void drop_behind(void) {
-	while (link.first != NULL) {
-		batch_behind *gone = link.first;
-		link.first = gone->next;
-		free(gone);
-	}
-	link.last = &link.first;
+	batch_behind *gone;
+	while ((gone = queue_taken(&link.behind)) != NULL) free(gone);
 	link.bytes_behind = 0;
 }
 
@@ -98,15 +94,14 @@ static void apply(const unsigned char *body, size_t length) {
 static void confirmed(const unsigned char *body, size_t length) {
 	batch_behind *added;
 	if (link.lags || length < 17) return;
-	if (!link.is_reading && link.first == NULL) {
+	if (!link.is_reading && link.behind.first == NULL) {
 		apply(body, length);
 		return;
 	}
 	added = allocated(sizeof *added + length);
 	*added = (batch_behind){.length = length};
 	memcpy(added->body, body, length);
-	*link.last = added;
-	link.last = &added->next;
+	queue_append(&link.behind, added);
 	link.bytes_behind += length;
 	if (link.bytes_behind > MAX_BEHIND) lag("more is written than it can read");
 }
@@ -115,16 +110,14 @@ static void confirmed(const unsigned char *body, size_t length) {
 void follow_turn(void) {
 	size_t done = 0;
 	if (link.to == NULL || link.is_reading) return;
-	while (link.first != NULL && done < APPLY_BYTES) {
-		batch_behind *next = link.first;
-		link.first = next->next;
-		if (link.first == NULL) link.last = &link.first;
+	while (link.behind.first != NULL && done < APPLY_BYTES) {
+		batch_behind *next = queue_taken(&link.behind);
 		link.bytes_behind -= next->length;
 		done += next->length;
 		apply(next->body, next->length);
 		free(next);
 	}
-	if (link.first != NULL) loop_again();
+	if (link.behind.first != NULL) loop_again();
 }
 
 static void caught_up(const failure *why) {
@@ -217,7 +210,7 @@ static void ask(timer *fired) {
 	connection_send(&link.to->connection, 0, body, sizeof body);
 	if (link.lags && now - link.lags_since > LAG_SECONDS && !link.is_reading) say_hello();
 	/* A part of what the writer has forgotten by now. What is over he ends. */
-	if (!link.lags && !link.is_reading && link.first == NULL && sessions.time > FORGETS_LATER)
+	if (!link.lags && !link.is_reading && link.behind.first == NULL && sessions.time > FORGETS_LATER)
 		state_sweep(&sessions, sessions.entries->count / LOOKS + LOOKS, sessions.time - FORGETS_LATER, NULL, NULL, NULL);
 	timer_set(fired, ASK_SECONDS);
 }

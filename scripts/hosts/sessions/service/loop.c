@@ -24,10 +24,10 @@ typedef char is_packed[sizeof(struct epoll_event) == 12 ? 1 : -1];
 #define STACK_BYTES (256 << 10)
 #define MAX_EVENTS 64
 
-static int queue = -1;
+static int watched = -1;
 static watch woken;
 static pthread_mutex_t done_lock = PTHREAD_MUTEX_INITIALIZER;
-static job *first_done, **last_done = &first_done;
+static queue jobs_done;
 static timer *timers;
 static bool comes_again;
 
@@ -44,17 +44,14 @@ static void *work_off(void *context) {
 		job *next;
 		bool has_end;
 		pthread_mutex_lock(&by->lock);
-		while ((next = by->first) == NULL) pthread_cond_wait(&by->filled, &by->lock);
-		by->first = next->next;
+		while ((next = queue_taken(&by->jobs)) == NULL) pthread_cond_wait(&by->filled, &by->lock);
 		pthread_mutex_unlock(&by->lock);
 		/* One without an end may free itself. */
 		has_end = next->done != NULL;
 		next->run(next);
 		if (!has_end) continue;
 		pthread_mutex_lock(&done_lock);
-		next->next = NULL;
-		*last_done = next;
-		last_done = &next->next;
+		queue_append(&jobs_done, next);
 		pthread_mutex_unlock(&done_lock);
 		loop_wake();
 	}
@@ -77,44 +74,37 @@ void thread_begin(thread *made) {
 
 void thread_do(thread *by, job *work) {
 	pthread_mutex_lock(&by->lock);
-	work->next = NULL;
-	if (by->first == NULL) by->first = work;
-	else by->last->next = work;
-	by->last = work;
+	queue_append(&by->jobs, work);
 	pthread_cond_signal(&by->filled);
 	pthread_mutex_unlock(&by->lock);
 }
 
-static void jobs_done(watch *at, uint32_t events) {
+static void end_jobs(watch *at, uint32_t events) {
+	queue ended;
 	uint64_t count;
 	job *next;
 	(void)events;
 	if (read(at->file, &count, sizeof count) < 0) return;
 	pthread_mutex_lock(&done_lock);
-	next = first_done;
-	first_done = NULL;
-	last_done = &first_done;
+	ended = jobs_done;
+	jobs_done = (queue){0};
 	pthread_mutex_unlock(&done_lock);
-	while (next != NULL) {
-		job *done = next;
-		next = next->next;
-		done->done(done);
-	}
+	while ((next = queue_taken(&ended)) != NULL) next->done(next);
 }
 
 void loop_watch(watch *made, int file, uint32_t events) {
 	struct epoll_event wanted = {.events = events, .data = {.ptr = made}};
 	made->file = file;
-	if (epoll_ctl(queue, EPOLL_CTL_ADD, file, &wanted) != 0) abort();
+	if (epoll_ctl(watched, EPOLL_CTL_ADD, file, &wanted) != 0) abort();
 }
 
 void loop_change(watch *of, uint32_t events) {
 	struct epoll_event wanted = {.events = events, .data = {.ptr = of}};
-	if (epoll_ctl(queue, EPOLL_CTL_MOD, of->file, &wanted) != 0) abort();
+	if (epoll_ctl(watched, EPOLL_CTL_MOD, of->file, &wanted) != 0) abort();
 }
 
 void loop_leave(watch *of) {
-	if (epoll_ctl(queue, EPOLL_CTL_DEL, of->file, NULL) != 0) abort();
+	if (epoll_ctl(watched, EPOLL_CTL_DEL, of->file, NULL) != 0) abort();
 }
 
 void timer_set(timer *which, double seconds) {
@@ -156,8 +146,8 @@ static int milliseconds_left(void) {
 void loop_again(void) { comes_again = true; }
 
 void loop_begin(void) {
-	queue = epoll_create1(EPOLL_CLOEXEC);
-	woken.ready = jobs_done;
+	watched = epoll_create1(EPOLL_CLOEXEC);
+	woken.ready = end_jobs;
 	loop_watch(&woken, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), EPOLLIN);
 }
 
@@ -180,7 +170,7 @@ static void tell_work(void) {
 void loop_run(void (*turn)(void)) {
 	struct epoll_event found[MAX_EVENTS];
 	for (;;) {
-		int count = epoll_wait(queue, found, MAX_EVENTS, milliseconds_left());
+		int count = epoll_wait(watched, found, MAX_EVENTS, milliseconds_left());
 		comes_again = false;
 		for (int i = 0; i < count; i++) {
 			watch *ready = found[i].data.ptr;

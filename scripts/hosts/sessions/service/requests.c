@@ -43,40 +43,6 @@ static void say_held(const answer_to *to, const entry *known, uint64_t time) {
 
 uint64_t take_version(void) { return writing.next_version++; }
 
-/* Lists of those that wait for a commit. */
-
-update *update_taken(update_list *from) {
-	update *first = from->first;
-	if (first == NULL) return NULL;
-	from->first = first->next;
-	if (from->first == NULL) from->last = &from->first;
-	from->count--;
-	return first;
-}
-
-void update_append(update_list *to, update *added) {
-	added->next = NULL;
-	*to->last = added;
-	to->last = &added->next;
-	to->count++;
-}
-
-question *question_taken(question_list *from) {
-	question *first = from->first;
-	if (first == NULL) return NULL;
-	from->first = first->next;
-	if (from->first == NULL) from->last = &from->first;
-	from->count--;
-	return first;
-}
-
-void question_append(question_list *to, question *added) {
-	added->next = NULL;
-	*to->last = added;
-	to->last = &added->next;
-	to->count++;
-}
-
 /* Changes. */
 
 static update *update_made(const record *known) {
@@ -88,7 +54,7 @@ static update *update_made(const record *known) {
 	memcpy(made->text + known->id_length, known->data, known->length);
 	made->known.id = made->text;
 	made->known.data = made->text + known->id_length;
-	update_append(&writing.updates, made);
+	queue_append(&writing.updates, made);
 	wake_writer();
 	return made;
 }
@@ -123,7 +89,7 @@ void update_again(update *of) {
 		update_settle(of, true, known->version);
 	} else {
 		of->known.version = take_version();
-		update_append(&writing.updates, of);
+		queue_append(&writing.updates, of);
 	}
 }
 
@@ -180,7 +146,7 @@ void turn_granted(claim *to) {
 	*asked = (question){.to = {to->from, to->channel}, .id_length = to->turn->id_length};
 	memcpy(asked->id, to->turn->id, asked->id_length);
 	to->from->references++;
-	question_append(&writing.questions, asked);
+	queue_append(&writing.questions, asked);
 	wake_writer();
 }
 
@@ -193,7 +159,7 @@ void question_answer(question *asked) {
 		if (known != NULL && known->kind != ENDED && entry_is_over(known, time)) {
 			/* It is over when that is in the log. */
 			update_end(known);
-			question_append(&writing.questions, asked);
+			queue_append(&writing.questions, asked);
 			return;
 		}
 		say_held(&asked->to, known != NULL && is_forgotten(known, time) ? NULL : known, time);
@@ -266,8 +232,8 @@ void writer_leave(source *from) {
 void requests_end(void) {
 	update *changed;
 	question *asked;
-	while ((changed = update_taken(&writing.updates)) != NULL) update_settle(changed, false, 0);
-	while ((asked = question_taken(&writing.questions)) != NULL) {
+	while ((changed = queue_taken(&writing.updates)) != NULL) update_settle(changed, false, 0);
+	while ((asked = queue_taken(&writing.questions)) != NULL) {
 		source_drop(asked->to.from);
 		free(asked);
 	}

@@ -1,6 +1,7 @@
 /* The session service of a PHP node: one log of all sessions on the volume, committed in groups by one writer.
  *
  *   main.c       what systemd starts
+ *   queue.c      what waits, first come first served
  *   loop.c       what happens when: sockets, timers, and threads for what may wait for the volume
  *   wire.c       what PHP, its node's service and the writer say to each other
  *   node.c       each node's service: between PHP, the writer and other nodes
@@ -50,13 +51,24 @@
 #define LAG_SECONDS 5.0
 #endif
 
+/* queue.c */
+
+/* What stands in a queue begins with this. A queue of zeros is empty. */
+typedef struct queued queued;
+struct queued { queued *next; };
+typedef struct { queued *first, *last; size_t count; } queue;
+
+void queue_append(queue *to, void *added);
+void *queue_taken(queue *from);              /* NULL: none waits */
+void queue_move(queue *from, queue *to);     /* all, behind those that are there */
+
 /* loop.c */
 
 /* Work for a thread; `done` is the loop's, afterwards, unless it is NULL. */
 typedef struct job job;
-struct job { void (*run)(job *); void (*done)(job *); job *next; };
+struct job { queued queued; void (*run)(job *); void (*done)(job *); };
 
-typedef struct { pthread_mutex_t lock; pthread_cond_t filled; job *first, *last; } thread;
+typedef struct { pthread_mutex_t lock; pthread_cond_t filled; queue jobs; } thread;
 
 typedef struct timer timer;
 struct timer { double at; void (*fire)(timer *); bool is_set; timer *next; };
@@ -220,18 +232,16 @@ void turns_end(void);                                /* with the term */
 /* A change that waits for its commit, and who is told of it: nobody of an end that comes with time. */
 typedef struct { source *from; uint32_t channel; } answer_to;
 struct update {
-	update *next;
+	queued queued;
 	record known;
 	answer_to *told;
 	size_t told_count;
 	unsigned char text[];
 };
-typedef struct { update *first, **last; size_t count; } update_list;
 
 /* Somebody who has a session's turn, and waits to be told what is stored. */
 typedef struct question question;
-struct question { question *next; answer_to to; uint8_t id_length; unsigned char id[MAX_ID]; };
-typedef struct { question *first, **last; size_t count; } question_list;
+struct question { queued queued; answer_to to; uint8_t id_length; unsigned char id[MAX_ID]; };
 
 /* A term of the writer. */
 typedef struct {
@@ -243,8 +253,7 @@ typedef struct {
 	double started;            /* the log's time was `time` then */
 	long since;
 	position end;              /* of what is confirmed */
-	update_list updates;
-	question_list questions;
+	queue updates, questions;
 } term;
 
 extern term writing;
@@ -263,10 +272,6 @@ void update_settle(update *of, bool is_stored, uint64_t version);
 void update_again(update *of);                       /* after a commit of which nobody knew what had become */
 void question_answer(question *asked);
 uint64_t take_version(void);
-update *update_taken(update_list *from);
-question *question_taken(question_list *from);
-void update_append(update_list *to, update *added);
-void question_append(question_list *to, question *added);
 void update_end(const entry *over);                  /* its life is over when that is in the log */
 void house_begin(void);
 void house_end(void);

@@ -21,8 +21,7 @@ static double busy_since;
 static size_t expected;
 static bool is_recovering, has_gathered;
 static double began, deadline;
-static update_list round_updates;
-static question_list round_questions;
+static queue round_updates, round_questions;
 
 static void work_done(job *done);
 static void take_log(timer *fired);
@@ -66,10 +65,7 @@ static void begin_taking(void) {
 
 void writer_begin(void) {
 	writing = (term){.is_on = true};
-	writing.updates.last = &writing.updates.first;
-	writing.questions.last = &writing.questions.first;
-	round_updates = (update_list){.last = &round_updates.first};
-	round_questions = (question_list){.last = &round_questions.first};
+	round_updates = round_questions = (queue){0};
 	is_recovering = has_gathered = false;
 	expected = 0;
 	doing.mine = 0;
@@ -77,15 +73,13 @@ void writer_begin(void) {
 }
 
 static void end_term(const failure *why) {
-	update *changed;
-	question *asked;
 	failure ended = *why;
 	writing.is_on = writing.serves = false;
 	timer_stop(&gathers);
 	timer_stop(&tries_again);
 	house_end();
-	while ((changed = update_taken(&round_updates)) != NULL) update_append(&writing.updates, changed);
-	while ((asked = question_taken(&round_questions)) != NULL) question_append(&writing.questions, asked);
+	queue_move(&round_updates, &writing.updates);
+	queue_move(&round_questions, &writing.questions);
 	requests_end();
 	thread_do(&disk, &lets_go);
 	search_term_ended(&ended);
@@ -139,7 +133,6 @@ static void apply_commits(void) {
 
 static void head_committed(void) {
 	update *changed;
-	question *asked;
 	if (doing.why.kind != NO_FAILURE) {
 		taking_failed(&doing.why);
 		return;
@@ -155,9 +148,9 @@ static void head_committed(void) {
 	}
 	is_recovering = false;
 	/* Those of the round that failed come first. */
-	while ((asked = question_taken(&writing.questions)) != NULL) question_append(&round_questions, asked);
-	while ((asked = question_taken(&round_questions)) != NULL) question_append(&writing.questions, asked);
-	while ((changed = update_taken(&round_updates)) != NULL) update_again(changed);
+	queue_move(&writing.questions, &round_questions);
+	queue_move(&round_questions, &writing.questions);
+	while ((changed = queue_taken(&round_updates)) != NULL) update_again(changed);
 	wake_writer();
 }
 
@@ -166,31 +159,31 @@ static void head_committed(void) {
 static void take_updates(void) {
 	size_t size = 0;
 	while (writing.updates.first != NULL) {
-		const record *next = &writing.updates.first->known;
+		const record *next = &((const update *)writing.updates.first)->known;
 		size += record_size(next->id_length, next->length);
 		/* What does not fit waits. */
 		if (round_updates.count > 0 && size > BATCH_BYTES) {
 			wake_writer();
 			return;
 		}
-		update_append(&round_updates, update_taken(&writing.updates));
+		queue_append(&round_updates, queue_taken(&writing.updates));
 	}
 }
 
 static void begin_round(void) {
-	question *asked;
 	has_gathered = false;
 	timer_stop(&gathers);
 	writing.is_awake = false;
 	writing.round++;
 	take_updates();
-	while ((asked = question_taken(&writing.questions)) != NULL) question_append(&round_questions, asked);
+	queue_move(&writing.questions, &round_questions);
 	expected = (round_updates.count + round_questions.count) * 3 / 4;
 	doing.records.length = 0;
-	for (const update *each = round_updates.first; each != NULL; each = each->next) {
-		entry *known = state_get(&sessions, each->known.id, each->known.id_length);
+	for (const queued *each = round_updates.first; each != NULL; each = each->next) {
+		const record *changed = &((const update *)each)->known;
+		entry *known = state_get(&sessions, changed->id, changed->id_length);
 		if (known != NULL) known->round = writing.round;
-		record_add(&doing.records, &each->known);
+		record_add(&doing.records, changed);
 	}
 	if (writing.is_cleaning) house_copies(&doing.records, writing.end.segment);
 	doing.end = writing.end;
@@ -216,8 +209,8 @@ static void round_done(void) {
 		end_term(&doing.why);
 		return;
 	}
-	while ((changed = update_taken(&round_updates)) != NULL) update_settle(changed, true, changed->known.version);
-	while ((asked = question_taken(&round_questions)) != NULL) question_answer(asked);
+	while ((changed = queue_taken(&round_updates)) != NULL) update_settle(changed, true, changed->known.version);
+	while ((asked = queue_taken(&round_questions)) != NULL) question_answer(asked);
 	if (writing.is_cleaning) wake_writer();
 }
 
