@@ -97,8 +97,9 @@ def arbiter_agrees(
         parent: The component it belongs to.
         whole: The step after which all bricks hold the same.
     """
+    prefix = "" if volume == VOLUME else f"{volume}-"
     return host.step(
-        f"{host.name}-{_AGREES}" if volume == VOLUME else f"{host.name}-{volume}-{_AGREES}",
+        f"{host.name}-{prefix}{_AGREES}",
         "gluster/arbiter-agrees.sh",
         parent=parent,
         variables={
@@ -108,6 +109,7 @@ def arbiter_agrees(
             "BRICK_HOSTS": brick_hosts,
         },
         after=[whole],
+        again_with=f"{prefix}volume-heal",
     )
 
 

@@ -172,7 +172,7 @@ class Volume(pulumi.ComponentResource):
         looked_at: dict[str, pulumi.Input[str]] = {"BRICK_HOSTS": self.identities, "LAYOUT": self._layout["LAYOUT"]}
         started = self.step("volume-start", looked_at, after=[configured])
         # A brick that was lost may take its time to be filled.
-        whole = self.step("volume-heal", looked_at, after=[started], limit_seconds=3600)
+        whole = self.step("volume-heal", looked_at, after=[started], limit_seconds=3600, again_with="volume-start")
         return StartedVolume(self, configured, started, whole)
 
     def show(self, revoked: pulumi.Resource) -> pulumi.Output[str]:
@@ -190,8 +190,9 @@ class Volume(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource],
         limit_seconds: int = 300,
         quiet: bool = False,
+        again_with: str = "",
     ) -> command.remote.Command:
-        """Runs the script of that name for this volume, where the pool is managed."""
+        """Runs the script of that name for this volume, where the pool is managed; again with that of another name."""
         return self._first.step(
             f"{self._prefix}{kind}",
             f"gluster/{kind}.sh",
@@ -201,6 +202,7 @@ class Volume(pulumi.ComponentResource):
             after=after,
             limit_seconds=limit_seconds,
             quiet=quiet,
+            again_with=again_with and f"{self._prefix}{again_with}",
         )
 
 

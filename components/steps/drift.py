@@ -78,6 +78,7 @@ class Drift:
         self._reasons = reasons or {}
         self._before = reasons_in(last)
         self._given: dict[str, str] = {}
+        self._seen: set[str] = set()
 
     @property
     def gone(self) -> frozenset[str]:
@@ -88,14 +89,18 @@ class Drift:
         """Takes a machine for gone: nothing on it is as the last update left it."""
         self._states[machine] = GONE
 
-    def reason(self, step: str, machine: str) -> str:
+    def reason(self, step: str, machine: str, again_with: str = "") -> str:
         """Why a step on a machine has to run again: an input of it. Empty when it never had to.
 
         A machine that is started again has its steps look after what they made; one that is made again is another
-        machine, and gets all its steps for that.
+        machine, and gets all its steps for that. `again_with` is a step asked for before: when something was seen that
+        makes that one run again, this one does, too.
         """
         is_off = self._states.get(machine) == OFF
-        return self._judge(step, f"{machine} is off" if is_off else self._reasons.get(step))
+        found = f"{machine} is off" if is_off else self._reasons.get(step)
+        if found is None and again_with in self._seen:
+            found = f"{again_with} does"
+        return self._judge(step, found)
 
     def supply_reason(self, step: str, user: str) -> str:
         """Why a step has to be replaced: the step `user`, which uses up what it makes, has to run again.
@@ -117,6 +122,7 @@ class Drift:
             if reason is None:
                 self._given[step] = self._before.get(step, "")
             else:
+                self._seen.add(step)
                 again = "is made again" if step.endswith(_REPLACED) else "runs again"
                 pulumi.log.warn(f"{step.removesuffix(_REPLACED)} {again}: {reason}")
                 # The time makes it another reason than that of last month.

@@ -48,6 +48,7 @@ class Host:
         after: Sequence[pulumi.Resource] | None = None,
         limit_seconds: int = 300,
         quiet: bool = False,
+        again_with: str = "",
     ) -> command.remote.Command:
         """Runs a script there, as `remote_step` does.
 
@@ -64,6 +65,7 @@ class Host:
             depends_on=self.ready if after is None else after,
             limit_seconds=limit_seconds,
             quiet=quiet,
+            again_with=again_with,
         )
 
     def step_left(

@@ -141,6 +141,7 @@ def remote_step(
     depends_on: Sequence[pulumi.Resource] = (),
     limit_seconds: int = 300,
     quiet: bool = False,
+    again_with: str = "",
 ) -> command.remote.Command:
     """Runs a script of `scripts/hosts/` on a machine, as root.
 
@@ -156,8 +157,9 @@ def remote_step(
         depends_on: What must be done before.
         limit_seconds: After this time the script is ended and the step has failed.
         quiet: Its output is data rather than news, and is not logged.
+        again_with: A step, asked for before: this one runs again, too, when something was seen that makes that one.
     """
-    known = {**(variables or {}), "REASON": machine.drift.reason(name, machine.name)}
+    known = {**(variables or {}), "REASON": machine.drift.reason(name, machine.name, again_with)}
     stdin = pulumi.Output.all(**known).apply(lambda variables: script_text(name, script, variables, files))
     return command.remote.Command(
         name,

@@ -119,6 +119,9 @@ def test_machines_that_are_off_are_started(cluster: Cluster) -> None:
     said = planned(cluster)
     for machine in ("php2", "lb2"):
         assert f"warning: {machine}-machine runs again: {machine} is off" in said
+    # Who healed yesterday heals again: a brick has missed something since.
+    assert "warning: volume-heal runs again: volume-start does" in said, said
+    assert "warning: php1-arbiter-agrees runs again: volume-heal does" in said, said
     assert "replace" not in said, said
     cluster.up()
     nothing_to_do(cluster)

@@ -16,6 +16,23 @@ all_reached() {
          END { exit !(bricks > 0 && bricks == reached) }' <<<"$said"
 }
 
+# all_connected: whether every client of one brick of VOLUME is one of each other brick too, and who is not. Gluster heals what
+# a brick has missed once it is back; what a client stores that has not found that brick again is missed anew.
+all_connected() {
+    local said
+    said=$(timeout 60 gluster --mode=script volume status "$VOLUME" clients 2>&1) || {
+        tail --lines 1 <<<"$said"
+        return 1
+    }
+    awk '/^Brick : / { bricks[brick = $3]; told++ }
+         /^[0-9a-fA-F.:]+:[0-9]+ / { sub(/:[0-9]+$/, "", $1); clients[$1]; connected[$1, brick] }
+         END { for (client in clients) for (brick in bricks) if (!((client, brick) in connected)) {
+                   print client " is not connected to " brick; missing = 1
+               }
+               if (told < 2) print "not every brick is told of"
+               exit missing || told < 2 }' <<<"$said"
+}
+
 # arbiter_notes: the arbiter's FOLDER has the file for its notes on VOLUME. The first client would make it, under a number of
 # its own; all others, and those who heal, remember that number as long as they live. An arbiter that is made again has to
 # have the same, or they would not find it any more: the volume's id.

@@ -3,7 +3,7 @@
 #
 # Input: VOLUME, BRICK_HOSTS (the machines' identities: a new machine's brick has to be filled), LAYOUT (for another one bricks are
 # started anew).
-# Postcondition: whatever a brick lacked when this began has been healed.
+# Postcondition: all who use the volume are connected to all bricks, and whatever a brick lacked when this began has been healed.
 
 HEAL_SECONDS=3300
 
@@ -50,6 +50,7 @@ wait_for_heal() {
 
 if ! checking; then
     deadline=$((SECONDS + HEAL_SECONDS))
+    wait_until 120 "all who use $VOLUME are connected to all bricks" all_connected
     look
     if [[ -n $(left_to_heal) ]]; then
         wait_for_heal

@@ -231,16 +231,17 @@ def test_a_worker_may_be_killed_between_any_two_steps(
         for message in itertools.count(1):
             session = old.counted(3)
             answer, _ = new.get("count.php", session)
-            if answer.status == 200:
+            if answer.text == "4":
                 break
-            assert answer.status == 502
+            # PHP waits for no answer when it gives its turn back, so it may be killed while it sends the page.
+            assert answer.status == 502 or answer.text == "", message
             # What was not acknowledged may be stored.
             after = int(old.get("look.php", session)[0].text)
             assert after in (3, 4), message
             for count in (1, 2):
                 assert old.get("count.php", session)[0].text == str(after + count)
         # Turn, what is there, a move and a change with its answer.
-        assert message >= 5 and answer.text == "4"
+        assert message >= 5 and answer.status == 200
 
 
 def test_nothing_acknowledged_is_lost_while_nodes_of_both_kinds_serve_and_workers_are_killed(

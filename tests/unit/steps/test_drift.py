@@ -33,6 +33,22 @@ def test_a_reason_stays_until_there_is_another() -> None:
     assert Drift(ran_with("older")).reason("php1-php", "php1") == "older"
 
 
+def test_a_step_runs_again_with_another() -> None:
+    drift = Drift(LastUpdate(), {"lb2": OFF}, reasons={"volume-start": "waits until all bricks are reached"})
+    drift.reason("volume-start", "lb1")
+    assert drift.reason("volume-heal", "lb1", "volume-start").startswith("volume-start does (")
+    # That one's own reasons come first.
+    assert drift.reason("lb2-brick", "lb2", "volume-start").startswith("lb2 is off (")
+    assert drift.reason("php1-arbiter-agrees", "php1", "volume-heal").startswith("volume-heal does (")
+    assert drift.reason("volume-info", "lb1", "volume-options") == ""
+
+
+def test_an_older_reason_makes_no_other_step_run_again() -> None:
+    drift = Drift(ran_with("older"))
+    assert drift.reason("php1-php", "php1") == "older"
+    assert drift.reason("php1-site", "php1", "php1-php") == ""
+
+
 def test_states_of_machines() -> None:
     drift = Drift(LastUpdate(), {"lb1": OFF, "php1": GONE})
     assert drift.off_reason("lb1-machine", "lb1").startswith("lb1 is off (")
