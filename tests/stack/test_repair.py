@@ -11,7 +11,14 @@ import pytest
 
 from tests.release import RELEASE
 from tests.stack.cluster import Cluster, Visitor, wait_for
-from tests.stack.health import bricks_online, goes_on, outdated_for_arbiter, pending_heals, used_session, whole_again
+from tests.stack.health import (
+    bricks_online,
+    goes_on,
+    outdated_for_arbiter,
+    pending_heals,
+    used_session,
+    whole_again,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +106,30 @@ def test_what_changed_by_hand_is_seen_and_mended(cluster: Cluster) -> None:
     whole_again(cluster)
     goes_on(visitor)
     assert "timeout check 2s" in cluster.enter("lb1", "cat /etc/haproxy/haproxy.cfg")
+
+
+def test_a_configuration_that_cannot_start_is_put_back(cluster: Cluster) -> None:
+    visitor = used_session(cluster)
+    step, configuration = "/var/lib/php-cluster/steps/lb1-haproxy", "/etc/haproxy/haproxy.cfg"
+    before = cluster.enter("lb1", f"sha256sum {configuration}")
+    # HAProxy finds out when it starts: to check a configuration binds no port.
+    cluster.enter("lb1", "systemd-run --quiet --unit taken-port socat TCP-LISTEN:9999,bind=127.0.0.1,fork -")
+    wait_for("the port is taken", lambda: ":9999 " in cluster.enter("lb1", "ss -ltn"))
+    changed = (
+        f"sed 's/^frontend site$/&\\n    bind 127.0.0.1:9999/; s/^    server php2 [^ ]*:80.*//' {step} >/root/changed"
+    )
+    said = cluster.enter("lb1", f"{changed}; bash /root/changed 2>&1 || echo refused")
+    assert "drains php2" in said and said.rstrip().endswith("refused"), said
+    assert "cannot start with its new configuration, and goes on with the old one" in said and "127.0.0.1:9999" in said
+    assert cluster.enter("lb1", f"sha256sum {configuration}") == before
+    servers = cluster.enter("lb1", "echo 'show stat' | socat - UNIX-CONNECT:/run/haproxy/admin.sock")
+    assert re.search(r"^php,php2,", servers, flags=re.MULTILINE) and "DRAIN" not in servers, servers
+    goes_on(visitor)
+    cluster.enter("lb1", "systemctl stop taken-port; rm /root/changed")
+    # It was not done, whatever became of it.
+    assert "warning: lb1-haproxy runs again: " in planned(cluster)
+    cluster.up()
+    nothing_to_do(cluster)
 
 
 def test_scripts_that_are_gone_come_again(cluster: Cluster) -> None:

@@ -11,7 +11,9 @@ put_file "$PAGE_FOLDER/page.html" 0644 "$PAGE_HTML"
 put_file "$PAGE_FOLDER/page.css" 0644 "$PAGE_CSS"
 put_file "$PAGE_FOLDER/page.js" 0644 "$PAGE_JS"
 if ! unchanged && systemctl is-active --quiet haproxy && grep --quiet --fixed-strings "$PAGE_FOLDER" /etc/haproxy/haproxy.cfg; then
+    worker=$(haproxy_worker)
     systemctl reload haproxy
+    said=$(await_reload "$worker") || fail "haproxy does not reload: $said"
 fi
 put_file /usr/lib/php-cluster/cluster-changes 0755 "$CLUSTER_CHANGES"
 put_unit "$unit.service" "$CHANGES_SERVICE" FLOATING_IP
