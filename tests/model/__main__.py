@@ -28,6 +28,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--appended", action="store_true", help="segments grow; otherwise they are allocated at full length"
     )
     parser.add_argument("--turns-look", action="store_true", help="a turn needs a look-up alone")
+    parser.add_argument("--leases", action="store_true", help="a turn within a lease needs nothing")
     parser.add_argument("--fence", action="store_true", help="one fdatasync more at the end of a commit")
     parser.add_argument("--limit", type=int, default=50_000_000, metavar="STATES")
     return parser.parse_args(words)
@@ -65,6 +66,7 @@ def main(words: Sequence[str] | None = None) -> int:
         appended=chosen.appended,
         fence=chosen.fence,
         turns_look=chosen.turns_look,
+        leases=chosen.leases,
         rules=ALL - set(chosen.without),
     )
     began = time.process_time()

@@ -96,6 +96,20 @@ def test_a_turn_needs_that_look_up(rule: str) -> None:
     assert found and found.violation == STALE
 
 
+LEASES = replace(LOOKS, leases=True)
+
+
+def test_a_turn_within_a_lease_needs_nothing() -> None:
+    result = explored(LEASES)
+    _nothing(result)
+    assert f"{result.states:,} states with leases" in (DECISION.parent / "22-session-log.md").read_text()
+
+
+def test_who_takes_over_has_to_wait_for_leases() -> None:
+    found = explored(replace(LEASES, waits=False)).found
+    assert found and found.violation == STALE
+
+
 def _within(inner: Bounds, outer: Bounds) -> bool:
     """Whether all that happens within some bounds does within others, with all rules."""
     numbers = ("services", "requests", "segments", "faults", "repeats")

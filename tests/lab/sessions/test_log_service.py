@@ -292,6 +292,40 @@ def test_a_writer_that_another_has_followed_gives_no_turn_beside_its_commit(clus
     run(scenario)
 
 
+def test_a_turn_within_the_lease_waits_for_no_commit(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        async with cluster.serving(1, constants=("LEASE_SECONDS=5", "STUCK_SECONDS=60")) as nodes:
+            worker, other, third = [await nodes[1].worker() for _ in range(3)]
+            await worker.take(b"s")
+            version = await worker.store(b"s", 0, b"1")
+            nodes[1].fault("hold")
+            storing = asyncio.create_task(worker.store(b"s", version, b"2"))
+            await nodes[1].held()
+            # Of another session. Whoever waits for this one gets what was stored, not what was there before.
+            assert (await other.take(b"t")).version == 0
+            asking = asyncio.create_task(third.take(b"s"))
+            worker.release(b"s")
+            nodes[1].mend("hold")
+            await storing
+            assert (await asking).data == b"2"
+
+    run(scenario)
+
+
+def test_who_takes_over_waits_for_the_lease_of_the_one_before(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        async with cluster.serving(1, 2, constants=("LEASE_SECONDS=2",)) as nodes:
+            worker = await nodes[2].worker()
+            version = await worker.store(b"s", (await worker.take(b"s")).version, b"1")
+            killed = time.monotonic()
+            await nodes[1].kill()
+            version = await worker.store(b"s", version, b"2")
+            assert time.monotonic() - killed >= 2
+            assert nodes[2].writes
+
+    run(scenario)
+
+
 def test_a_writer_that_nobody_asks_anything_sees_that_another_one_writes(cluster: Cluster) -> None:
     async def scenario() -> None:
         async with cluster.serving(1, 2) as nodes:
@@ -338,7 +372,7 @@ def test_a_writer_whose_followers_are_gone_again_is_deposed_too(cluster: Cluster
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_segment_that_a_brick_has_lost_is_followed_by_another(cluster: Cluster, *, connected: bool) -> None:
     async def scenario() -> None:
-        async with cluster.serving(1) as nodes:
+        async with cluster.serving(1, constants=("LEASE_SECONDS=0",)) as nodes:
             worker = await nodes[1].worker()
             await worker.take(b"s")
             version = await worker.store(b"s", 0, b"1")

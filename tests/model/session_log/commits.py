@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from tests.model import volume as gluster
 from tests.model.session_log.segments import Segments
 from tests.model.session_log.state import (
+    CREATED,
     HEADER,
+    READ,
     REQUESTS,
     SERVING,
     STORED,
@@ -50,19 +52,16 @@ class Commits(Segments, ABC):
         else:
             what = f"{REQUESTS[request]}'s update" if record else f"nothing, for {REQUESTS[request]}'s turn"
         where = f" to segment {service.handle.name + 1}"
-        begun = with_service(state, number, service._replace(cycle=Cycle(kind, request, state.acknowledged)))
+        cycle = Cycle(kind, request, state.acknowledged, created=self._created(state))
+        begun = with_service(state, number, service._replace(cycle=cycle))
         if request >= 0:
             stage = TRYING if kind == "turn" else STORING
             asked = begun.requests[request]
             if asked.stage != STORED:
                 begun = with_request(begun, request, asked._replace(stage=stage, asked=True))
         if kind == "turn" and self.bounds.turns_look and all(service.handle.good):
-            looking = Cycle(kind, request, state.acknowledged, synced=True)
-            yield (
-                f"{name} begins {REQUESTS[request]}'s turn",
-                with_service(begun, number, service._replace(cycle=looking)),
-                "",
-            )
+            looking = service._replace(cycle=cycle._replace(synced=True))
+            yield f"{name} begins {REQUESTS[request]}'s turn", with_service(begun, number, looking), ""
             return
         volume, done = gluster.write(state.volume, number, service.handle, index, record)
         begun = begun._replace(volume=volume)
@@ -72,6 +71,12 @@ class Commits(Segments, ABC):
         yield f"{name} writes {what}{where}", self._written(begun, number), ""
         if record and state.faults:
             yield from self._torn(state, begun, number, f"{name} writes {what}{where}", (index, record))
+
+    def _created(self, state: State) -> int:
+        """The newest segment of which a service knows that it has created it; 0 where leases do not matter."""
+        if not self.bounds.leases:
+            return 0
+        return max(service.term for service in state.services if service.phase in (CREATED, READ, SERVING))
 
     def _written(self, state: State, number: int) -> State:
         service = state.services[number]

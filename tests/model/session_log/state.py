@@ -16,7 +16,8 @@ How the log is told:
 - A service that does nothing for a while is a stopped one; a message that is late is a request that is served late. No
   clock is needed for either, since any step may come at any time.
 - A request may be sent to any service that takes itself for the writer.
-- Snapshots, expiry, extensions and followers' memory are not in the model; nor is a lease (rule 4's other way).
+- A lease has no clock either. It ends when a successor has waited for it; how long that is, nobody knows.
+- Snapshots, expiry, extensions and followers' memory are not in the model.
 """
 
 from __future__ import annotations
@@ -87,6 +88,10 @@ class Bounds:
     """A commit ends with one fdatasync more, that begins when look-up and fdatasync have returned."""
     turns_look: bool = False
     """A turn is given after a look-up alone, where the writer's segment is good on both bricks before and after it."""
+    leases: bool = False
+    """A turn is given without a proof after one that began a short while ago."""
+    waits: bool = True
+    """Who takes over answers when the leases are over that began before its segment was created."""
     cuts: tuple[frozenset[str], ...] | None = None
     """The cuts of the network that are tried; None for all that part the bricks."""
     moves: bool = True
@@ -109,6 +114,8 @@ class Cycle(NamedTuple):
     looked: bool = False
     synced: bool = False
     fenced: bool = False
+    created: int = 0
+    """The newest segment that somebody had created when it began."""
 
 
 class Service(NamedTuple):
@@ -135,6 +142,8 @@ class Service(NamedTuple):
     cycle: Cycle | None = None
     undisturbed: bool = True
     """Whether the mount has seen no event since it looked the log up."""
+    lease: int = -1
+    """The newest segment that somebody had created when its last proof began; -1: it has none that counts."""
 
 
 # What becomes of a request, in order.

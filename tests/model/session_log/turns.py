@@ -35,6 +35,9 @@ class Turns(Commits):
         """What a commit was for."""
         service = state.services[number]
         assert service.handle
+        if self.bounds.leases and (cycle.created >= state.head or not self.bounds.waits):
+            service = service._replace(lease=cycle.created)
+            state = with_service(state, number, service)
         if cycle.kind == "header":
             own = "2 own segment" in self.rules
             committed = service._replace(
@@ -47,6 +50,8 @@ class Turns(Commits):
             if own and service.tail:
                 committed = committed._replace(version=(service.term, 0, len(service.tail) - 1))
             after = with_service(state, number, committed)._replace(head=max(state.head, service.term))
+            if self.bounds.waits:
+                after = self._leases_over(after, service.term)
             yield f"{name} is the writer", after, self._wrong(after, number, cycle.began)
         elif cycle.kind == "turn":
             yield self._turn_given(
@@ -54,6 +59,11 @@ class Turns(Commits):
             )
         else:
             yield self._stored(state, number, name, cycle)
+
+    def _leases_over(self, state: State, created: int) -> State:
+        """When a successor has waited: those that began before it had created its segment."""
+        services = [s._replace(lease=-1) if s.lease < created else s for s in state.services]
+        return state._replace(services=tuple(services))
 
     def _wrong(self, state: State, number: int, began: int) -> str:
         """What is wrong with an answer from a service's memory to one who came when `began` was acknowledged."""
@@ -103,7 +113,7 @@ class Turns(Commits):
             if asked.stage == NEW and service.turn < 0 and (request == 0 or state.requests[request - 1].asked):
                 if "4 proof before reads" in self.rules:
                     yield from self._begin(state, number, name, "turn", request)
-                else:
+                if service.lease >= 0 or "4 proof before reads" not in self.rules:
                     yield self._turn_given(state, number, name, request, state.acknowledged)
             elif asked.stage == TURN:
                 yield from self._store(state, number, name, request)

@@ -49,7 +49,7 @@ def test_every_script_is_bash_and_ends_with_news(script: str) -> None:
 
 def test_a_step_has_the_library_of_its_own_room_alone() -> None:
     assert libraries("gluster/volume-start.sh") == [LIBRARY, "gluster/lib.sh"]
-    assert libraries("balancer/haproxy.sh") == [LIBRARY]
+    assert libraries("php/php.sh") == [LIBRARY]
     text = script_text("volume-start", "gluster/volume-start.sh", {})
     read = re.findall(r'^\. "\$scripts/(\S+)"$', text, re.MULTILINE)
     assert read == [stored_name(file) for file in (LIBRARY, "gluster/lib.sh", "gluster/volume-start.sh")]

@@ -146,6 +146,10 @@ void turn_granted(claim *to) {
 	*asked = (question){.to = {to->from, to->channel}, .id_length = to->turn->id_length};
 	memcpy(asked->id, to->turn->id, asked->id_length);
 	to->from->references++;
+	if (has_lease()) {
+		question_answer(asked);
+		return;
+	}
 	queue_append(&writing.questions, asked);
 	wake_writer();
 }

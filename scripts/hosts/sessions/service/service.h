@@ -46,6 +46,11 @@
 #ifndef WAIT_SECONDS
 #define WAIT_SECONDS 5.0
 #endif
+/* For so long after the beginning of a proof that it is the writer a service gives turns without another one. Who takes over
+ * answers nobody so long after it has created its segment. */
+#ifndef LEASE_SECONDS
+#define LEASE_SECONDS 0.2
+#endif
 /* So many seconds after it could not follow, a node tries again. */
 #ifndef LAG_SECONDS
 #define LAG_SECONDS 5.0
@@ -251,6 +256,7 @@ typedef struct {
 	uint32_t round;
 	uint64_t time, next_version, commits;
 	double started;            /* the log's time was `time` then */
+	double leased;             /* until then nobody else answers, whatever others do */
 	long since;
 	position end;              /* of what is confirmed */
 	queue updates, questions;
@@ -264,6 +270,7 @@ double writer_stuck(void);                           /* for how many seconds the
 uint64_t log_time(uint64_t time, double started);
 uint64_t log_now(void);
 void wake_writer(void);
+bool has_lease(void);                                /* nobody else answers yet */
 bool writer_handle(source *from, uint32_t channel, const unsigned char *body, size_t length);   /* false: it is none */
 void writer_leave(source *from);                     /* a node is gone */
 void turn_granted(claim *to);

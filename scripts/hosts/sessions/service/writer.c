@@ -20,14 +20,15 @@ static bool is_busy;
 static double busy_since;
 static size_t expected;
 static bool is_recovering, has_gathered;
-static double began, deadline;
+static double began, deadline, others_end;
 static queue round_updates, round_questions;
 
 static void work_done(job *done);
 static void take_log(timer *fired);
 static void gathered(timer *fired);
+static void commit_head(timer *fired);
 static job lets_go = {.run = commit_let_go};
-static timer tries_again = {.fire = take_log}, gathers = {.fire = gathered};
+static timer tries_again = {.fire = take_log}, gathers = {.fire = gathered}, leases_end = {.fire = commit_head};
 
 uint64_t log_time(uint64_t time, double started) { return time + (uint64_t)((monotonic_seconds() - started) * 1000); }
 
@@ -38,6 +39,8 @@ double writer_stuck(void) {
 }
 
 void wake_writer(void) { writing.is_awake = true; }
+
+bool has_lease(void) { return monotonic_seconds() < writing.leased; }
 
 static void begin_work(work_kind kind) {
 	doing.job = (job){.run = commit_run, .done = work_done};
@@ -75,8 +78,10 @@ void writer_begin(void) {
 static void end_term(const failure *why) {
 	failure ended = *why;
 	writing.is_on = writing.serves = false;
+	writing.leased = 0;
 	timer_stop(&gathers);
 	timer_stop(&tries_again);
+	timer_stop(&leases_end);
 	house_end();
 	queue_move(&round_updates, &writing.updates);
 	queue_move(&round_questions, &writing.questions);
@@ -114,6 +119,13 @@ static void caught_up(const failure *why) {
 	while (record_next(&at, end, &each))
 		if (writing.next_version <= each.version) writing.next_version = each.version + 1;
 	doing.head = head_after(&doing.found.position);
+	/* The one before may have proved himself just before the segment was created. A term's own segments follow each other. */
+	if (!is_recovering && monotonic_seconds() < others_end) timer_set(&leases_end, others_end - monotonic_seconds());
+	else commit_head(NULL);
+}
+
+static void commit_head(timer *fired) {
+	(void)fired;
 	begin_work(COMMIT_HEAD);
 }
 
@@ -138,6 +150,7 @@ static void head_committed(void) {
 		return;
 	}
 	apply_commits();
+	writing.leased = busy_since + LEASE_SECONDS;
 	say("writes segment %llu, after %.2f s, with %llu sessions", (unsigned long long)sessions.position.segment,
 		monotonic_seconds() - began, (unsigned long long)sessions.stored);
 	if (!is_recovering) {
@@ -197,6 +210,7 @@ static void round_done(void) {
 	update *changed;
 	question *asked;
 	apply_commits();
+	writing.leased = doing.why.kind == NO_FAILURE ? busy_since + LEASE_SECONDS : 0;
 	if (doing.why.kind == IO_FAILURE) {
 		/* Of a commit of which nobody knows what has become: it takes over as anyone would, then sees. */
 		say("segment %llu is over: %s", (unsigned long long)writing.end.segment, doing.why.text);
@@ -232,6 +246,8 @@ static void work_done(job *done) {
 	is_busy = false;
 	switch (doing.kind) {
 		case TAKE_LOG:
+			/* A little more, since clocks differ. */
+			others_end = monotonic_seconds() + LEASE_SECONDS * 1.05;
 			if (doing.why.kind != NO_FAILURE) taking_failed(&doing.why);
 			else catch_up(&doing.found.position, doing.newest, caught_up);
 			break;
