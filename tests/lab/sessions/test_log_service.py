@@ -326,6 +326,22 @@ def test_who_takes_over_waits_for_the_lease_of_the_one_before(cluster: Cluster) 
     run(scenario)
 
 
+def test_a_node_that_says_nothing_gives_its_turns_back(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        async with cluster.serving(1, 2) as nodes:
+            worker, other = await nodes[2].worker(), await nodes[1].worker()
+            version = (await worker.take(b"s")).version
+            # As if its power had failed: nobody ends its connection.
+            nodes[2].signal(signal.SIGSTOP)
+            assert (await other.take(b"s")).version == version
+            await other.store(b"s", version, b"1")
+            nodes[2].signal(signal.SIGCONT)
+            with pytest.raises(ConnectionRefusedError, match="another request has"):
+                await worker.store(b"s", version, b"2")
+
+    run(scenario)
+
+
 def test_a_writer_that_nobody_asks_anything_sees_that_another_one_writes(cluster: Cluster) -> None:
     async def scenario() -> None:
         async with cluster.serving(1, 2) as nodes:

@@ -21,6 +21,8 @@
 
 #define WORKER_BUCKETS 1024
 #define WATCH_SECONDS 0.25
+/* Another node asks every 0.3 s. One that has not for so long is taken to be gone: its connection may stay for minutes. */
+#define GONE_SECONDS 1.5
 
 /* A session that a worker has, with the version that he has read. */
 typedef struct held { struct held *next; uint64_t version; uint8_t length; unsigned char id[]; } held;
@@ -44,7 +46,7 @@ static char trouble[240];
 static bytes said;   /* what is being said */
 
 /* The services of other nodes that send their requests here. */
-typedef struct peer_node { connection connection; source *from; struct peer_node *next; } peer_node;
+typedef struct peer_node { connection connection; source *from; double heard; struct peer_node *next; } peer_node;
 static peer_node *peers;
 
 bool node_is_linked(void) { return way != NULL; }
@@ -211,10 +213,18 @@ static void write_uptime(void) {
 	close(file);
 }
 
+/* What a silent node has, others wait for. It says what it had when it comes again. */
+static void watch_peers(void) {
+	double late = monotonic_seconds() - GONE_SECONDS;
+	for (peer_node *each = peers; each != NULL; each = each->next)
+		if (each->from != NULL && each->heard < late && !each->connection.is_over) connection_close(&each->connection);
+}
+
 /* As long as there is a writer, says so; refuses who has waited too long for one. */
 static void watch_link(timer *fired) {
 	double late = monotonic_seconds() - WAIT_SECONDS;
 	timer_set(fired, WATCH_SECONDS);
+	watch_peers();
 	if (way != NULL) {
 		/* While a volume owes the writer here an answer, other nodes fare better. */
 		if (way != &here || writer_stuck() < STUCK_SECONDS) write_uptime();
@@ -230,6 +240,7 @@ static void watch_link(timer *fired) {
 
 static bool peer_asked(connection *from, uint32_t channel, const unsigned char *body, size_t length) {
 	peer_node *by = from->owner;
+	by->heard = monotonic_seconds();
 	if (!writing.serves) {
 		say_to(from, saying(NOT_I));
 	} else if (channel != 0) {
