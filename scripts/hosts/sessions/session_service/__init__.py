@@ -7,7 +7,7 @@
     ask.py       asks what a node's service knows
     archive.py   sessions of a log as a tar archive, and back: for backups
     begin.py     begins the log of a new volume
-    live.py      the IDs that a log has something of, for a change of the store
+    live.py      all that is known while somebody writes; its IDs, for a change of the store
 
 docs/session-log.md tells the rules, and docs/decisions/22-session-log.md why. Python's standard library alone:
 it runs on machines as they are.

@@ -30,16 +30,14 @@ import time as clock
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 from . import wire
-from .ask import Connection, RefusedError, statistics
-from .records import Kind, LogError, Position, Record
-from .replay import Tail, sessions_at
-from .volume import Volume
+from .ask import Connection, RefusedError
+from .live import sessions_now
+from .records import Kind, LogError
 
 KEY = ".php-cluster-id-key"
 """By it PHP knows the cluster's own IDs."""
@@ -47,7 +45,6 @@ LAST = "cluster/counts.json"
 """A backup is whole if it has this one, behind everything."""
 _PREFIX, _SESSION = "sessions/", "sess_"
 _ID = re.compile(r"sess_[a-zA-Z0-9,-]{1,255}")
-_LOOKS = 5
 _CONNECTIONS = 32
 """Most of the time goes to waiting for the bricks' disks, and those that wait together are one commit."""
 _CLOSE_SECONDS = 2
@@ -85,27 +82,6 @@ def log_name(id: bytes) -> str:
     return hashlib.sha256(id).hexdigest()[:12]
 
 
-@contextmanager
-def _sessions(place: Place) -> Iterator[tuple[int, Tail, Iterator[Record]]]:
-    """The log's time, and what is known at a confirmed place."""
-    told = statistics(place.socket)
-    if not told["writes"]:
-        raise FollowsError("another node writes the log of sessions, or none: try again")
-    segment, offset, chain = told["position"]
-    known, volume = Position(segment, offset, bytes.fromhex(chain)), Volume(place.folder)
-    with ExitStack() as opened:
-        for look in range(_LOOKS):
-            try:
-                tail, records = opened.enter_context(sessions_at(volume, known))
-                break
-            except LogError:
-                # Read while it was written, or a segment has just been removed.
-                if look == _LOOKS - 1:
-                    raise
-                clock.sleep(0.2)
-        yield told["time"], tail, records
-
-
 def export(place: Place, wanted: str, into: IO[bytes]) -> dict[str, int]:
     """Writes the archive, and counts what is in it.
 
@@ -113,8 +89,10 @@ def export(place: Place, wanted: str, into: IO[bytes]) -> dict[str, int]:
         FollowsError: This node does not write the log.
     """
     counts = {"sessions": 0, "expired": 0, "unread": 0}
-    with _sessions(place) as (told, tail, records):
-        log_now, now = max(told, tail.time), clock.time()
+    with sessions_now(place.socket, place.folder) as (told, tail, records):
+        if not told["writes"]:
+            raise FollowsError("another node writes the log of sessions, or none: try again")
+        log_now, now = max(told["time"], tail.time), clock.time()
         key = Path(place.folder, KEY)
         if not wanted and key.exists():
             _write(into, KEY, key.read_bytes(), now)
