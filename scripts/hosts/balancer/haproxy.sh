@@ -87,6 +87,7 @@ if ! unchanged && [[ -n $worker ]]; then
     said=$(await_reload "$worker") || {
         # A restart would find no configuration with which it starts.
         [[ ! -s $before ]] || mv "$before" /etc/haproxy/haproxy.cfg
+        # What is told is why it does not start, also where the old one does not answer.
         set_state ready "$leaving" || true
         fail "haproxy cannot start with its new configuration, and goes on with the old one: $said"
     }

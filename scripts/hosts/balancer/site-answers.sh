@@ -5,7 +5,7 @@
 
 all_up() {
     local state down=
-    state=$(echo "show stat" | socat - UNIX-CONNECT:/run/haproxy/admin.sock)
+    state=$(admin "show stat")
     for node in $PHP_NODES; do
         grep --quiet "^php,$node,.*,UP," <<<"$state" || down+=" $node"
     done
